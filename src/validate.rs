@@ -1,0 +1,91 @@
+//! What can be refused before anything is sent.
+
+use std::time::Duration;
+
+use crate::ClientError;
+
+const MAX_ID_BYTES: usize = 255;
+pub(crate) const MAX_STREAM_TIMEOUT: Duration = Duration::from_secs(300);
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An id, or the name of an application: what Ray takes, less what would change the route.
+pub(crate) fn id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientError> {
+    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{what}: {why}")));
+    if id.is_empty() {
+        refuse("must not be empty")
+    } else if id.len() > MAX_ID_BYTES {
+        refuse(&format!("must have at most {MAX_ID_BYTES} bytes, has {}", id.len()))
+    } else if id.chars().any(char::is_control) {
+        refuse("must not have control characters")
+    } else if id.contains(['/', '\\']) {
+        refuse("must not have / or \\, which Ray cannot route")
+    } else if matches!(id, "." | "..") {
+        refuse("must not be . or ..")
+    } else {
+        Ok(id)
+    }
+}
+
+/// A duration above zero and at most a day.
+pub(crate) fn timeout(what: &str, duration: Duration) -> Result<Duration, ClientError> {
+    within(what, duration, MAX_TIMEOUT)
+}
+
+/// The silence after which a tail gives up: above zero and at most 300 s.
+pub(crate) fn stream_timeout(duration: Duration) -> Result<Duration, ClientError> {
+    within("stream_timeout", duration, MAX_STREAM_TIMEOUT)
+}
+
+fn within(what: &str, duration: Duration, most: Duration) -> Result<Duration, ClientError> {
+    if duration.is_zero() || duration > most {
+        return Err(ClientError::invalid(format_args!(
+            "{what}: must be more than 0 and at most {most:?}, is {duration:?}"
+        )));
+    }
+    Ok(duration)
+}
+
+/// A number of CPUs, GPUs or of a resource: finite and not negative.
+pub(crate) fn amount(what: &str, value: f64) -> Result<f64, ClientError> {
+    if value.is_finite() && value >= 0.0 {
+        return Ok(value);
+    }
+    Err(ClientError::invalid(format_args!("{what}: must be a number from 0 on, is {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_ray_takes_pass() {
+        for good in ["raysubmit_1", "x.y:z", "täst", "a?b#c", " ", "...", "a%2Fb"] {
+            assert_eq!(id("job id", good).unwrap(), good);
+        }
+    }
+
+    #[test]
+    fn ids_that_would_change_the_route_are_refused() {
+        for bad in ["", "a/b", "a\\b", ".", "..", "a\nb", "a\0", "a\u{7f}", &"x".repeat(256)] {
+            let error = id("job id", bad).unwrap_err();
+            assert_eq!(error.status(), 400, "{bad:?}");
+            assert!(error.to_string().starts_with("job id: must "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_stream_timeout_is_above_zero_and_at_most_300_seconds() {
+        assert!(stream_timeout(Duration::from_nanos(1)).is_ok());
+        assert!(stream_timeout(MAX_STREAM_TIMEOUT).is_ok());
+        assert_eq!(stream_timeout(Duration::ZERO).unwrap_err().status(), 400);
+        assert_eq!(stream_timeout(Duration::from_millis(300_001)).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn amounts_are_finite_and_not_negative() {
+        assert!(amount("x", 0.5).is_ok());
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(amount("x", bad).unwrap_err().status(), 400);
+        }
+    }
+}
