@@ -1,0 +1,486 @@
+//! One request, one answer, bounded in time and size; and the endless answers that logs are.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{Method, Response, StatusCode};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::{Agent, Body, BodyReader, Error, Timeout};
+
+use super::{HeaderMap, Uri, connect};
+use crate::config::RetryPolicy;
+use crate::{ClientError, message};
+
+/// The most of a JSON answer that is read, in bytes.
+const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+/// The most of an error answer that is read, in bytes.
+const MAX_ERROR: u64 = 1024 * 1024;
+const MAX_HEADERS: usize = 64 * 1024;
+
+/// RFC 3986's unreserved characters stay, all others are encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The route of these segments, each percent-encoded: `/api/jobs/a%3Fb`.
+pub(crate) fn path(segments: &[&str]) -> String {
+    let mut path = String::new();
+    for segment in segments {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, ENCODED));
+    }
+    path
+}
+
+/// What all connections of a client share.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// Scheme, host, port and path prefix, without a slash at the end and without credentials.
+    pub(crate) base: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    #[cfg(feature = "tls")]
+    pub(crate) roots: Option<Vec<ureq::tls::Certificate<'static>>>,
+    #[cfg(feature = "tls")]
+    pub(crate) accept_invalid_certs: bool,
+}
+
+/// The certificates of a PEM file.
+#[cfg(feature = "tls")]
+pub(crate) fn certificates(
+    pem: &[u8],
+) -> Result<Vec<ureq::tls::Certificate<'static>>, ClientError> {
+    let refuse =
+        |why: &dyn fmt::Display| ClientError::invalid(format_args!("ca_certificate_pem: {why}"));
+    let mut certificates = Vec::new();
+    for item in ureq::tls::parse_pem(pem) {
+        match item.map_err(|error| refuse(&error))? {
+            ureq::tls::PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => return Err(refuse(&"holds something other than certificates")),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(refuse(&"holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// One request. `what` names the operation and the resource in every error about it.
+pub(crate) struct Request {
+    pub(crate) what: String,
+    method: Method,
+    pub(crate) path: String,
+    query: String,
+    body: Option<Vec<u8>>,
+    idempotent: bool,
+    extra_time: Duration,
+    unhurried: bool,
+    deadline: Option<Instant>,
+}
+
+impl Request {
+    fn new(method: Method, what: impl fmt::Display, path: String) -> Self {
+        let idempotent = method != Method::POST;
+        Self {
+            what: what.to_string(),
+            method,
+            path,
+            query: String::new(),
+            body: None,
+            idempotent,
+            extra_time: Duration::ZERO,
+            unhurried: false,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn get(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::GET, what, path)
+    }
+
+    pub(crate) fn post(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::POST, what, path)
+    }
+
+    pub(crate) fn put(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::PUT, what, path)
+    }
+
+    pub(crate) fn delete(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::DELETE, what, path)
+    }
+
+    pub(crate) fn query(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.query.push(if self.query.is_empty() { '?' } else { '&' });
+        self.query.push_str(key);
+        self.query.push('=');
+        self.query.extend(utf8_percent_encode(&value.to_string(), ENCODED));
+        self
+    }
+
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|error| ClientError::invalid(format_args!("{}: {error}", self.what)))?;
+        self.body = Some(bytes);
+        Ok(self)
+    }
+
+    /// Whether sending it twice does what sending it once does. Only such requests are retried.
+    pub(crate) fn idempotent(mut self, yes: bool) -> Self {
+        self.idempotent = yes;
+        self
+    }
+
+    /// Gives the server this much more than the read timeout to begin its answer.
+    pub(crate) fn extra_time(mut self, time: Duration) -> Self {
+        self.extra_time = time;
+        self
+    }
+
+    /// Bounds the silence within the answer only, not the time of the whole: for logs.
+    pub(crate) fn unhurried(mut self) -> Self {
+        self.unhurried = true;
+        self
+    }
+
+    /// No attempt after this one.
+    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    pub(crate) fn path_and_query(&self) -> String {
+        format!("{}{}", self.path, self.query)
+    }
+}
+
+/// A 2xx answer, read whole.
+pub(crate) struct Answer {
+    what: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            ClientError::unexpected(format_args!(
+                "{}: the answer is not the JSON that Ray sends: {error}",
+                self.what
+            ))
+            .caused_by(error)
+        })
+    }
+}
+
+/// A keep-alive agent and where it sends. A clone shares the agent.
+#[derive(Clone)]
+pub(crate) struct Http {
+    pub(super) agent: Agent,
+    pub(super) settings: Arc<Settings>,
+}
+
+impl Http {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_response_header_size(MAX_HEADERS)
+            .input_buffer_size(64 * 1024)
+            .user_agent(concat!("ray-client/", env!("CARGO_PKG_VERSION")))
+            .accept("*/*")
+            .timeout_resolve(Some(settings.connect_timeout))
+            .timeout_connect(Some(settings.connect_timeout))
+            .timeout_send_request(Some(settings.read_timeout))
+            .timeout_per_write(Some(settings.read_timeout));
+        #[cfg(feature = "tls")]
+        let config = config.tls_config(tls(&settings));
+        Self { agent: agent(config.build()), settings: Arc::new(settings) }
+    }
+
+    /// The same settings with connections of its own, so that closing them ends no other call.
+    pub(crate) fn separate(&self) -> Self {
+        Self { agent: agent(self.agent.config().clone()), settings: Arc::clone(&self.settings) }
+    }
+
+    /// Where it sends, without credentials.
+    pub(crate) fn address(&self) -> &str {
+        &self.settings.base
+    }
+
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.settings.read_timeout
+    }
+
+    /// With this read timeout instead.
+    pub(crate) fn with_read_timeout(self, read_timeout: Duration) -> Self {
+        let settings = Settings { read_timeout, ..(*self.settings).clone() };
+        Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Ends every request of this agent, now and from now on.
+    pub(crate) fn shutdown(&self) {
+        self.agent.clone().shutdown();
+    }
+
+    /// Sends and reads the whole answer, again as the retry policy says.
+    pub(crate) fn send(&self, request: &Request) -> Result<Answer, ClientError> {
+        self.send_counted(request).0
+    }
+
+    /// The same, and how many attempts it took.
+    pub(crate) fn send_counted(&self, request: &Request) -> (Result<Answer, ClientError>, u32) {
+        let policy = &self.settings.retry;
+        let start = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let (error, retry_after) = match self.send_once(request) {
+                Ok(answer) => return (Ok(answer), attempt),
+                Err(failure) => failure,
+            };
+            let pause = policy.pause(attempt).max(retry_after.unwrap_or_default());
+            let resume = Instant::now() + pause;
+            let in_time = resume <= start + policy.deadline
+                && request.deadline.is_none_or(|deadline| resume < deadline);
+            let worth_it = error.is_retryable() && !matches!(error, ClientError::Timeout { .. });
+            if !(request.idempotent && worth_it && attempt < policy.attempts && in_time) {
+                return (Err(error), attempt);
+            }
+            std::thread::sleep(pause);
+            attempt += 1;
+        }
+    }
+
+    fn send_once(&self, request: &Request) -> Result<Answer, (ClientError, Option<Duration>)> {
+        let limit = Some(self.settings.read_timeout);
+        let (whole_body, idle) = if request.unhurried { (None, limit) } else { (limit, None) };
+        let mut response = self
+            .run(request, whole_body, idle)
+            .map_err(|error| (self.explain(&request.what, error), None))?;
+        if !response.status().is_success() {
+            let retry_after = retry_after(&response);
+            return Err((refusal(&request.what, &mut response), retry_after));
+        }
+        let body =
+            read_bounded(&mut response, MAX_ANSWER, |error| self.explain(&request.what, error))
+                .map_err(|error| match error {
+                    TooLarge::Bound => (
+                        ClientError::unexpected(format_args!(
+                            "{}: the answer is larger than {MAX_ANSWER} bytes",
+                            request.what
+                        )),
+                        None,
+                    ),
+                    TooLarge::Failed(error) => (error, None),
+                })?;
+        Ok(Answer { what: request.what.clone(), body })
+    }
+
+    /// Opens an answer that is read as it comes. A read that is silent for `idle` says so, and can
+    /// be tried again.
+    pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
+        let mut response = self
+            .run(request, None, Some(idle))
+            .map_err(|error| self.explain(&request.what, error))?;
+        if !response.status().is_success() {
+            return Err(refusal(&request.what, &mut response));
+        }
+        let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        Ok(Stream { body, what: request.what.clone(), http: self.clone() })
+    }
+
+    fn run(
+        &self,
+        request: &Request,
+        whole_body: Option<Duration>,
+        idle: Option<Duration>,
+    ) -> Result<Response<Body>, Error> {
+        let url = format!("{}{}{}", self.settings.base, request.path, request.query);
+        let mut builder = ureq::http::Request::builder().method(&request.method).uri(url);
+        if let Some(headers) = builder.headers_mut() {
+            headers.extend(self.settings.headers.clone());
+            if request.body.is_some() {
+                let json = ureq::http::HeaderValue::from_static("application/json");
+                headers.insert("content-type", json);
+            }
+        }
+        let wait = self.settings.read_timeout + request.extra_time;
+        macro_rules! run {
+            ($body:expr) => {{
+                let request = self
+                    .agent
+                    .configure_request(builder.body($body)?)
+                    .timeout_recv_response(Some(wait))
+                    .timeout_recv_body(whole_body)
+                    .timeout_per_read(idle)
+                    .build();
+                self.agent.run(request)
+            }};
+        }
+        match &request.body {
+            Some(body) => run!(body),
+            None => run!(()),
+        }
+    }
+
+    /// What a failed exchange means to a user.
+    pub(super) fn explain(&self, what: &str, error: Error) -> ClientError {
+        let base = &self.settings.base;
+        let explained = match &error {
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                ClientError::timeout(format_args!(
+                    "{what}: no connection to {base} within {:?}",
+                    self.settings.connect_timeout
+                ))
+            }
+            Error::Timeout(_) => ClientError::timeout(format_args!(
+                "{what}: no answer from {base} within {:?}",
+                self.settings.read_timeout
+            )),
+            Error::Io(io) if io.kind() == io::ErrorKind::UnexpectedEof => {
+                ClientError::unreachable(format_args!("{what}: the connection to {base} broke off"))
+            }
+            Error::Io(io) => {
+                ClientError::unreachable(format_args!("{what}: cannot reach {base}: {io}"))
+            }
+            Error::HostNotFound => {
+                ClientError::unreachable(format_args!("{what}: cannot reach {base}: no such host"))
+            }
+            Error::Protocol(protocol) => ClientError::unexpected(format_args!(
+                "{what}: the answer is not valid HTTP: {protocol}"
+            )),
+            Error::LargeResponseHeader(..) => ClientError::unexpected(format_args!(
+                "{what}: the headers of the answer are larger than {MAX_HEADERS} bytes"
+            )),
+            Error::Http(http) => ClientError::invalid(format_args!("{what}: {http}")),
+            Error::BadUri(uri) => ClientError::invalid(format_args!("{what}: {uri}")),
+            other => ClientError::unreachable(format_args!("{what}: cannot reach {base}: {other}")),
+        };
+        explained.caused_by(error)
+    }
+}
+
+/// A body that is read as it comes.
+pub(crate) struct Stream {
+    body: BodyReader<'static>,
+    what: String,
+    http: Http,
+}
+
+/// Why a read of a [`Stream`] gave nothing.
+pub(crate) enum StreamError {
+    /// Silence; the stream is intact.
+    Idle,
+    Broken(ClientError),
+}
+
+impl Stream {
+    /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+        self.body.read(buf).map_err(|error| match Error::from(error) {
+            Error::Timeout(Timeout::PerRead) => StreamError::Idle,
+            error => StreamError::Broken(self.http.explain(&self.what, error)),
+        })
+    }
+}
+
+fn agent(config: ureq::config::Config) -> Agent {
+    Agent::with_parts(config, connect::connector(), DefaultResolver::default())
+}
+
+#[cfg(feature = "tls")]
+fn tls(settings: &Settings) -> ureq::tls::TlsConfig {
+    let config =
+        ureq::tls::TlsConfig::builder().disable_verification(settings.accept_invalid_certs);
+    match &settings.roots {
+        Some(roots) => config.root_certs(ureq::tls::RootCerts::new_with_certs(roots)),
+        None => config,
+    }
+    .build()
+}
+
+enum TooLarge {
+    Bound,
+    Failed(ClientError),
+}
+
+fn read_bounded(
+    response: &mut Response<Body>,
+    most: u64,
+    explain: impl Fn(Error) -> ClientError,
+) -> Result<Vec<u8>, TooLarge> {
+    if response.body().content_length().is_some_and(|length| length > most) {
+        return Err(TooLarge::Bound);
+    }
+    let mut body = Vec::new();
+    let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(most + 1);
+    reader.read_to_end(&mut body).map_err(|error| TooLarge::Failed(explain(Error::from(error))))?;
+    if body.len() as u64 > most { Err(TooLarge::Bound) } else { Ok(body) }
+}
+
+/// The error that an answer other than 2xx is.
+fn refusal(what: &str, response: &mut Response<Body>) -> ClientError {
+    let status = response.status();
+    if status.is_redirection() {
+        let target = redirect_target(response);
+        return ClientError::rejected(
+            status.as_u16(),
+            format_args!(
+                "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
+            ),
+        );
+    }
+    let mut body = Vec::new();
+    // What came before a broken end still holds the reason.
+    let _ = response
+        .body_mut()
+        .with_config()
+        .limit(u64::MAX)
+        .reader()
+        .take(MAX_ERROR)
+        .read_to_end(&mut body);
+    rejection(what, status, &body)
+}
+
+pub(super) fn rejection(what: &str, status: StatusCode, body: &[u8]) -> ClientError {
+    let body = String::from_utf8_lossy(body);
+    let status = message::wrapped_status(status.as_u16(), &body);
+    ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
+}
+
+/// Scheme and host alone: the rest of a redirect may hold secrets.
+fn redirect_target(response: &Response<Body>) -> String {
+    let location = response.headers().get("location").and_then(|v| v.to_str().ok());
+    let uri = location.and_then(|location| location.parse::<Uri>().ok());
+    match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
+        Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
+        Some((scheme, host, None)) => format!("{scheme}://{host}"),
+        None => "another place".to_owned(),
+    }
+}
+
+/// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_segment_of_a_path_is_encoded() {
+        assert_eq!(path(&["api", "jobs", "a?b#c%ä", ""]), "/api/jobs/a%3Fb%23c%25%C3%A4/");
+    }
+
+    #[test]
+    fn query_values_are_encoded() {
+        let request = Request::get("x", "/p".to_owned()).query("a", "=").query("b", "x y&z");
+        assert_eq!(request.path_and_query(), "/p?a=%3D&b=x%20y%26z");
+    }
+}

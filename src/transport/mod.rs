@@ -1,0 +1,13 @@
+//! The only code that names `ureq`, `tungstenite` or a socket.
+
+mod connect;
+mod http;
+mod websocket;
+
+pub(crate) use http::{Http, Request, Settings, Stream, StreamError, path};
+pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
+pub(crate) use ureq::unversioned::transport::ShutdownHandle;
+pub(crate) use websocket::{Event, Register, WebSocket};
+
+#[cfg(feature = "tls")]
+pub(crate) use http::certificates;

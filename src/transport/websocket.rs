@@ -1,0 +1,216 @@
+//! A WebSocket over the same connector as HTTP, so that proxies, TLS and timeouts are alike.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tungstenite::error::{Error, ProtocolError};
+use tungstenite::handshake::HandshakeError;
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Message, Utf8Bytes};
+use ureq::Timeout;
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::time::Instant;
+use ureq::unversioned::transport::{
+    ConnectionDetails, Connector, NextTimeout, ShutdownHandle, Transport, TransportAdapter,
+};
+
+use super::{Http, Request, Uri, connect, http};
+use crate::ClientError;
+
+/// The largest message that is taken, in bytes. Ray's own are at most 20,000 characters or one line
+/// of 4 MB.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// Remembers a socket weakly, or refuses it where the tail has been dropped meanwhile.
+pub(crate) type Register = dyn Fn(Weak<dyn ShutdownHandle>) -> io::Result<()> + Send + Sync;
+
+/// An open WebSocket.
+pub(crate) struct WebSocket {
+    socket: tungstenite::WebSocket<Wire>,
+    what: String,
+}
+
+/// What a read of a [`WebSocket`] gave.
+pub(crate) enum Event {
+    Text(Utf8Bytes),
+    /// Silence; the socket is intact.
+    Idle,
+    /// A close frame: its code, 1005 where it has none.
+    Closed(u16),
+}
+
+impl WebSocket {
+    /// Opens the WebSocket of this request.
+    pub(crate) fn open(
+        http: &Http,
+        request: &Request,
+        register: Arc<Register>,
+    ) -> Result<Self, ClientError> {
+        let what = &request.what;
+        let mut wire = dial(http, register).map_err(|error| http.explain(what, error))?;
+        wire.wait_at_most(http.settings.read_timeout);
+        let config = WebSocketConfig::default()
+            .read_buffer_size(64 * 1024)
+            .max_message_size(Some(MAX_MESSAGE))
+            .max_frame_size(Some(MAX_MESSAGE));
+        match tungstenite::client::client_with_config(upgrade(http, request)?, wire, Some(config)) {
+            Ok((socket, _)) => Ok(Self { socket, what: what.clone() }),
+            Err(HandshakeError::Interrupted(_)) => {
+                Err(http.explain(what, ureq::Error::Timeout(Timeout::RecvResponse)))
+            }
+            Err(HandshakeError::Failure(error)) => Err(refusal(http, what, error)),
+        }
+    }
+
+    /// The next message, or silence for `idle`.
+    pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
+        self.socket.get_mut().wait_at_most(idle);
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Ok(Event::Text(text)),
+                Ok(Message::Close(frame)) => {
+                    return Ok(Event::Closed(frame.map_or(1005, |frame| frame.code.into())));
+                }
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Binary(_)) => {
+                    return Err(ClientError::unexpected(format_args!(
+                        "{}: a binary WebSocket message, where Ray sends text",
+                        self.what
+                    )));
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Event::Idle);
+                }
+                Err(error) => return Err(broken(&self.what, error)),
+            }
+        }
+    }
+}
+
+fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, ClientError> {
+    let base = &http.settings.base;
+    let url = format!("ws{}{}", base.trim_start_matches("http"), request.path_and_query());
+    let invalid = |error: &dyn std::fmt::Display| {
+        ClientError::invalid(format_args!("{}: {error}", request.what))
+    };
+    let uri = url.parse::<Uri>().map_err(|error| invalid(&error))?;
+    let host = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
+    let mut builder = ureq::http::Request::builder()
+        .uri(uri)
+        .header("host", host)
+        .header("user-agent", concat!("ray-client/", env!("CARGO_PKG_VERSION")))
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", tungstenite::handshake::client::generate_key());
+    if let Some(headers) = builder.headers_mut() {
+        headers.extend(http.settings.headers.clone());
+    }
+    builder.body(()).map_err(|error| invalid(&error))
+}
+
+fn refusal(http: &Http, what: &str, error: Error) -> ClientError {
+    match error {
+        Error::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            http::rejection(what, response.status(), body)
+        }
+        Error::Io(io) => http.explain(what, ureq::Error::from(io)),
+        other => ClientError::unexpected(format_args!(
+            "{what}: the answer is not a WebSocket handshake: {other}"
+        ))
+        .caused_by(other),
+    }
+}
+
+fn broken(what: &str, error: Error) -> ClientError {
+    let said = match &error {
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            "the connection broke off".to_owned()
+        }
+        Error::Io(io) => format!("the connection broke off: {io}"),
+        Error::Capacity(_) => format!("a message of more than {MAX_MESSAGE} bytes"),
+        other => other.to_string(),
+    };
+    ClientError::unreachable(format_args!("{what}: {said}")).caused_by(error)
+}
+
+/// Connects as an agent does: the same proxy, TCP and TLS, with the same timeouts.
+fn dial(http: &Http, register: Arc<Register>) -> Result<Wire, ureq::Error> {
+    let uri: Uri = format!("{}/", http.settings.base)
+        .parse()
+        .map_err(|error| ureq::Error::Http(ureq::http::Error::from(error)))?;
+    let connector = Arc::new(connect::connector());
+    let run = {
+        let connector = Arc::clone(&connector);
+        move |details: &ConnectionDetails| run_connector(&*connector, details)
+    };
+    let resolver = DefaultResolver::default();
+    let config = http.agent.config();
+    let limit = |reason| NextTimeout {
+        after: http.settings.connect_timeout.into(),
+        reason,
+        ..NextTimeout::default()
+    };
+    let details = ConnectionDetails {
+        uri: &uri,
+        addrs: resolver.resolve(&uri, config, limit(Timeout::Resolve))?,
+        config,
+        request_level: false,
+        resolver: &resolver,
+        now: Instant::now(),
+        timeout: limit(Timeout::Connect),
+        current_time: Arc::new(Instant::now),
+        run_connector: Arc::new(run),
+        register_shutdown: Arc::new(move |handle| Ok(register(handle)?)),
+    };
+    let transport = run_connector(&*connector, &details)?;
+    Ok(Wire(TransportAdapter::new(transport, Arc::new(Instant::now))))
+}
+
+fn run_connector(
+    connector: &impl Connector<(), Out = impl Transport>,
+    details: &ConnectionDetails,
+) -> Result<Box<dyn Transport>, ureq::Error> {
+    match connector.connect(details, None)? {
+        Some(transport) => Ok(Box::new(transport)),
+        None => Err(ureq::Error::ConnectionFailed),
+    }
+}
+
+/// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
+struct Wire(TransportAdapter<Box<dyn Transport>>);
+
+impl Wire {
+    fn wait_at_most(&mut self, limit: Duration) {
+        self.0.set_timeout(NextTimeout {
+            after: limit.into(),
+            reason: Timeout::RecvBody,
+            ..NextTimeout::default()
+        });
+    }
+}
+
+fn would_block(error: io::Error) -> io::Error {
+    match ureq::Error::from(error) {
+        ureq::Error::Timeout(_) => io::ErrorKind::WouldBlock.into(),
+        other => other.into_io(),
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf).map_err(would_block)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.write(buf).map_err(would_block)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
