@@ -1,0 +1,488 @@
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use rand::RngExt;
+use rand::distr::Alphanumeric;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::transport::{Request, path};
+use crate::wire::{string_enum, time_from_ms};
+use crate::{ClientError, Listing, RayClient, validate};
+
+string_enum! {
+    /// Where a job is in its life.
+    JobStatus {
+        /// Accepted, but its entrypoint has not started.
+        Pending = "PENDING",
+        /// Its entrypoint runs.
+        Running = "RUNNING",
+        /// Stopped by a call to stop it.
+        Stopped = "STOPPED",
+        /// Its entrypoint ended with exit code 0.
+        Succeeded = "SUCCEEDED",
+        /// Its entrypoint failed, or could not be started.
+        Failed = "FAILED",
+    }
+}
+
+impl JobStatus {
+    /// Whether the job is over: stopped, succeeded or failed. A status that is not known is not
+    /// taken for an end.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Succeeded | Self::Failed)
+    }
+}
+
+string_enum! {
+    /// How a job was started.
+    JobType {
+        /// By the job API.
+        Submission = "SUBMISSION",
+        /// By a program that called `ray.init` itself.
+        Driver = "DRIVER",
+    }
+}
+
+/// The driver process of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DriverInfo {
+    /// The job id of the driver.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The IP address of its node.
+    #[serde(default)]
+    pub node_ip_address: Option<String>,
+    /// Its process id.
+    #[serde(default)]
+    pub pid: Option<String>,
+    /// Everything else that Ray sends.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A job as `GET /api/jobs/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Job {
+    /// How it was started.
+    #[serde(rename = "type")]
+    pub job_type: JobType,
+    /// The id of its driver in the cluster; `None` until the driver has called `ray.init`.
+    #[serde(default)]
+    pub job_id: Option<String>,
+    /// The id that it was submitted with; `None` for a [`JobType::Driver`].
+    #[serde(default)]
+    pub submission_id: Option<String>,
+    /// Its driver process, once there is one.
+    #[serde(default)]
+    pub driver_info: Option<DriverInfo>,
+    /// Where it is in its life.
+    pub status: JobStatus,
+    /// Its shell command.
+    #[serde(default)]
+    pub entrypoint: String,
+    /// Ray's explanation of the status.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The kind of failure, as `RUNTIME_ENV_SETUP_FAILURE`.
+    #[serde(default)]
+    pub error_type: Option<String>,
+    /// When it was submitted, in milliseconds since the epoch.
+    #[serde(default, rename = "start_time")]
+    pub start_time_ms: Option<u64>,
+    /// When it ended, in milliseconds since the epoch.
+    #[serde(default, rename = "end_time")]
+    pub end_time_ms: Option<u64>,
+    /// What the submitter noted about it.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Its runtime environment.
+    #[serde(default)]
+    pub runtime_env: Option<Map<String, Value>>,
+    /// The address of the dashboard agent on its node.
+    #[serde(default)]
+    pub driver_agent_http_address: Option<String>,
+    /// The id of the node its entrypoint runs on; `None` until it was placed.
+    #[serde(default)]
+    pub driver_node_id: Option<String>,
+    /// The exit code of its entrypoint.
+    #[serde(default)]
+    pub driver_exit_code: Option<i32>,
+    /// Everything else that Ray sends.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Job {
+    /// What every other call takes: the submission id, or the job id of a job that was started
+    /// outside the job API. Empty where Ray gives neither.
+    pub fn id(&self) -> &str {
+        self.submission_id.as_deref().or(self.job_id.as_deref()).unwrap_or_default()
+    }
+
+    /// When it was submitted.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.start_time_ms.and_then(time_from_ms)
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        self.end_time_ms.and_then(time_from_ms)
+    }
+
+    /// From submission to end; `None` while it is not over.
+    pub fn duration(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.end_time_ms?.saturating_sub(self.start_time_ms?)))
+    }
+}
+
+/// A job to submit: its entrypoint and all of Ray's parameters.
+///
+/// ```
+/// use ray_client::JobSubmission;
+///
+/// let job = JobSubmission::new("python train.py")
+///     .metadata("team", "ml")
+///     .runtime_env(serde_json::json!({"env_vars": {"EPOCHS": "3"}}))
+///     .entrypoint_num_cpus(0.5);
+/// ```
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobSubmission {
+    entrypoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submission_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_env: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_num_cpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_num_gpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_memory: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    entrypoint_resources: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    entrypoint_label_selector: BTreeMap<String, String>,
+}
+
+impl JobSubmission {
+    /// A job that runs this shell command.
+    pub fn new(entrypoint: impl Into<String>) -> Self {
+        Self {
+            entrypoint: entrypoint.into(),
+            submission_id: None,
+            runtime_env: None,
+            metadata: BTreeMap::new(),
+            entrypoint_num_cpus: None,
+            entrypoint_num_gpus: None,
+            entrypoint_memory: None,
+            entrypoint_resources: BTreeMap::new(),
+            entrypoint_label_selector: BTreeMap::new(),
+        }
+    }
+
+    /// The id of the job, which no other job of the cluster may have. Defaults to `raysubmit_` and 16
+    /// random letters and digits.
+    pub fn submission_id(mut self, id: impl Into<String>) -> Self {
+        self.submission_id = Some(id.into());
+        self
+    }
+
+    /// The runtime environment: a JSON object as Ray documents it. Defaults to none.
+    pub fn runtime_env(mut self, runtime_env: impl Into<Value>) -> Self {
+        self.runtime_env = Some(runtime_env.into());
+        self
+    }
+
+    /// Notes this key and value about the job.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// The CPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    pub fn entrypoint_num_cpus(mut self, cpus: f64) -> Self {
+        self.entrypoint_num_cpus = Some(cpus);
+        self
+    }
+
+    /// The GPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    pub fn entrypoint_num_gpus(mut self, gpus: f64) -> Self {
+        self.entrypoint_num_gpus = Some(gpus);
+        self
+    }
+
+    /// The memory to reserve for the entrypoint, in bytes. Defaults to Ray's 0.
+    pub fn entrypoint_memory(mut self, bytes: u64) -> Self {
+        self.entrypoint_memory = Some(bytes);
+        self
+    }
+
+    /// The amount of a custom resource to reserve for the entrypoint, from 0 on.
+    pub fn entrypoint_resource(mut self, name: impl Into<String>, amount: f64) -> Self {
+        self.entrypoint_resources.insert(name.into(), amount);
+        self
+    }
+
+    /// A label that the entrypoint's node must have, as `("ray.io/market-type", "spot")`; Ray's
+    /// operators (`!spot`, `in(a,b)`) pass as they are. Needs Ray 2.49 or newer.
+    pub fn entrypoint_label_selector(
+        mut self,
+        label: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.entrypoint_label_selector.insert(label.into(), value.into());
+        self
+    }
+
+    fn check(&self) -> Result<(), ClientError> {
+        if self.entrypoint.trim().is_empty() {
+            return Err(ClientError::invalid("entrypoint: must not be empty"));
+        }
+        if self.runtime_env.as_ref().is_some_and(|env| !env.is_object()) {
+            return Err(ClientError::invalid("runtime_env: must be a JSON object"));
+        }
+        let amounts = [
+            ("entrypoint_num_cpus", self.entrypoint_num_cpus),
+            ("entrypoint_num_gpus", self.entrypoint_num_gpus),
+        ];
+        for (name, amount) in amounts {
+            validate::amount(name, amount.unwrap_or_default())?;
+        }
+        for (name, amount) in &self.entrypoint_resources {
+            validate::amount(&format!("entrypoint_resource {name}"), *amount)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this is the job that was submitted here: what Ray keeps of it is the same.
+    fn is(&self, job: &Job) -> bool {
+        job.entrypoint == self.entrypoint
+            && job.metadata.as_ref().is_none_or(|metadata| {
+                self.metadata.iter().all(|(key, value)| metadata.get(key) == Some(value))
+            })
+    }
+}
+
+/// As Ray's own client makes them: without characters that are easily taken for another.
+fn new_submission_id() -> String {
+    let letters = rand::rng().sample_iter(Alphanumeric).map(char::from);
+    let letters: String = letters.filter(|c| !"0OIl1".contains(*c)).take(16).collect();
+    format!("raysubmit_{letters}")
+}
+
+/// The answer to a call to stop a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopOutcome {
+    /// The job that was told to stop.
+    pub job_id: String,
+    /// Its status right after that: mostly still `Running`, and `Stopped` about a second later.
+    pub status: JobStatus,
+}
+
+impl RayClient {
+    /// All jobs that the cluster knows, those started outside the job API among them. Calls
+    /// `GET /api/jobs/`.
+    ///
+    /// # Errors
+    /// 408 or 503 where the cluster does not answer or cannot be reached, 500 where the answer is
+    /// not Ray's.
+    pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
+        self.get("list jobs", &["api", "jobs", ""]).map(Listing::complete)
+    }
+
+    /// One job. Calls `GET /api/jobs/{id}`.
+    ///
+    /// # Errors
+    /// 404 where there is no such job, 400 where the id is not valid, else as [`list_jobs`].
+    ///
+    /// [`list_jobs`]: Self::list_jobs
+    pub fn get_job(&self, id: impl AsRef<str>) -> Result<Job, ClientError> {
+        let id = validate::id("job id", id.as_ref())?;
+        self.http().send(&job_request(id))?.json()
+    }
+
+    /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
+    ///
+    /// A submit whose answer is lost is tried again under the same id, which Ray takes once only:
+    /// the job runs once, or not at all where this returns an error. After a 408 or 503 the error
+    /// names the id, for the case that the request still arrives.
+    ///
+    /// # Errors
+    /// 400 where a parameter is not valid or the submission id is already used, else as
+    /// [`list_jobs`](Self::list_jobs).
+    pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
+        #[derive(Deserialize)]
+        struct Submitted {
+            submission_id: Option<String>,
+        }
+        submission.check()?;
+        let mut submission = submission.clone();
+        let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
+        validate::id("submission_id", &id)?;
+        let request = Request::post(format_args!("submit job `{id}`"), path(&["api", "jobs", ""]))
+            .json(&submission)?
+            .idempotent(true);
+        let (result, attempts) = self.http().send_counted(&request);
+        let error = match result {
+            Ok(answer) => {
+                return Ok(answer.json::<Submitted>()?.submission_id.unwrap_or(id));
+            }
+            Err(error) => error,
+        };
+        let may_have_arrived = match &error {
+            // The first attempt's own "already exists" is about a job of somebody else.
+            ClientError::Rejected { status: 400, .. } => attempts > 1,
+            _ => error.is_retryable(),
+        };
+        if may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
+            return Ok(id);
+        }
+        Err(error)
+    }
+
+    /// Tells a job to stop. Calls `POST /api/jobs/{id}/stop`. A job that stays PENDING, as for want
+    /// of resources, takes the call but goes on waiting (measured on Ray 2.60.0).
+    ///
+    /// # Errors
+    /// 400 where the job is over already, naming its status, or was started outside the job API; 404
+    /// where there is no such job; else as [`list_jobs`](Self::list_jobs).
+    pub fn stop_job(&self, id: impl AsRef<str>) -> Result<StopOutcome, ClientError> {
+        #[derive(Deserialize)]
+        struct Stopped {
+            stopped: bool,
+        }
+        let id = validate::id("job id", id.as_ref())?;
+        let request =
+            Request::post(format_args!("stop job `{id}`"), path(&["api", "jobs", id, "stop"]))
+                .idempotent(true);
+        let (result, attempts) = self.http().send_counted(&request);
+        let stopped = result?.json::<Stopped>()?.stopped;
+        let status = self.get_job(id)?.status;
+        let by_an_earlier_attempt = attempts > 1 && status == JobStatus::Stopped;
+        if stopped || by_an_earlier_attempt {
+            return Ok(StopOutcome { job_id: id.to_owned(), status });
+        }
+        Err(ClientError::rejected(400, format_args!("stop job `{id}`: it is already {status}")))
+    }
+
+    /// Deletes the record of a job that is over. Calls `DELETE /api/jobs/{id}`.
+    ///
+    /// # Errors
+    /// 400 where the job is not over, or was started outside the job API; 404 where there is no such
+    /// job; else as [`list_jobs`](Self::list_jobs).
+    pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
+        let id = validate::id("job id", id.as_ref())?;
+        let what = format!("delete job `{id}`");
+        let request = Request::delete(&what, path(&["api", "jobs", id]));
+        match self.http().send_counted(&request) {
+            (Err(ClientError::NotFound { .. }), attempts) if attempts > 1 => Ok(()),
+            (Err(ClientError::Rejected { status: 500, message }), _)
+                if message.contains("non-terminal state") =>
+            {
+                Err(ClientError::rejected(400, message))
+            }
+            (result, _) => result.map(drop),
+        }
+    }
+
+    /// Waits until a job is over, and returns it as it is then. Calls `GET /api/jobs/{id}`, at first
+    /// every 100 ms, later every second. A cluster that cannot be reached meanwhile is asked again.
+    ///
+    /// # Errors
+    /// 408 after `timeout`, naming the last status (or the last error, where the cluster did not
+    /// answer); 400 where `timeout` is zero; 404 where there is no such job.
+    pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
+        let id = validate::id("job id", id.as_ref())?;
+        if timeout.is_zero() {
+            return Err(ClientError::invalid("timeout: must be more than 0"));
+        }
+        // A timeout beyond what a clock can hold is no timeout.
+        let deadline = Instant::now().checked_add(timeout);
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let mut request = job_request(id);
+            if let Some(deadline) = deadline {
+                request = request.deadline(deadline);
+            }
+            let last = match self.http().send(&request).and_then(|answer| answer.json::<Job>()) {
+                Ok(job) if job.status.is_terminal() => return Ok(job),
+                Ok(job) => format!("it is {}", job.status),
+                Err(error) if error.is_retryable() => error.to_string(),
+                Err(error) => return Err(error),
+            };
+            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(ClientError::timeout(format_args!(
+                    "wait for job `{id}`: not over after {timeout:?}: {last}"
+                )));
+            }
+            thread::sleep(left.map_or(pause, |left| pause.min(left)));
+            pause = (pause * 3 / 2).min(Duration::from_secs(1));
+        }
+    }
+}
+
+pub(crate) fn job_request(id: &str) -> Request {
+    Request::get(format_args!("get job `{id}`"), path(&["api", "jobs", id]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_id_is_made_as_ray_makes_it() {
+        let id = new_submission_id();
+        let letters = id.strip_prefix("raysubmit_").unwrap();
+        assert!(letters.len() == 16 && letters.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        assert_ne!(id, new_submission_id());
+    }
+
+    #[test]
+    fn only_stopped_succeeded_and_failed_are_terminal() {
+        for (wire, terminal) in [
+            ("PENDING", false),
+            ("RUNNING", false),
+            ("STOPPED", true),
+            ("SUCCEEDED", true),
+            ("FAILED", true),
+            ("PAUSED", false),
+        ] {
+            let status = JobStatus::from(wire.to_owned());
+            assert_eq!((status.as_str(), status.is_terminal()), (wire, terminal));
+        }
+    }
+
+    #[test]
+    fn a_job_keeps_what_it_does_not_know() {
+        let wire = serde_json::json!({
+            "type": "SUBMISSION", "submission_id": "a", "status": "PAUSED", "entrypoint": "x",
+            "job_id": null, "mood": {"good": true},
+        });
+        let job: Job = serde_json::from_value(wire).unwrap();
+        assert_eq!(job.id(), "a");
+        assert_eq!(job.status, JobStatus::Unknown("PAUSED".to_owned()));
+        assert_eq!(serde_json::to_value(&job).unwrap()["mood"]["good"], true);
+    }
+
+    #[test]
+    fn bad_submissions_are_refused() {
+        for bad in [
+            JobSubmission::new(" "),
+            JobSubmission::new("x").runtime_env("text"),
+            JobSubmission::new("x").entrypoint_num_cpus(-1.0),
+            JobSubmission::new("x").entrypoint_num_gpus(f64::NAN),
+            JobSubmission::new("x").entrypoint_resource("a", f64::INFINITY),
+        ] {
+            assert_eq!(bad.check().unwrap_err().status(), 400, "{bad:?}");
+        }
+    }
+}
