@@ -1,6 +1,6 @@
 //! Following the log of a job, by either protocol, to its true end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -114,37 +114,27 @@ impl JobLog {
         }
     }
 
-    /// Follows the file until the job is over. The stream itself never ends.
+    /// Reads the file again and again until the job is over. Ray's `/api/v0/logs/stream` is not
+    /// used: it does not notice that a client left a silent log, keeps one of its 100 places for
+    /// that client for ever, and after 100 such tails answers every state call with 429 (measured
+    /// on Ray 2.60.0).
     fn follow(&mut self, worker: &mut Worker, job: &Job) -> Step<Progress> {
-        let interval = self.poll_interval.as_secs_f64();
-        let request = log_request(&worker.what, "stream", job).query("interval", interval);
-        let stream = match worker.open(&request) {
-            Ok(stream) => stream,
-            Err(error) => return self.fall_back(error),
-        };
-        let mut skip = Skip::to(worker.feed.position());
         let mut due = Every::new(STATUS_INTERVAL);
-        let mut over = false;
-        worker.read(
-            stream,
-            |worker, bytes| worker.feed.deliver(skip.rest(bytes)),
-            |worker| {
-                if due.is_due() {
-                    over = self.job(worker)?.status.is_terminal();
+        loop {
+            let started = Instant::now();
+            match self.rest_of_file(worker, job, false) {
+                Err(Interrupt::Broken(error)) if self.protocol == Protocol::Auto => {
+                    return self.fall_back(error);
                 }
-                if !over {
-                    worker.check_silence("the job is still running")?;
-                }
-                Ok(over)
-            },
-        )?;
-        if over || self.job(worker)?.status.is_terminal() {
-            return Ok(Progress::Again);
+                other => other?,
+            };
+            if due.is_due() && self.job(worker)?.status.is_terminal() {
+                return Ok(Progress::Again);
+            }
+            worker.check_silence("the job is still running")?;
+            // A long log is read less often, so that the server has time for others.
+            worker.feed.pause(self.poll_interval.max(started.elapsed() * 4))?;
         }
-        Err(Interrupt::Broken(ClientError::unreachable(format_args!(
-            "{}: the stream ended while the job is running",
-            worker.what
-        ))))
     }
 
     /// Delivers what is missing of the log of a job that is over: the file is complete then.
@@ -153,9 +143,12 @@ impl JobLog {
         let mut newlines = UniversalNewlines::default();
         self.read_file(worker, job, |worker, bytes| {
             let text = if as_text { newlines.translate(bytes) } else { bytes.into() };
-            worker.feed.deliver(skip.rest(&text))
+            match skip.rest(&text) {
+                [] => Ok(()),
+                new => worker.feed.deliver(new),
+            }
         })?;
-        self.ended(worker, skip.left())
+        if job.status.is_terminal() { self.ended(worker, skip.left()) } else { Ok(Progress::Again) }
     }
 
     /// The log is complete, unless the caller begins beyond its end.
@@ -177,7 +170,7 @@ impl JobLog {
         job: &Job,
         take: impl FnMut(&mut Worker, &[u8]) -> Step<()>,
     ) -> Step<()> {
-        let request = log_request(&worker.what, "file", job);
+        let request = log_request(&worker.what, job);
         let stream =
             worker.open(&request).map_err(|error| interrupt(lost(&worker.what, job, error)))?;
         worker.read(stream, take, |worker| {
@@ -291,9 +284,9 @@ fn whole_log_request(what: &str, id: &str) -> Request {
     Request::get(what, path(&["api", "jobs", id, "logs"])).unhurried()
 }
 
-/// The log file, as it stands (`file`) or followed (`stream`).
-fn log_request(what: &str, route: &str, job: &Job) -> Request {
-    Request::get(what, path(&["api", "v0", "logs", route]))
+/// The log file as it stands.
+fn log_request(what: &str, job: &Job) -> Request {
+    Request::get(what, path(&["api", "v0", "logs", "file"]))
         // Ray wants a node id, and does not use it where a submission id is given.
         .query("node_id", job.driver_node_id.as_deref().unwrap_or_default())
         .query("submission_id", job.id())
@@ -331,7 +324,7 @@ impl RayClient {
             let answer = self.http().send(&whole_log_request(&what, job.id()))?;
             return Ok(answer.json::<WholeLog>()?.logs);
         }
-        match self.http().send(&log_request(&what, "file", &job).unhurried()) {
+        match self.http().send(&log_request(&what, &job).unhurried()) {
             Ok(answer) => Ok(text(answer.body)),
             Err(error) => Err(lost(&what, &job, error)),
         }

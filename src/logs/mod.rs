@@ -33,7 +33,8 @@ pub enum Protocol {
     /// [`WebSocket`](Self::WebSocket); the other where the first cannot be had at all. The default.
     #[default]
     Auto,
-    /// The HTTP stream of `GET /api/v0/logs/stream`: within about 50 ms, fast, and any bytes.
+    /// HTTP, by `GET /api/v0/logs/file` at every poll interval: fast, and any bytes. A long log is read
+    /// less often.
     Stream,
     /// The WebSocket of `GET /api/jobs/{id}/logs/tail`, as Ray's own client uses it: about a second
     /// behind, and not able to carry lines of more than 4 MB or bytes that are not UTF-8.
@@ -187,7 +188,7 @@ impl RayClient {
         self.tail_job_logs_with(id, options.stream_timeout(stream_timeout))
     }
 
-    /// Tails the log of a job by Ray's HTTP stream. Needs Ray 2.45 or newer.
+    /// Tails the log of a job over HTTP. Needs Ray 2.45 or newer.
     ///
     /// # Errors
     /// As [`tail_job_logs_with`](Self::tail_job_logs_with).
@@ -201,7 +202,7 @@ impl RayClient {
     }
 
     /// Tails the log of a job, from its start to its true end. Calls `GET /api/jobs/{id}` and
-    /// `GET /api/version`, then `GET /api/v0/logs/stream` and `/api/v0/logs/file`, or the WebSocket
+    /// `GET /api/version`, then `GET /api/v0/logs/file` again and again, or the WebSocket
     /// `/api/jobs/{id}/logs/tail`.
     ///
     /// One of the client's 5 workers feeds the tail until it ends or is dropped. While all of them

@@ -106,7 +106,6 @@ impl Worker {
             match stream.read(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(length) => {
-                    self.feed.sign_of_life();
                     take(self, &buffer[..length])?;
                 }
                 Err(StreamError::Idle) => {

@@ -1,0 +1,43 @@
+//! Submits a job and follows its log to the end: `cargo run --example quickstart`.
+//!
+//! Uses the cluster of `RAY_ADDRESS` where that is set, else starts a local Ray (Python 3 is all it
+//! needs) and ends it again.
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use ray_client::{JobSubmission, RayClient};
+
+const PROGRAM: &str =
+    "import time\nfor n in range(20):\n    print(time.time(), flush=True)\n    time.sleep(0.2)";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let local;
+    let client = if std::env::var_os("RAY_ADDRESS").is_some() {
+        RayClient::from_env()?
+    } else {
+        local = support::Head::start(&[]);
+        local.client()
+    };
+    println!("Ray {}", client.version()?.ray_version);
+
+    let id = client.submit_job(&JobSubmission::new(format!("python -c '{PROGRAM}'")))?;
+    println!("submitted {id}");
+    for line in client.tail_job_logs(&id)? {
+        let line = line?;
+        match line.parse::<f64>() {
+            Ok(written) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+                println!("{line}  (in hand after {:.0} ms)", (now.as_secs_f64() - written) * 1e3);
+            }
+            Err(_) => println!("{line}"),
+        }
+    }
+
+    let job = client.wait_for_job(&id, Duration::from_secs(60))?;
+    println!("{id} {} after {:.1?}", job.status, job.duration().unwrap_or_default());
+    Ok(())
+}

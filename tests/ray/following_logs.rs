@@ -1,0 +1,223 @@
+//! Verifies that a tail delivers a log byte for byte, whatever it holds, and ends when it is over.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
+
+use crate::support::{Head, eventually};
+use crate::{client, finish, python, submit};
+
+fn options(protocol: Protocol) -> TailOptions {
+    TailOptions::default()
+        .protocol(protocol)
+        .limits(StreamLimits::unlimited())
+        .stream_timeout(Duration::from_secs(120))
+}
+
+fn read_all(client: &RayClient, id: &str, protocol: Protocol) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut reader = client.tail_job_logs_with(id, options(protocol)).unwrap().into_reader();
+    reader.read_to_end(&mut bytes).unwrap();
+    assert_eq!(reader.position(), bytes.len() as u64);
+    bytes
+}
+
+/// As Ray's WebSocket sends it.
+fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    text.replace("\r\n", "\n").replace('\r', "\n").into_bytes()
+}
+
+#[test]
+fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
+    let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
+    let seeds = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                let client = client();
+                loop {
+                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
+                    if seed >= 100 {
+                        break;
+                    }
+                    let entrypoint = format!("python {writer} {seed}");
+                    let id = client.submit_job(&JobSubmission::new(entrypoint)).unwrap();
+                    let other = client.clone();
+                    let (stream, websocket) = thread::scope(|scope| {
+                        let stream = scope.spawn(|| read_all(&other, &id, Protocol::Stream));
+                        (read_all(&client, &id, Protocol::WebSocket), stream.join().unwrap())
+                    });
+                    let file = Head::shared().log_file(&id);
+                    assert!(!file.is_empty());
+                    assert!(stream == file, "seed {seed}: {} of {}", stream.len(), file.len());
+                    assert!(
+                        websocket == file,
+                        "seed {seed}: {} of {}",
+                        websocket.len(),
+                        file.len()
+                    );
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn lines_come_as_they_are_written() {
+    let client = client();
+    let id = submit(
+        &client,
+        "import sys, time\nfor n in range(5): print(n, flush=True); input() if n == 9 else time.sleep(.3)",
+    );
+    let mut last = None;
+    for line in client.tail_job_logs(&id).unwrap() {
+        let line = line.unwrap();
+        if line == "0" {
+            assert!(
+                !client.get_job(&id).unwrap().status.is_terminal(),
+                "the first line comes early"
+            );
+        }
+        last = Some(line);
+    }
+    assert_eq!(last.unwrap(), "4");
+    assert!(
+        client.get_job(&id).unwrap().status.is_terminal(),
+        "the end comes when the job is over"
+    );
+}
+
+/// A log that Ray's WebSocket cannot carry.
+fn check_uncarried(program: &str) {
+    let client = client();
+    let id = submit(&client, program);
+    let file = read_all(&client, &id, Protocol::Auto);
+    assert!(file == Head::shared().log_file(&id));
+    assert_eq!(client.list_job_logs(&id).unwrap(), String::from_utf8_lossy(&file));
+
+    let no_reconnects = options(Protocol::WebSocket).reconnects(0);
+    let mut tail = client.tail_job_logs_with(&id, no_reconnects).unwrap();
+    let error = tail.find_map(Result::err).expect("never an empty success");
+    assert!(error.to_string().contains("WebSocket left out"), "{error}");
+    assert!(tail.next().is_none());
+}
+
+#[test]
+fn a_log_that_is_not_utf8_arrives_by_auto_and_is_an_error_by_websocket() {
+    check_uncarried("import os; os.write(1, b\"a\\xff\\xfe\\nb\\n\")");
+}
+
+#[test]
+fn a_line_of_6_mb_arrives_by_auto_and_is_an_error_by_websocket() {
+    check_uncarried("print(\"x\" * 6_000_000)");
+}
+
+#[test]
+fn carriage_returns_arrive_as_written_by_stream_and_as_newlines_by_websocket() {
+    let client = client();
+    let id = submit(&client, "import os; os.write(1, b\"one\\r\\ntwo\\r50%\\r100%\\nlast\")");
+    let stream = read_all(&client, &id, Protocol::Stream);
+    let file = Head::shared().log_file(&id);
+    assert!(stream == file && file.ends_with(b"one\r\ntwo\r50%\r100%\nlast"));
+    assert_eq!(read_all(&client, &id, Protocol::WebSocket), universal_newlines(&file));
+    let lines: Vec<String> =
+        client.tail_job_logs(&id).unwrap().map(|line| line.unwrap().into()).collect();
+    assert_eq!(lines[lines.len() - 3..], ["one", "two\r50%\r100%", "last"]);
+}
+
+#[test]
+fn a_job_that_prints_nothing_has_only_rays_own_lines() {
+    let client = client();
+    let id = submit(&client, "");
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        assert_eq!(read_all(&client, &id, protocol), Head::shared().log_file(&id));
+    }
+}
+
+#[test]
+fn a_pending_job_is_waited_for() {
+    let client = client();
+    let blocker = client
+        .submit_job(
+            &python("import time; time.sleep(600)").entrypoint_resource("node:127.0.0.2", 0.9),
+        )
+        .unwrap();
+    eventually("the blocker runs", || {
+        (client.get_job(&blocker).unwrap().status.as_str() == "RUNNING").then_some(())
+    });
+    let id =
+        client.submit_job(&python("print(7)").entrypoint_resource("node:127.0.0.2", 0.9)).unwrap();
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        let short = options(protocol).stream_timeout(Duration::from_millis(500));
+        let error = client.tail_job_logs_with(&id, short).unwrap().next().unwrap().unwrap_err();
+        assert_eq!(error.status(), 408);
+        assert!(error.to_string().contains("PENDING"), "{error}");
+    }
+    let tails = [Protocol::Stream, Protocol::WebSocket]
+        .map(|protocol| client.tail_job_logs_with(&id, options(protocol)).unwrap());
+    client.stop_job(&blocker).unwrap();
+    for tail in tails {
+        assert_eq!(tail.last().unwrap().unwrap(), "7");
+    }
+}
+
+#[test]
+fn a_silent_job_ends_its_tail_with_408_and_what_came_is_not_lost() {
+    let client = client();
+    let id = submit(&client, "import time; print(1, end=\"\", flush=True); time.sleep(600)");
+    eventually("the job has printed", || {
+        Head::shared().log_file(&id).ends_with(b"1").then_some(())
+    });
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        let tail = client
+            .tail_job_logs_with(&id, options(protocol).stream_timeout(Duration::from_secs(3)))
+            .unwrap();
+        let items: Vec<_> = tail.collect();
+        let (error, lines) = items.split_last().unwrap();
+        assert_eq!(error.as_ref().unwrap_err().status(), 408);
+        let last = lines.last().unwrap().as_ref().unwrap();
+        assert!(last == "1" && last.is_partial());
+    }
+    client.stop_job(&id).unwrap();
+}
+
+#[test]
+fn a_tail_goes_on_at_any_position() {
+    let client = client();
+    let id = submit(&client, "print(\"one\\ntwo\\nthree\")");
+    finish(&client, &id);
+    let file = Head::shared().log_file(&id);
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        for position in (0..=file.len()).step_by(7).chain([file.len()]) {
+            let options = options(protocol).from_position(position as u64);
+            let tail = client.tail_job_logs_with(&id, options).unwrap();
+            assert_eq!(tail.position(), position as u64);
+            let mut rest = Vec::new();
+            tail.into_reader().read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, file[position..]);
+        }
+        let beyond = options(protocol).from_position(file.len() as u64 + 1);
+        let error = client.tail_job_logs_with(&id, beyond).unwrap().next().unwrap().unwrap_err();
+        assert_eq!(error.status(), 400, "{error}");
+    }
+}
+
+#[test]
+fn a_tail_can_start_with_the_last_lines() {
+    let client = client();
+    let id = submit(&client, "print(\"one\\ntwo\\nthree\")");
+    finish(&client, &id);
+    let length = Head::shared().log_file(&id).len() as u64;
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        let mut tail = client.tail_job_logs_with(&id, options(protocol).last_lines(2)).unwrap();
+        assert_eq!(tail.next().unwrap().unwrap(), "two");
+        assert_eq!(tail.position(), length - 6);
+        assert_eq!(tail.next().unwrap().unwrap(), "three");
+        assert!(tail.next().is_none());
+        assert_eq!(tail.position(), length);
+    }
+}

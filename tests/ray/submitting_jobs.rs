@@ -1,0 +1,191 @@
+//! Verifies jobs: that they run as submitted, are seen alike by every call, and what is refused.
+
+use std::time::Duration;
+
+use ray_client::{JobStatus, JobType, Protocol, TailOptions};
+
+use crate::support::{Head, eventually};
+use crate::{client, finish, python, submit};
+
+#[test]
+fn a_job_runs_with_all_that_was_submitted() {
+    let client = client();
+    let submission = python("import os; print(os.environ[\"GREETING\"])")
+        .submission_id("with-everything")
+        .metadata("team", "ml")
+        .runtime_env(serde_json::json!({"env_vars": {"GREETING": "hello"}}))
+        .entrypoint_num_cpus(0.5)
+        .entrypoint_num_gpus(0.0)
+        .entrypoint_memory(1024 * 1024)
+        .entrypoint_resource("node:127.0.0.2", 0.001);
+    assert_eq!(client.submit_job(&submission).unwrap(), "with-everything");
+    let job = finish(&client, "with-everything");
+
+    assert_eq!(job.status, JobStatus::Succeeded);
+    assert_eq!((job.id(), &job.job_type), ("with-everything", &JobType::Submission));
+    assert_eq!(job.metadata.as_ref().unwrap()["team"], "ml");
+    assert_eq!(job.runtime_env.as_ref().unwrap()["env_vars"]["GREETING"], "hello");
+    assert_eq!(job.driver_exit_code, Some(0));
+    assert!(job.ended_at() > job.started_at() && job.duration().is_some());
+    assert!(client.list_job_logs("with-everything").unwrap().ends_with("\nhello\n"));
+    let listed = client.list_jobs().unwrap();
+    assert!(!listed.truncated && listed.total == listed.results.len());
+    assert!(listed.into_iter().any(|listed| listed == job));
+}
+
+#[test]
+fn a_job_that_no_node_has_the_label_for_stays_pending() {
+    let client = client();
+    let submission = python("").entrypoint_label_selector("kind", "none-such");
+    let id = client.submit_job(&submission).unwrap();
+    let error = client.wait_for_job(&id, Duration::from_secs(2)).unwrap_err();
+    assert_eq!(error.status(), 408);
+    assert!(error.to_string().contains("PENDING"), "{error}");
+    assert_eq!(client.list_job_logs(&id).unwrap(), "");
+}
+
+#[test]
+fn a_submission_id_is_made_where_none_is_given() {
+    let client = client();
+    let id = submit(&client, "");
+    assert!(id.starts_with("raysubmit_") && id.len() == 26, "{id}");
+    assert_eq!(finish(&client, &id).id(), id);
+}
+
+#[test]
+fn a_submission_id_that_is_used_is_refused_with_400() {
+    let client = client();
+    let submission = python("").submission_id("twice");
+    client.submit_job(&submission).unwrap();
+    let error = client.submit_job(&submission).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert_eq!(
+        error.to_string(),
+        "submit job `twice`: ValueError: Job with submission_id twice already exists. Please use a different submission_id."
+    );
+}
+
+#[test]
+fn ids_with_unusual_characters_work_in_every_call() {
+    let client = client();
+    for id in ["x.y:z", "täst", "a?b#c", "50%& x=1"] {
+        client.submit_job(&python("print(7)").submission_id(id)).unwrap();
+        assert_eq!(client.tail_job_logs(id).unwrap().last().unwrap().unwrap(), "7", "{id}");
+        assert_eq!(finish(&client, id).submission_id.as_deref(), Some(id));
+        assert!(client.list_job_logs(id).unwrap().ends_with("\n7\n"));
+        assert_eq!(client.stop_job(id).unwrap_err().status(), 400);
+        client.delete_job(id).unwrap();
+        assert_eq!(client.get_job(id).unwrap_err().status(), 404);
+    }
+}
+
+#[test]
+fn an_unknown_job_is_404_in_every_call_and_by_both_protocols() {
+    let client = client();
+    let id = "none-such";
+    for error in [
+        client.get_job(id).unwrap_err(),
+        client.stop_job(id).unwrap_err(),
+        client.delete_job(id).unwrap_err(),
+        client.list_job_logs(id).unwrap_err(),
+        client.wait_for_job(id, Duration::from_secs(1)).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 404, "{error}");
+        assert!(error.to_string().contains("`none-such`: Job none-such does not exist"), "{error}");
+    }
+    for protocol in [Protocol::Auto, Protocol::Stream, Protocol::WebSocket] {
+        let options = TailOptions::default().protocol(protocol);
+        let mut tail = client.tail_job_logs_with(id, options).unwrap();
+        assert_eq!(tail.next().unwrap().unwrap_err().status(), 404);
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn a_running_job_can_be_stopped_once() {
+    let client = client();
+    let id = submit(&client, "import time; print(1, flush=True); time.sleep(600)");
+    let mut tail = client.tail_job_logs(&id).unwrap();
+    assert!(tail.any(|line| line.unwrap() == "1"));
+
+    let error = client.delete_job(&id).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("non-terminal state RUNNING"), "{error}");
+
+    let outcome = client.stop_job(&id).unwrap();
+    assert_eq!(outcome.job_id, id);
+    assert_eq!(finish(&client, &id).status, JobStatus::Stopped);
+    assert!(tail.next().is_none(), "the tail of a stopped job ends");
+    let error = client.stop_job(&id).unwrap_err();
+    assert_eq!(
+        (error.status(), error.to_string()),
+        (400, format!("stop job `{id}`: it is already STOPPED"))
+    );
+    client.delete_job(&id).unwrap();
+    assert_eq!(client.delete_job(&id).unwrap_err().status(), 404);
+}
+
+#[test]
+fn a_failed_job_says_how_it_failed() {
+    let client = client();
+    let id = submit(&client, "raise SystemExit(3)");
+    let job = finish(&client, &id);
+    assert_eq!((job.status, job.driver_exit_code), (JobStatus::Failed, Some(3)));
+    assert!(job.message.unwrap().contains("exit code 3"));
+}
+
+#[test]
+fn a_job_whose_environment_cannot_be_made_fails_with_an_empty_log() {
+    let client = client();
+    let nowhere = serde_json::json!({"working_dir": "gcs://_ray_pkg_0000000000000000.zip"});
+    let id = client.submit_job(&python("").runtime_env(nowhere)).unwrap();
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        let options =
+            TailOptions::default().protocol(protocol).stream_timeout(Duration::from_secs(60));
+        assert!(client.tail_job_logs_with(&id, options).unwrap().next().is_none());
+    }
+    let job = finish(&client, &id);
+    assert_eq!(job.status, JobStatus::Failed);
+    assert_eq!(job.error_type.as_deref(), Some("RUNTIME_ENV_SETUP_FAILURE"));
+    assert_eq!(client.list_job_logs(&id).unwrap(), "");
+}
+
+#[test]
+fn a_job_started_outside_the_job_api_is_seen_but_has_no_log() {
+    let client = client();
+    let program = "import json, ray; ray.init(log_to_driver=False); print(json.dumps(ray.get_runtime_context().get_job_id()))";
+    let id = Head::shared().python_json(program).as_str().unwrap().to_owned();
+    let job = eventually("the driver is listed", || client.get_job(&id).ok());
+    assert_eq!((&job.job_type, job.id()), (&JobType::Driver, &*id));
+    assert!(job.driver_info.is_some() && job.submission_id.is_none());
+    for error in [
+        client.list_job_logs(&id).unwrap_err(),
+        client.delete_job(&id).unwrap_err(),
+        client.tail_job_logs(&id).unwrap().next().unwrap().unwrap_err(),
+        client
+            .websocket_tail_job_logs(&id, Duration::from_secs(5))
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 400, "{error}");
+    }
+    assert_eq!(client.stop_job(&id).unwrap_err().status(), 400);
+}
+
+#[test]
+fn the_version_is_that_of_the_cluster() {
+    assert_eq!(client().version().unwrap().ray_version, "2.60.0");
+}
+
+/// Ray's head hands such an id to the job's node without encoding it, and finds no log there.
+#[test]
+fn an_id_that_rays_websocket_cannot_carry_is_an_error_there() {
+    let client = client();
+    let id = client.submit_job(&python("").submission_id("web?socket#id")).unwrap();
+    finish(&client, &id);
+    let options = TailOptions::default().protocol(Protocol::WebSocket).reconnects(0);
+    let error = client.tail_job_logs_with(&id, options).unwrap().next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("WebSocket left out"), "{error}");
+}

@@ -1,0 +1,249 @@
+"""Runs a real Ray head on loopback for as long as standard input is open.
+
+Installs the pinned Ray into a virtual environment under the target folder at the first use, starts a
+head on free ports, prints one line of JSON about it, and then obeys one command a line:
+
+    kill-dashboard     end the dashboard process at once
+    start-dashboard    start it again, as it was
+    start-node         start a second node (127.0.0.3, with the resource `second`)
+    kill-node          end that node's raylet and all below it at once
+
+Each is answered by one line of JSON. When standard input ends, as it does whenever the parent goes
+away, every process that was started here is ended, and no other.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+HEAD_IP, NODE_IP = "127.0.0.2", "127.0.0.3"
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def say(text):
+    print(f"[ray] {text}", file=sys.stderr, flush=True)
+
+
+def virtual_environment(target, version, extras):
+    """The python of an environment with this Ray, made under a lock where it is not there yet."""
+    name = f"ray-{version}" if extras == "default,serve" else f"ray-{version}-{extras}"
+    folder = target / name
+    target.mkdir(parents=True, exist_ok=True)
+    with open(target / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ready = folder / "ready"
+        if not ready.exists():
+            say(f"installing Ray {version} into {folder} (about half a minute, once)")
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
+            pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
+            # Rays before 2.10 import pkg_resources, which newer setuptools no longer have.
+            packages = [f"ray[{extras}]=={version}", "setuptools<70"]
+            subprocess.run([*pip, *packages], check=True, stdout=sys.stderr)
+            ready.touch()
+    return folder / "bin" / "python"
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind((HEAD_IP, 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def processes():
+    """Parent and command line of every process, by id."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                stat = Path(entry.path, "stat").read_text()
+                command = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+                found[int(entry.name)] = (int(stat.rsplit(")", 1)[1].split()[1]), command)
+    return found
+
+
+def below(ancestor):
+    """All that descend from a process; those whose parent ended have become ours."""
+    found = processes()
+    family, grew = {ancestor}, True
+    while grew:
+        more = {pid for pid, (parent, _) in found.items() if parent in family} - family
+        family |= more
+        grew = bool(more)
+    return {pid: found[pid][1] for pid in family - {ancestor} if pid in found}
+
+
+def end(pids):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def end_all():
+    while running := below(os.getpid()):
+        end(running)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.01)
+
+
+class Head:
+    def __init__(self, python, folder, options):
+        self.python, self.folder, self.options = python, folder, options
+        self.dashboard = None
+
+    def ray(self, *arguments):
+        """Runs `ray` in a folder that holds nothing that could be taken for the package."""
+        path = f"{self.python.parent}:{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "RAY_TMPDIR": str(self.folder)}
+        for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_HEADERS"):
+            env.pop(name, None)
+        env.update(option.split("=", 1) for option in self.options.env)
+        command = [self.python, "-m", "ray.scripts.scripts", *arguments]
+        done = subprocess.run(
+            command, env=env, cwd=self.folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"ray {arguments[0]} failed:\n{done.stdout}")
+
+    def start(self):
+        gcs, dashboard, agent, agent_grpc, client, metrics, runtime_env = free_ports(7)
+        self.gcs, self.port = f"{HEAD_IP}:{gcs}", dashboard
+        self.ray(
+            "start", "--head", "--node-ip-address", HEAD_IP, "--port", str(gcs),
+            "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard),
+            "--dashboard-agent-listen-port", str(agent),
+            "--dashboard-agent-grpc-port", str(agent_grpc),
+            "--ray-client-server-port", str(client), "--metrics-export-port", str(metrics),
+            "--runtime-env-agent-port", str(runtime_env),
+            "--min-worker-port", "0", "--max-worker-port", "0",
+            "--num-cpus", "4", "--object-store-memory", "200000000", "--disable-usage-stats",
+        )  # fmt: skip
+        self.wait_until_answered(f"http://127.0.0.1:{dashboard}/api/version")
+        self.wait_until_answered(f"http://{HEAD_IP}:{agent}/api/local_raylet_healthz")
+        return {
+            "address": f"http://127.0.0.1:{dashboard}",
+            "gcs": self.gcs,
+            "python": str(self.python),
+            "logs": str((self.folder / "ray" / "session_latest" / "logs").resolve()),
+        }
+
+    def wait_until_answered(self, url):
+        token = [o.split("=", 1)[1] for o in self.options.env if o.startswith("RAY_AUTH_TOKEN=")]
+        headers = {"Authorization": f"Bearer {token[0]}"} if token else {}
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def kill_dashboard(self):
+        (pid, command), = (
+            (pid, command)
+            for pid, command in below(os.getpid()).items()
+            if any(part.endswith(b"dashboard/dashboard.py") for part in command)
+        )
+        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        self.dashboard = ([part for part in command if part], dict(e.split(b"=", 1) for e in environ if e))
+        end([pid])
+        while Path(f"/proc/{pid}").exists():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.005)
+        return {"killed": pid}
+
+    def start_dashboard(self):
+        command, environ = self.dashboard
+        quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+        child = subprocess.Popen(command, env=environ, cwd=self.folder, start_new_session=True, **quiet)
+        return {"started": child.pid}
+
+    def start_node(self):
+        before = set(below(os.getpid()))
+        agent, agent_grpc, metrics, runtime_env = free_ports(4)
+        self.ray(
+            "start", "--address", self.gcs, "--node-ip-address", NODE_IP, "--num-cpus", "2",
+            "--resources", '{"second": 1000}', "--dashboard-agent-listen-port", str(agent),
+            "--dashboard-agent-grpc-port", str(agent_grpc), "--metrics-export-port", str(metrics),
+            "--runtime-env-agent-port", str(runtime_env),
+            "--min-worker-port", "0", "--max-worker-port", "0",
+            "--object-store-memory", "100000000", "--disable-usage-stats",
+        )  # fmt: skip
+        self.wait_until_answered(f"http://{NODE_IP}:{agent}/api/local_raylet_healthz")
+        self.raylet, = (
+            pid
+            for pid, command in below(os.getpid()).items()
+            if pid not in before and command[0].endswith(b"raylet/raylet")
+        )
+        return {"raylet": self.raylet}
+
+    def kill_node(self):
+        end([self.raylet, *below(self.raylet)])
+        return {"killed": self.raylet}
+
+
+def answer(value):
+    print(json.dumps(value), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--target", type=Path, required=True)
+    parser.add_argument("--ray", default="2.60.0")
+    parser.add_argument("--extras", default="default,serve")
+    parser.add_argument("--env", action="append", default=[])
+    options = parser.parse_args()
+
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    python = virtual_environment(options.target, options.ray, options.extras)
+    # Short, since Ray puts sockets below it, whose paths end at 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="rc-"))
+    try:
+        say(f"starting Ray {options.ray} (a few seconds)")
+        for attempt in range(3):
+            try:
+                head = Head(python, folder, options)
+                answer(head.start())
+                break
+            except RuntimeError as error:
+                # A port that was free may have been taken meanwhile.
+                end_all()
+                if attempt == 2:
+                    raise
+                say(f"trying once more: {error}")
+        for line in sys.stdin:
+            command = getattr(head, line.strip().replace("-", "_"))
+            try:
+                answer(command())
+            except Exception as error:
+                answer({"error": repr(error)})
+    finally:
+        end_all()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

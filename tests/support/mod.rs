@@ -1,0 +1,113 @@
+//! A real Ray for tests and examples.
+
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use ray_client::RayClient;
+use serde_json::Value;
+
+/// A Ray head that lives as long as this process, however that ends.
+pub struct Head {
+    pub address: String,
+    /// The address of the cluster itself, for Ray's own Python API.
+    pub gcs: String,
+    /// A Python that has this Ray.
+    pub python: String,
+    /// The folder of the session's log files.
+    pub logs: PathBuf,
+    control: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+impl Head {
+    /// The one head that all tests of a run share.
+    pub fn shared() -> &'static Head {
+        static HEAD: OnceLock<Head> = OnceLock::new();
+        HEAD.get_or_init(|| Head::start(&[]))
+    }
+
+    /// A head of its own, with further arguments of `head.py`.
+    pub fn start(arguments: &[&str]) -> Head {
+        let manifest = env!("CARGO_MANIFEST_DIR");
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| PathBuf::from(manifest).join("target"), PathBuf::from);
+        let mut child = Command::new("python3")
+            .arg(format!("{manifest}/tests/support/head.py"))
+            .arg("--target")
+            .arg(target)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C ends this process, and by that the head; it must not reach the head first.
+            .process_group(0)
+            .spawn()
+            .expect("python3 can be started");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let about = read_json(&mut stdout);
+        let text = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
+        Head {
+            address: text("address"),
+            gcs: text("gcs"),
+            python: text("python"),
+            logs: text("logs").into(),
+            control: Mutex::new((stdin, stdout)),
+        }
+    }
+
+    /// Has `head.py` do this; see there.
+    pub fn command(&self, command: &str) -> Value {
+        let mut control = self.control.lock().expect("no test panics here");
+        let (stdin, stdout) = &mut *control;
+        writeln!(stdin, "{command}").expect("head.py runs");
+        let answer = read_json(stdout);
+        assert!(answer.get("error").is_none(), "{command}: {answer}");
+        answer
+    }
+
+    pub fn client(&self) -> RayClient {
+        RayClient::new(&*self.address).expect("the address is valid")
+    }
+
+    /// What Ray wrote as the log of a job.
+    pub fn log_file(&self, id: &str) -> Vec<u8> {
+        std::fs::read(self.logs.join(format!("job-driver-{id}.log"))).unwrap_or_default()
+    }
+
+    /// What a Python program that uses Ray's own API prints as JSON.
+    pub fn python_json(&self, program: &str) -> Value {
+        let output = Command::new(&self.python)
+            .args(["-c", program])
+            .env("RAY_ADDRESS", &self.gcs)
+            .current_dir(&self.logs)
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("python can be started");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().last().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+fn read_json(from: &mut impl BufRead) -> Value {
+    let mut line = String::new();
+    from.read_line(&mut line).expect("head.py answers");
+    serde_json::from_str(&line).expect("head.py answers, or says on stderr why it cannot")
+}
+
+/// Asks again until there is an answer.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within 60 s: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
