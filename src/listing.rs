@@ -20,6 +20,11 @@ impl<T> Listing<T> {
     pub(crate) fn complete(results: Vec<T>) -> Self {
         Self { total: results.len(), results, truncated: false, warnings: Vec::new() }
     }
+
+    /// The results by reference.
+    pub fn iter(&self) -> slice::Iter<'_, T> {
+        self.results.iter()
+    }
 }
 
 impl<T> IntoIterator for Listing<T> {
@@ -36,6 +41,6 @@ impl<'a, T> IntoIterator for &'a Listing<T> {
     type IntoIter = slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.results.iter()
+        self.iter()
     }
 }

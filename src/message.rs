@@ -45,9 +45,8 @@ fn hide_userinfo(word: &str) -> String {
 fn hide_path(word: &str) -> String {
     let Some(start) = word.find('/') else { return word.to_owned() };
     let opens = word[..start].chars().all(|c| !c.is_alphanumeric());
-    let path_end = word[start..]
-        .find(|c: char| matches!(c, '\'' | '"' | ',' | ')' | ']' | ';' | '`'))
-        .map_or(word.len(), |n| start + n);
+    let path_end =
+        word[start..].find(['\'', '"', ',', ')', ']', ';', '`']).map_or(word.len(), |n| start + n);
     let path = &word[start..path_end];
     if !opens || path.starts_with("/api/") || path.matches('/').count() < 2 {
         return word.to_owned();

@@ -30,6 +30,24 @@ pub(super) enum Interrupt {
     Fatal(ClientError),
 }
 
+impl Interrupt {
+    /// What may pass by itself is a break; what is about the caller's parameters is not.
+    pub(super) fn of(error: ClientError) -> Self {
+        match error.status() {
+            400 | 401 | 403 | 404 => Self::Fatal(error),
+            _ => Self::Broken(error),
+        }
+    }
+
+    /// The same, with another error where it is a break.
+    pub(super) fn map_broken(self, map: impl FnOnce(ClientError) -> ClientError) -> Self {
+        match self {
+            Self::Broken(error) => Self::Broken(map(error)),
+            other => other,
+        }
+    }
+}
+
 pub(super) type Step<T> = Result<T, Interrupt>;
 
 /// A block is sent as soon as it is there; a larger one would only wait longer in memory.

@@ -1,6 +1,7 @@
 //! Live logs.
 
 mod feed;
+mod file;
 mod job;
 mod limits;
 mod lines;
@@ -8,6 +9,7 @@ mod newlines;
 mod pool;
 mod resume;
 mod tail;
+mod whole;
 mod worker;
 
 use std::fmt;
@@ -33,8 +35,8 @@ pub enum Protocol {
     /// [`WebSocket`](Self::WebSocket); the other where the first cannot be had at all. The default.
     #[default]
     Auto,
-    /// HTTP, by `GET /api/v0/logs/file` at every poll interval: fast, and any bytes. A long log is read
-    /// less often.
+    /// HTTP, by `GET /api/v0/logs/file` at every [poll interval](TailOptions::poll_interval): fast, and
+    /// any bytes. Ray serves a log from its start only, so that a long one is looked at less often.
     Stream,
     /// The WebSocket of `GET /api/jobs/{id}/logs/tail`, as Ray's own client uses it: about a second
     /// behind, and not able to carry lines of more than 4 MB or bytes that are not UTF-8.
@@ -115,8 +117,10 @@ impl TailOptions {
         self
     }
 
-    /// How often the server looks for new log, from 10 ms to 60 s. Defaults to 50 ms. Has no meaning
-    /// over the WebSocket, where the server decides.
+    /// How often a log that grows is looked at, from 10 ms to 60 s. Defaults to 50 ms. One that does
+    /// not grow is looked at less and less often, down to every 500 ms, and one of more than 256 KiB is
+    /// being read for at most a fifth of the time. Has no meaning over the WebSocket, where the server
+    /// decides.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
@@ -236,7 +240,7 @@ impl RayClient {
         let position = options.from_position.unwrap_or(0);
         let slot = self.tails().slot(&what, options.stream_timeout)?;
         let read_timeout = self.http().read_timeout().min(options.stream_timeout);
-        let http = self.http().separate().with_read_timeout(read_timeout);
+        let http = self.http().for_tail(read_timeout);
         let (control, cancelled) = Control::new(http.clone());
         let (sender, receiver) = Feed::new(limits, position, cancelled);
         let mut worker = Worker {

@@ -101,7 +101,11 @@ pub(super) struct Control {
 }
 
 enum State {
-    Open { _alive: Sender<Infallible>, sockets: Vec<Weak<dyn ShutdownHandle>> },
+    /// `alive` is never sent to: its end is what the worker's waits wake up from.
+    Open {
+        alive: Sender<Infallible>,
+        sockets: Vec<Weak<dyn ShutdownHandle>>,
+    },
     Closed(ClosedBy),
 }
 
@@ -109,7 +113,7 @@ impl Control {
     /// A control over connections made by `http`, and the receiver that disconnects on close.
     pub(super) fn new(http: Http) -> (Arc<Self>, Receiver<Infallible>) {
         let (alive, cancelled) = bounded(0);
-        let state = State::Open { _alive: alive, sockets: Vec::new() };
+        let state = State::Open { alive, sockets: Vec::new() };
         (Arc::new(Self { http, state: Mutex::new(state) }), cancelled)
     }
 
@@ -132,8 +136,8 @@ impl Control {
         }
         let previous = std::mem::replace(&mut *state, State::Closed(by));
         drop(state);
-        if let State::Open { _alive, sockets } = previous {
-            drop(_alive);
+        if let State::Open { alive, sockets } = previous {
+            drop(alive);
             for socket in sockets.iter().filter_map(Weak::upgrade) {
                 socket.shutdown();
             }

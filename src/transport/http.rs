@@ -202,9 +202,12 @@ impl Http {
         Self { agent: agent(config.build()), settings: Arc::new(settings) }
     }
 
-    /// The same settings with connections of its own, so that closing them ends no other call.
-    pub(crate) fn separate(&self) -> Self {
-        Self { agent: agent(self.agent.config().clone()), settings: Arc::clone(&self.settings) }
+    /// The same with connections of its own, so that closing them ends no other call, and without
+    /// retries, whose pauses could not be ended: a tail has its own.
+    pub(crate) fn for_tail(&self, read_timeout: Duration) -> Self {
+        let retry = RetryPolicy::none();
+        let settings = Settings { read_timeout, retry, ..(*self.settings).clone() };
+        Self { agent: agent(self.agent.config().clone()), settings: Arc::new(settings) }
     }
 
     /// Where it sends, without credentials.
@@ -214,12 +217,6 @@ impl Http {
 
     pub(crate) fn read_timeout(&self) -> Duration {
         self.settings.read_timeout
-    }
-
-    /// With this read timeout instead.
-    pub(crate) fn with_read_timeout(self, read_timeout: Duration) -> Self {
-        let settings = Settings { read_timeout, ..(*self.settings).clone() };
-        Self { settings: Arc::new(settings), ..self }
     }
 
     /// Ends every request of this agent, now and from now on.
@@ -321,10 +318,7 @@ impl Http {
                 self.agent.run(request)
             }};
         }
-        match &request.body {
-            Some(body) => run!(body),
-            None => run!(()),
-        }
+        if let Some(body) = &request.body { run!(body) } else { run!(()) }
     }
 
     /// What a failed exchange means to a user.

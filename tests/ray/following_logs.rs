@@ -5,21 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
+use ray_client::{JobSubmission, Protocol, RayClient};
 
 use crate::support::{Head, eventually};
-use crate::{client, finish, python, submit};
-
-fn options(protocol: Protocol) -> TailOptions {
-    TailOptions::default()
-        .protocol(protocol)
-        .limits(StreamLimits::unlimited())
-        .stream_timeout(Duration::from_secs(120))
-}
+use crate::{client, finish, patient, python, submit};
 
 fn read_all(client: &RayClient, id: &str, protocol: Protocol) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut reader = client.tail_job_logs_with(id, options(protocol)).unwrap().into_reader();
+    let mut reader = client.tail_job_logs_with(id, patient(protocol)).unwrap().into_reader();
     reader.read_to_end(&mut bytes).unwrap();
     assert_eq!(reader.position(), bytes.len() as u64);
     bytes
@@ -74,7 +67,7 @@ fn lines_come_as_they_are_written() {
         "import sys, time\nfor n in range(5): print(n, flush=True); input() if n == 9 else time.sleep(.3)",
     );
     let mut last = None;
-    for line in client.tail_job_logs(&id).unwrap() {
+    for line in client.tail_job_logs_with(&id, patient(Protocol::Auto)).unwrap() {
         let line = line.unwrap();
         if line == "0" {
             assert!(
@@ -99,7 +92,7 @@ fn check_uncarried(program: &str) {
     assert!(file == Head::shared().log_file(&id));
     assert_eq!(client.list_job_logs(&id).unwrap(), String::from_utf8_lossy(&file));
 
-    let no_reconnects = options(Protocol::WebSocket).reconnects(0);
+    let no_reconnects = patient(Protocol::WebSocket).reconnects(0);
     let mut tail = client.tail_job_logs_with(&id, no_reconnects).unwrap();
     let error = tail.find_map(Result::err).expect("never an empty success");
     assert!(error.to_string().contains("WebSocket left out"), "{error}");
@@ -124,8 +117,11 @@ fn carriage_returns_arrive_as_written_by_stream_and_as_newlines_by_websocket() {
     let file = Head::shared().log_file(&id);
     assert!(stream == file && file.ends_with(b"one\r\ntwo\r50%\r100%\nlast"));
     assert_eq!(read_all(&client, &id, Protocol::WebSocket), universal_newlines(&file));
-    let lines: Vec<String> =
-        client.tail_job_logs(&id).unwrap().map(|line| line.unwrap().into()).collect();
+    let lines: Vec<String> = client
+        .tail_job_logs_with(&id, patient(Protocol::Auto))
+        .unwrap()
+        .map(|line| line.unwrap().into())
+        .collect();
     assert_eq!(lines[lines.len() - 3..], ["one", "two\r50%\r100%", "last"]);
 }
 
@@ -152,13 +148,13 @@ fn a_pending_job_is_waited_for() {
     let id =
         client.submit_job(&python("print(7)").entrypoint_resource("node:127.0.0.2", 0.9)).unwrap();
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
-        let short = options(protocol).stream_timeout(Duration::from_millis(500));
+        let short = patient(protocol).stream_timeout(Duration::from_millis(500));
         let error = client.tail_job_logs_with(&id, short).unwrap().next().unwrap().unwrap_err();
         assert_eq!(error.status(), 408);
         assert!(error.to_string().contains("PENDING"), "{error}");
     }
     let tails = [Protocol::Stream, Protocol::WebSocket]
-        .map(|protocol| client.tail_job_logs_with(&id, options(protocol)).unwrap());
+        .map(|protocol| client.tail_job_logs_with(&id, patient(protocol)).unwrap());
     client.stop_job(&blocker).unwrap();
     for tail in tails {
         assert_eq!(tail.last().unwrap().unwrap(), "7");
@@ -174,7 +170,7 @@ fn a_silent_job_ends_its_tail_with_408_and_what_came_is_not_lost() {
     });
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
         let tail = client
-            .tail_job_logs_with(&id, options(protocol).stream_timeout(Duration::from_secs(3)))
+            .tail_job_logs_with(&id, patient(protocol).stream_timeout(Duration::from_secs(3)))
             .unwrap();
         let items: Vec<_> = tail.collect();
         let (error, lines) = items.split_last().unwrap();
@@ -191,16 +187,17 @@ fn a_tail_goes_on_at_any_position() {
     let id = submit(&client, "print(\"one\\ntwo\\nthree\")");
     finish(&client, &id);
     let file = Head::shared().log_file(&id);
-    for protocol in [Protocol::Stream, Protocol::WebSocket] {
-        for position in (0..=file.len()).step_by(7).chain([file.len()]) {
-            let options = options(protocol).from_position(position as u64);
+    // Each tail by WebSocket takes Ray two seconds.
+    for (protocol, step) in [(Protocol::Stream, 7), (Protocol::WebSocket, 60)] {
+        for position in (0..=file.len()).step_by(step).chain([file.len()]) {
+            let options = patient(protocol).from_position(position as u64);
             let tail = client.tail_job_logs_with(&id, options).unwrap();
             assert_eq!(tail.position(), position as u64);
             let mut rest = Vec::new();
             tail.into_reader().read_to_end(&mut rest).unwrap();
             assert_eq!(rest, file[position..]);
         }
-        let beyond = options(protocol).from_position(file.len() as u64 + 1);
+        let beyond = patient(protocol).from_position(file.len() as u64 + 1);
         let error = client.tail_job_logs_with(&id, beyond).unwrap().next().unwrap().unwrap_err();
         assert_eq!(error.status(), 400, "{error}");
     }
@@ -213,7 +210,7 @@ fn a_tail_can_start_with_the_last_lines() {
     finish(&client, &id);
     let length = Head::shared().log_file(&id).len() as u64;
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
-        let mut tail = client.tail_job_logs_with(&id, options(protocol).last_lines(2)).unwrap();
+        let mut tail = client.tail_job_logs_with(&id, patient(protocol).last_lines(2)).unwrap();
         assert_eq!(tail.next().unwrap().unwrap(), "two");
         assert_eq!(tail.position(), length - 6);
         assert_eq!(tail.next().unwrap().unwrap(), "three");

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ray_client::{Protocol, StreamLimits, TailOptions};
+use ray_client::{Protocol, StreamLimits};
 
 use crate::support::{Head, eventually};
-use crate::{client, finish, submit};
+use crate::{client, finish, patient, submit};
 
 fn items(id: &str, protocol: Protocol, limits: StreamLimits) -> (Vec<String>, Option<String>) {
-    let options = TailOptions::default().protocol(protocol).limits(limits);
+    let options = patient(protocol).limits(limits);
     let mut lines = Vec::new();
     for item in client().tail_job_logs_with(id, options).unwrap() {
         match item {
@@ -36,7 +36,7 @@ fn exactly_the_allowed_lines_bytes_and_messages_are_delivered() {
         assert!(error.unwrap().contains("2500 lines"));
 
         let (lines, error) = items(&id, protocol, limits().max_bytes(5001));
-        let joined: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let joined = lines.join("\n") + "\n";
         assert_eq!(joined.as_bytes()[..5001], file[..5001]);
         assert!(error.unwrap().contains("5001 bytes"));
 
@@ -58,7 +58,7 @@ fn long_lines_come_in_pieces_that_add_up() {
     finish(&client, &id);
     let limits = StreamLimits::default().max_message_size(1000);
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
-        let options = TailOptions::default().protocol(protocol).limits(limits.clone());
+        let options = patient(protocol).limits(limits.clone());
         let mut text = String::new();
         for line in client.tail_job_logs_with(&id, options).unwrap() {
             let line = line.unwrap();
@@ -77,8 +77,8 @@ fn a_sixth_tail_gets_429_until_one_of_five_is_dropped() {
     let mut tails: Vec<_> = (0..5)
         .map(|n| {
             let protocol = if n % 2 == 0 { Protocol::Stream } else { Protocol::WebSocket };
-            let options = TailOptions::default().protocol(protocol);
-            client.tail_job_logs_with(&id, options.stream_timeout(Duration::from_secs(60))).unwrap()
+            let options = patient(protocol);
+            client.tail_job_logs_with(&id, options).unwrap()
         })
         .collect();
     let error = client.stream_tail_job_logs(&id, Duration::from_millis(200)).unwrap_err();
@@ -97,10 +97,8 @@ fn dropping_the_last_clone_ends_every_tail_with_one_503() {
     let client = client();
     let id = submit(&client, "import time; time.sleep(600)");
     let tails = [Protocol::Stream, Protocol::WebSocket].map(|protocol| {
-        let options = TailOptions::default().protocol(protocol);
-        let mut tail = client
-            .tail_job_logs_with(&id, options.stream_timeout(Duration::from_secs(300)))
-            .unwrap();
+        let options = patient(protocol);
+        let mut tail = client.tail_job_logs_with(&id, options).unwrap();
         assert!(tail.next().unwrap().is_ok());
         tail
     });

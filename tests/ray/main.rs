@@ -7,8 +7,9 @@ mod following_logs;
 mod limiting_tails;
 mod submitting_jobs;
 
-use ray_client::{Job, JobSubmission, RayClient};
 use std::time::Duration;
+
+use ray_client::{Job, JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
 
 fn client() -> RayClient {
     support::Head::shared().client()
@@ -21,6 +22,14 @@ fn submit(client: &RayClient, program: &str) -> String {
 
 fn python(program: &str) -> JobSubmission {
     JobSubmission::new(format!("python -c '{program}'"))
+}
+
+/// For tails that are to end by themselves, also on a busy machine.
+fn patient(protocol: Protocol) -> TailOptions {
+    TailOptions::default()
+        .protocol(protocol)
+        .limits(StreamLimits::unlimited())
+        .stream_timeout(Duration::from_secs(300))
 }
 
 fn finish(client: &RayClient, id: &str) -> Job {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ray_client::{JobStatus, JobType, Protocol, TailOptions};
+use ray_client::{JobStatus, JobType, Protocol};
 
 use crate::support::{Head, eventually};
-use crate::{client, finish, python, submit};
+use crate::{client, finish, patient, python, submit};
 
 #[test]
 fn a_job_runs_with_all_that_was_submitted() {
@@ -70,7 +70,8 @@ fn ids_with_unusual_characters_work_as_far_as_ray_carries_them() {
     let client = client();
     for id in ["x.y:z", "täst", "a?b#c", "50%& x=1"] {
         client.submit_job(&python("print(7)").submission_id(id)).unwrap();
-        assert_eq!(client.tail_job_logs(id).unwrap().last().unwrap().unwrap(), "7", "{id}");
+        let tail = client.tail_job_logs_with(id, patient(Protocol::Auto)).unwrap();
+        assert_eq!(tail.last().unwrap().unwrap(), "7", "{id}");
         assert_eq!(finish(&client, id).submission_id.as_deref(), Some(id));
         assert!(client.list_job_logs(id).unwrap().ends_with("\n7\n"));
         // Ray's head hands an id to the job's node without encoding it, for these two calls.
@@ -98,8 +99,7 @@ fn an_unknown_job_is_404_in_every_call_and_by_both_protocols() {
         assert!(error.to_string().contains("`none-such`: Job none-such does not exist"), "{error}");
     }
     for protocol in [Protocol::Auto, Protocol::Stream, Protocol::WebSocket] {
-        let options = TailOptions::default().protocol(protocol);
-        let mut tail = client.tail_job_logs_with(id, options).unwrap();
+        let mut tail = client.tail_job_logs_with(id, patient(protocol)).unwrap();
         assert_eq!(tail.next().unwrap().unwrap_err().status(), 404);
         assert!(tail.next().is_none());
     }
@@ -109,7 +109,7 @@ fn an_unknown_job_is_404_in_every_call_and_by_both_protocols() {
 fn a_running_job_can_be_stopped_once() {
     let client = client();
     let id = submit(&client, "import time; print(1, flush=True); time.sleep(600)");
-    let mut tail = client.tail_job_logs(&id).unwrap();
+    let mut tail = client.tail_job_logs_with(&id, patient(Protocol::Auto)).unwrap();
     assert!(tail.any(|line| line.unwrap() == "1"));
 
     let error = client.delete_job(&id).unwrap_err();
@@ -144,9 +144,7 @@ fn a_job_whose_environment_cannot_be_made_fails_with_an_empty_log() {
     let nowhere = serde_json::json!({"working_dir": "gcs://_ray_pkg_0000000000000000.zip"});
     let id = client.submit_job(&python("").runtime_env(nowhere)).unwrap();
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
-        let options =
-            TailOptions::default().protocol(protocol).stream_timeout(Duration::from_secs(60));
-        assert!(client.tail_job_logs_with(&id, options).unwrap().next().is_none());
+        assert!(client.tail_job_logs_with(&id, patient(protocol)).unwrap().next().is_none());
     }
     let job = finish(&client, &id);
     assert_eq!(job.status, JobStatus::Failed);
@@ -189,7 +187,7 @@ fn an_id_that_rays_websocket_cannot_carry_is_an_error_there() {
     let client = client();
     let id = client.submit_job(&python("").submission_id("web?socket#id")).unwrap();
     finish(&client, &id);
-    let options = TailOptions::default().protocol(Protocol::WebSocket).reconnects(0);
+    let options = patient(Protocol::WebSocket).reconnects(0);
     let error = client.tail_job_logs_with(&id, options).unwrap().next().unwrap().unwrap_err();
     assert!(error.to_string().contains("WebSocket left out"), "{error}");
 }

@@ -5,14 +5,14 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use ray_client::RayClient;
 use serde_json::Value;
 
-/// A Ray head that lives as long as this process, however that ends.
+/// A Ray head that lives until it is dropped or this process ends, however that happens.
 pub struct Head {
     pub address: String,
     /// The address of the cluster itself, for Ray's own Python API.
@@ -21,7 +21,17 @@ pub struct Head {
     pub python: String,
     /// The folder of the session's log files.
     pub logs: PathBuf,
-    control: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    /// `None` only once it is being dropped.
+    control: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    child: Child,
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        // The end of its input is what makes head.py end Ray and itself.
+        self.control.get_mut().expect("no test panics here").take();
+        self.child.wait().expect("head.py is a child");
+    }
 }
 
 impl Head {
@@ -56,14 +66,15 @@ impl Head {
             gcs: text("gcs"),
             python: text("python"),
             logs: text("logs").into(),
-            control: Mutex::new((stdin, stdout)),
+            control: Mutex::new(Some((stdin, stdout))),
+            child,
         }
     }
 
     /// Has `head.py` do this; see there.
     pub fn command(&self, command: &str) -> Value {
         let mut control = self.control.lock().expect("no test panics here");
-        let (stdin, stdout) = &mut *control;
+        let (stdin, stdout) = control.as_mut().expect("it is not being dropped");
         writeln!(stdin, "{command}").expect("head.py runs");
         let answer = read_json(stdout);
         assert!(answer.get("error").is_none(), "{command}: {answer}");

@@ -1,0 +1,84 @@
+//! The whole log of a job at once, and what its absence means.
+
+use serde::Deserialize;
+
+use crate::jobs::{Job, JobType};
+use crate::transport::{Request, path};
+use crate::{ClientError, RayClient};
+
+impl RayClient {
+    /// The whole log of a job as it stands; empty where the job has not started. Bytes that are not
+    /// UTF-8 become U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and
+    /// `GET /api/v0/logs/file` (before Ray 2.45 `GET /api/jobs/{id}/logs`, which cannot carry bytes
+    /// that are not UTF-8).
+    ///
+    /// # Errors
+    /// 404 where there is no such job; 400 where the id is not valid or the job was started outside
+    /// the job API; 500 where the log is larger than 256 MiB: [tail](Self::tail_job_logs) it; 503
+    /// where the job is over and its log can no longer be had, as when its node died; else as
+    /// [`list_jobs`](Self::list_jobs).
+    pub fn list_job_logs(&self, id: impl AsRef<str>) -> Result<String, ClientError> {
+        let job = self.get_job(id)?;
+        let what = format!("list logs of job `{}`", job.id());
+        if job.job_type == JobType::Driver {
+            return Err(no_log(&what));
+        }
+        if job.driver_node_id.is_none() {
+            return Ok(String::new());
+        }
+        if !self.version()?.has_plain_log_streams() {
+            let answer = self.http().send(&whole_log_request(&what, job.id()))?;
+            return Ok(answer.json::<WholeLog>()?.logs);
+        }
+        let request = file_request(&what, &job).query("lines", -1).unhurried();
+        match self.http().send(&request) {
+            Ok(answer) => Ok(text(answer.body)),
+            Err(error) => Err(lost(&what, &job, error)),
+        }
+    }
+}
+
+/// The answer of `GET /api/jobs/{id}/logs`.
+#[derive(Deserialize)]
+pub(super) struct WholeLog {
+    pub(super) logs: String,
+}
+
+/// The whole log in one string, as old Rays send it as well.
+pub(super) fn whole_log_request(what: &str, id: &str) -> Request {
+    Request::get(what, path(&["api", "jobs", id, "logs"])).unhurried()
+}
+
+/// The log file of a job.
+pub(super) fn file_request(what: &str, job: &Job) -> Request {
+    Request::get(what, path(&["api", "v0", "logs", "file"]))
+        // Ray wants a node id, and does not use it where a submission id is given.
+        .query("node_id", job.driver_node_id.as_deref().unwrap_or_default())
+        .query("submission_id", job.id())
+}
+
+pub(super) fn no_log(what: &str) -> ClientError {
+    ClientError::rejected(
+        400,
+        format_args!("{what}: it was not started by the job API, and Ray keeps no log of it"),
+    )
+}
+
+/// Ray's refusal to send the log of a job that is over means that the log is gone, as with its node.
+pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
+    match error {
+        ClientError::Rejected { status: 500, message } if job.status.is_terminal() => {
+            let reason = message.strip_prefix(what).unwrap_or(&message);
+            ClientError::log_lost(format_args!(
+                "{what}: the job is over ({}), but its log can no longer be had{reason}",
+                job.status
+            ))
+        }
+        error => error,
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
