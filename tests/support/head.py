@@ -218,7 +218,7 @@ def main():
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    python = virtual_environment(options.target, options.ray, options.extras)
+    python = virtual_environment(options.target.resolve(), options.ray, options.extras)
     # Short, since Ray puts sockets below it, whose paths end at 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="rc-"))
     try:
