@@ -10,6 +10,7 @@ mod jobs;
 mod listing;
 mod logs;
 mod message;
+mod state;
 mod transport;
 mod validate;
 mod version;
@@ -21,4 +22,8 @@ pub use error::ClientError;
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions};
+pub use state::{
+    Filter, ListOptions, Node, NodeState, ProfileEvent, ProfilingData, Task, TaskEvent,
+    TaskLogInfo, TaskState, TaskType,
+};
 pub use version::Version;

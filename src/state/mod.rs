@@ -1,0 +1,198 @@
+//! Ray's state API: what is on the cluster now, in lists that say what they leave out.
+
+mod nodes;
+mod numbers;
+mod options;
+mod tasks;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::transport::{Request, path};
+use crate::{ClientError, Listing, RayClient, validate};
+
+pub use nodes::{Node, NodeState};
+pub use options::{Filter, ListOptions};
+pub use tasks::{ProfileEvent, ProfilingData, Task, TaskEvent, TaskLogInfo, TaskState, TaskType};
+
+/// The rows that Ray's own data sources hand to its dashboard at most
+/// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
+const SOURCE_LIMIT: usize = 10_000;
+
+/// What the state API lists.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Resource {
+    Nodes,
+    Tasks,
+}
+
+impl Resource {
+    fn route(self) -> &'static str {
+        match self {
+            Self::Nodes => "nodes",
+            Self::Tasks => "tasks",
+        }
+    }
+
+    /// `placement groups`, for messages.
+    fn plural(self) -> String {
+        self.route().replace('_', " ")
+    }
+
+    /// `placement_group`: the plural is regular for all that have an id.
+    fn singular(self) -> &'static str {
+        self.route().trim_end_matches('s')
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<R> {
+    data: Data<R>,
+}
+
+#[derive(Deserialize)]
+struct Data<R> {
+    result: Envelope<R>,
+}
+
+/// Ray's funnel: `total` rows, of which the source gave `num_after_truncation`, of which
+/// `num_filtered` matched, of which `result` holds the first.
+#[derive(Deserialize)]
+struct Envelope<R> {
+    total: usize,
+    num_after_truncation: usize,
+    num_filtered: usize,
+    result: R,
+    #[serde(default)]
+    partial_failure_warning: Option<String>,
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+}
+
+impl<R> Envelope<R> {
+    /// Whether Ray's own data source left out rows, which may have matched.
+    fn is_cut_at_source(&self, resource: Resource, options: &ListOptions) -> bool {
+        let lost = self.total > self.num_after_truncation;
+        match resource {
+            // Their total counts what a filter took at the source, too.
+            Resource::Nodes if options.has_filters() => {
+                lost && self.num_after_truncation >= SOURCE_LIMIT
+            }
+            _ => lost,
+        }
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        let partial = self.partial_failure_warning.take().filter(|text| !text.is_empty());
+        partial.into_iter().chain(self.warnings.take().unwrap_or_default()).collect()
+    }
+}
+
+impl RayClient {
+    /// Asks one route of the state API.
+    fn query_state<R: DeserializeOwned>(
+        &self,
+        what: &str,
+        segments: &[&str],
+        options: &ListOptions,
+    ) -> Result<Envelope<R>, ClientError> {
+        options.check()?;
+        let read_timeout = self.http().read_timeout();
+        let request = Request::get(what, path(segments)).unhurried();
+        let request = options.write_to(request, read_timeout);
+        Ok(self.http().send(&request)?.json::<Answer<R>>()?.data.result)
+    }
+
+    /// The one way to every list.
+    pub(crate) fn list_state<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        options: &ListOptions,
+    ) -> Result<Listing<T>, ClientError> {
+        self.list_state_as(&format!("list {}", resource.plural()), resource, options)
+    }
+
+    fn list_state_as<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        resource: Resource,
+        options: &ListOptions,
+    ) -> Result<Listing<T>, ClientError> {
+        let mut envelope: Envelope<Vec<T>> =
+            self.query_state(what, &["api", "v0", resource.route()], options)?;
+        let truncated = envelope.num_filtered > envelope.result.len()
+            || envelope.is_cut_at_source(resource, options);
+        let warnings = envelope.take_warnings();
+        Ok(Listing { total: envelope.total, truncated, warnings, results: envelope.result })
+    }
+
+    /// All rows of one id, with detail: one, or of a task one for each attempt. 404 where there is
+    /// none.
+    fn find_state<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        id: &str,
+    ) -> Result<Listing<T>, ClientError> {
+        let column = format!("{}_id", resource.singular());
+        let id = validate::id(&column, id)?;
+        let noun = resource.singular().replace('_', " ");
+        let what = format!("get {noun} `{id}`");
+        let options = ListOptions::default().detail(true).exclude_driver(false).filter(
+            column,
+            Filter::Eq,
+            id,
+        );
+        let listing = self.list_state_as(&what, resource, &options)?;
+        if listing.results.is_empty() {
+            let of = if listing.truncated { " among those that Ray still gives" } else { "" };
+            return Err(ClientError::not_found(format_args!("{what}: no such {noun}{of}")));
+        }
+        Ok(listing)
+    }
+
+    fn get_state<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        id: &str,
+    ) -> Result<T, ClientError> {
+        let listing = self.find_state(resource, id)?;
+        listing.into_iter().next().ok_or_else(|| {
+            ClientError::not_found(format_args!("get {} `{id}`: none", resource.singular()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(total: usize, after: usize, filtered: usize) -> Envelope<Vec<u8>> {
+        serde_json::from_value(serde_json::json!({
+            "total": total, "num_after_truncation": after, "num_filtered": filtered, "result": [],
+            "partial_failure_warning": "one node of two", "warnings": ["a", "b"],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_filter_takes_at_the_source_is_not_cut() {
+        let all = ListOptions::default();
+        let some = ListOptions::default().filter("state", Filter::Eq, "ALIVE");
+        for (resource, options, total, after, cut) in [
+            (Resource::Tasks, &all, 5, 5, false),
+            (Resource::Tasks, &some, 25_000, 10_000, true),
+            (Resource::Tasks, &some, 11, 10, true),
+            (Resource::Nodes, &all, 11, 10, true),
+            (Resource::Nodes, &some, 11, 10, false),
+            (Resource::Nodes, &some, 10_001, 10_000, true),
+        ] {
+            let envelope = envelope(total, after, 0);
+            assert_eq!(envelope.is_cut_at_source(resource, options), cut, "{total} {after}");
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_warnings_are_kept() {
+        assert_eq!(envelope(0, 0, 0).take_warnings(), ["one node of two", "a", "b"]);
+    }
+}

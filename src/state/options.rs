@@ -1,0 +1,191 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::transport::Request;
+use crate::{ClientError, validate};
+
+/// The most rows that Ray lists in one answer (`RAY_MAX_LIMIT_FROM_API_SERVER`).
+const MAX_LIMIT: usize = 10_000;
+
+/// How a [`ListOptions::filter`] compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// The column is this value.
+    Eq,
+    /// The column is not this value.
+    Ne,
+}
+
+impl Filter {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "!=",
+        }
+    }
+}
+
+/// What to list, and how much of it.
+///
+/// ```no_run
+/// use ray_client::{Filter, ListOptions, RayClient};
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let options = ListOptions::default()
+///     .filter("state", Filter::Eq, "FAILED")
+///     .filter("attempt_number", Filter::Ne, 0)
+///     .detail(true);
+/// for task in client.list_tasks_with(&options)? {
+///     println!("{}: {}", task.task_id, task.error_message.unwrap_or_default());
+/// }
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
+#[must_use]
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListOptions {
+    limit: usize,
+    filters: Vec<(String, Filter, String)>,
+    detail: bool,
+    exclude_driver: bool,
+    timeout: Option<Duration>,
+}
+
+impl Default for ListOptions {
+    fn default() -> Self {
+        Self {
+            limit: MAX_LIMIT,
+            filters: Vec::new(),
+            detail: false,
+            exclude_driver: true,
+            timeout: None,
+        }
+    }
+}
+
+impl ListOptions {
+    /// The most rows to list, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
+    /// answer, where Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
+    /// tells whether there are more.
+    pub fn limit(mut self, rows: usize) -> Self {
+        self.limit = rows;
+        self
+    }
+
+    /// Lists only rows whose column is, or is not, this value. All filters must hold. Defaults to
+    /// none.
+    ///
+    /// Ray compares text without regard to case, and takes most columns that are plain values;
+    /// which they are differs from resource to resource and from version to version, and Ray's
+    /// error names them. It looks at the column only where there are rows to filter: an unknown one
+    /// is an empty list where the resource has none (measured on Ray 2.60.0).
+    pub fn filter(
+        mut self,
+        column: impl Into<String>,
+        filter: Filter,
+        value: impl fmt::Display,
+    ) -> Self {
+        self.filters.push((column.into(), filter, value.to_string()));
+        self
+    }
+
+    /// Whether to ask for the fields that the models call "with detail". Defaults to false.
+    pub fn detail(mut self, yes: bool) -> Self {
+        self.detail = yes;
+        self
+    }
+
+    /// Whether to leave out the tasks that stand for drivers. Defaults to true, as Ray does. Has a
+    /// meaning for tasks only.
+    pub fn exclude_driver(mut self, yes: bool) -> Self {
+        self.exclude_driver = yes;
+        self
+    }
+
+    /// How long Ray may take, in whole seconds from 1 to a day. It gives up on what does not answer
+    /// at four fifths of that, and then says so in a warning or in an error (500). Defaults to the
+    /// client's read timeout; a longer one makes this call wait as long.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(super) fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        if !(1..=MAX_LIMIT).contains(&self.limit) {
+            return Err(ClientError::invalid(format_args!(
+                "limit: must be from 1 to {MAX_LIMIT}, is {}",
+                self.limit
+            )));
+        }
+        if self.filters.iter().any(|(column, ..)| column.is_empty()) {
+            return Err(ClientError::invalid("filter: the column must not be empty"));
+        }
+        if let Some(timeout) = self.timeout {
+            validate::timeout("timeout", timeout)?;
+            if timeout.subsec_nanos() > 0 {
+                return Err(ClientError::invalid(format_args!(
+                    "timeout: must be whole seconds, is {timeout:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_to(&self, request: Request, read_timeout: Duration) -> Request {
+        let timeout = self.timeout.unwrap_or(read_timeout);
+        let mut request = request
+            .extra_time(timeout.saturating_sub(read_timeout))
+            .query("limit", self.limit)
+            .query("timeout", timeout.as_secs().max(1))
+            .query("detail", self.detail)
+            .query("exclude_driver", self.exclude_driver);
+        for (column, filter, value) in &self.filters {
+            request = request
+                .query("filter_keys", column)
+                .query("filter_predicates", filter.as_str())
+                .query("filter_values", value);
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_options_are_refused() {
+        for bad in [
+            ListOptions::default().limit(0),
+            ListOptions::default().limit(10_001),
+            ListOptions::default().filter("", Filter::Eq, "x"),
+            ListOptions::default().timeout(Duration::ZERO),
+            ListOptions::default().timeout(Duration::from_millis(1500)),
+            ListOptions::default().timeout(Duration::from_secs(24 * 60 * 60 + 1)),
+        ] {
+            assert_eq!(bad.check().unwrap_err().status(), 400, "{bad:?}");
+        }
+        let longest = ListOptions::default().limit(1).timeout(Duration::from_secs(24 * 60 * 60));
+        assert!(longest.check().is_ok());
+    }
+
+    #[test]
+    fn options_are_written_as_ray_reads_them() {
+        let options = ListOptions::default()
+            .limit(7)
+            .detail(true)
+            .exclude_driver(false)
+            .filter("name", Filter::Ne, "a&b")
+            .filter("pid", Filter::Eq, 5);
+        let request = Request::get("x", "/p".to_owned());
+        assert_eq!(
+            options.write_to(request, Duration::from_millis(2500)).path_and_query(),
+            "/p?limit=7&timeout=2&detail=true&exclude_driver=false\
+             &filter_keys=name&filter_predicates=%21%3D&filter_values=a%26b\
+             &filter_keys=pid&filter_predicates=%3D&filter_values=5"
+        );
+    }
+}
