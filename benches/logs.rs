@@ -3,6 +3,13 @@
 //! Every figure is taken on a real Ray on this machine. Name some of `delay`, `throughput`, `memory`,
 //! `drops` behind `--` to measure those only.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "figures for people"
+)]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -21,8 +28,12 @@ fn main() {
     let names: Vec<String> =
         std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     let head = Head::start(&[]);
-    let all: [(&str, fn(&Head)); 4] =
-        [("memory", memory), ("delay", delay), ("throughput", throughput), ("drops", drops)];
+    let all = [
+        ("memory", memory as fn(&Head)),
+        ("delay", delay),
+        ("throughput", throughput),
+        ("drops", drops),
+    ];
     // Memory first, while this process has not done anything else.
     for (name, measure) in all {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {

@@ -3,6 +3,10 @@
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tailing.md")]
+mod tailing_guide {}
+
 mod client;
 mod config;
 mod error;
@@ -21,7 +25,9 @@ pub use config::{ClientBuilder, RetryPolicy};
 pub use error::ClientError;
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
-pub use logs::{LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions};
+pub use logs::{
+    LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
+};
 pub use state::{
     Filter, ListOptions, Node, NodeState, ProfileEvent, ProfilingData, Task, TaskEvent,
     TaskLogInfo, TaskState, TaskType,

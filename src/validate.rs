@@ -26,6 +26,43 @@ pub(crate) fn id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientError> {
     }
 }
 
+/// An id that Ray makes itself: pairs of hex digits.
+pub(crate) fn hex_id(what: &str, id: &str) -> Result<(), ClientError> {
+    let is_hex = !id.is_empty()
+        && id.len() <= MAX_ID_BYTES
+        && id.len() % 2 == 0
+        && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex {
+        return Ok(());
+    }
+    Err(ClientError::invalid(format_args!(
+        "{what}: must be an even number of hex digits, is {id:?}"
+    )))
+}
+
+/// The path of a log file below its node's log folder.
+pub(crate) fn file_name(name: &str) -> Result<(), ClientError> {
+    below("log file name", name)
+}
+
+/// A pattern of such paths.
+pub(crate) fn glob(pattern: &str) -> Result<(), ClientError> {
+    below("glob", pattern)
+}
+
+fn below(what: &str, path: &str) -> Result<(), ClientError> {
+    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{what}: {why}")));
+    if path.is_empty() {
+        refuse("must not be empty")
+    } else if path.chars().any(char::is_control) {
+        refuse("must not have control characters")
+    } else if path.starts_with('/') || path.split('/').any(|part| part == "..") {
+        refuse("must stay below the log folder: no / at its start, and no ..")
+    } else {
+        Ok(())
+    }
+}
+
 /// A duration above zero and at most a day.
 pub(crate) fn timeout(what: &str, duration: Duration) -> Result<Duration, ClientError> {
     within(what, duration, MAX_TIMEOUT)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Protocol;
 use super::feed::{Interrupt, Step};
-use super::file::LogFile;
+use super::file_reader::FileReader;
+use super::files::check_exists;
 use super::newlines::UniversalNewlines;
 use super::resume::{LastLines, Skip};
 use super::whole::{WholeLog, file_request, lost, no_log, whole_log_request};
@@ -109,10 +110,13 @@ impl JobLog {
     /// Reads the file until the job is over, and once more then: it is complete before the status
     /// turns terminal.
     fn file(&mut self, worker: &mut Worker, job: &Job) -> Step<Progress> {
-        let file = LogFile::new(file_request(&worker.what, job));
+        let file = FileReader::new(file_request(&worker.what, job));
         if job.status.is_terminal() {
             let beyond =
                 file.deliver_rest(worker).map_err(|cause| if_lost(&worker.what, job, cause))?;
+            if worker.feed.position() == 0 {
+                check_empty(worker, job)?;
+            }
             return worker.ended(beyond);
         }
         let followed = file.follow(worker, self.poll_interval, |worker| {
@@ -170,7 +174,7 @@ impl JobLog {
 
 fn start_of_last_lines(worker: &mut Worker, job: &Job, choice: Choice, lines: usize) -> Step<u64> {
     if !choice.websocket {
-        let file = LogFile::new(file_request(&worker.what, job));
+        let file = FileReader::new(file_request(&worker.what, job));
         return file
             .start_of_last_lines(worker, lines)
             .map_err(|cause| if_lost(&worker.what, job, cause));
@@ -181,6 +185,18 @@ fn start_of_last_lines(worker: &mut Worker, job: &Job, choice: Choice, lines: us
         Ok(())
     })?;
     Ok(last.position())
+}
+
+/// Whether a log that came empty is there at all.
+fn check_empty(worker: &Worker, job: &Job) -> Step<()> {
+    let name = format!("job-driver-{}.log", job.id());
+    let node_id = job.driver_node_id.as_deref().unwrap_or_default();
+    match check_exists(&worker.http, &worker.what, node_id, &name) {
+        Err(ClientError::NotFound { message }) => {
+            Err(Interrupt::Fatal(ClientError::log_lost(message)))
+        }
+        other => other.map_err(Interrupt::of),
+    }
 }
 
 fn if_lost(what: &str, job: &Job, cause: Interrupt) -> Interrupt {
@@ -215,7 +231,7 @@ fn read_text(
 ) -> Step<()> {
     let mut newlines = UniversalNewlines::default();
     if choice.plain {
-        let file = LogFile::new(file_request(&worker.what, job));
+        let file = FileReader::new(file_request(&worker.what, job));
         return file
             .read(worker, |worker, bytes| take(worker, &newlines.translate(bytes)))
             .map_err(|cause| if_lost(&worker.what, job, cause));

@@ -1,7 +1,8 @@
 //! Live logs.
 
 mod feed;
-mod file;
+mod file_reader;
+mod files;
 mod job;
 mod limits;
 mod lines;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use files::{LogFile, LogFileName};
 pub use limits::StreamLimits;
 pub use lines::LogLine;
 pub(crate) use pool::Tails;

@@ -78,7 +78,7 @@ pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
     }
 }
 
-fn text(bytes: Vec<u8>) -> String {
+pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -153,9 +153,16 @@ fn dial(http: &Http, register: Arc<Register>) -> Result<Wire, ureq::Error> {
         reason,
         ..NextTimeout::default()
     };
+    // As for HTTP, a proxy finds the host by itself.
+    let by_proxy = config.proxy().is_some_and(|p| !p.is_no_proxy(&uri) && !p.resolve_target());
+    let addrs = if by_proxy {
+        resolver.empty()
+    } else {
+        resolver.resolve(&uri, config, limit(Timeout::Resolve))?
+    };
     let details = ConnectionDetails {
         uri: &uri,
-        addrs: resolver.resolve(&uri, config, limit(Timeout::Resolve))?,
+        addrs,
         config,
         request_level: false,
         resolver: &resolver,

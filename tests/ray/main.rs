@@ -5,6 +5,7 @@ mod support;
 
 mod following_logs;
 mod limiting_tails;
+mod reading_log_files;
 mod submitting_jobs;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::feed::{Interrupt, Step};
 use super::resume::{LastLines, Skip};
 use super::worker::Worker;
+use crate::ClientError;
 use crate::transport::Request;
 
 /// How often a log that does not grow is looked at, unless the poll interval is longer.
@@ -13,11 +14,11 @@ const QUIET_INTERVAL: Duration = Duration::from_millis(500);
 /// Up to this many bytes, reading a log once more costs no more than asking whether it has grown.
 const SMALL: u64 = 256 * 1024;
 
-pub(super) struct LogFile {
+pub(super) struct FileReader {
     request: Request,
 }
 
-impl LogFile {
+impl FileReader {
     /// The file that `request` says, as `GET /api/v0/logs/file` serves it: the bytes as they stand.
     ///
     /// `/api/v0/logs/stream` is not used: it does not notice that a client left a silent log, keeps one
@@ -70,10 +71,17 @@ impl LogFile {
     ) -> Step<()> {
         let mut pace = Pace::new(poll_interval);
         let mut asked = Instant::now();
+        let start = worker.feed.position();
         loop {
             let look = Instant::now();
             let before = worker.feed.position();
-            self.deliver_rest(worker)?;
+            let missing = self.deliver_rest(worker)?;
+            if missing > 0 && before > start {
+                return Err(Interrupt::Fatal(ClientError::unreachable(format_args!(
+                    "{}: the file became shorter than what was delivered, by {missing} bytes",
+                    worker.what
+                ))));
+            }
             let mut wait = pace.after(look.elapsed(), before, worker.feed.position());
             loop {
                 if asked.elapsed() >= QUIET_INTERVAL {
