@@ -1,0 +1,63 @@
+//! Verifies that a token opens what wants one, and is shown to nobody.
+
+use std::process::Command;
+
+use ray_client::RayClient;
+
+use crate::{TOKEN, exercise, head, refusals};
+
+#[test]
+fn the_token_opens_every_path() {
+    let client = RayClient::builder(&*head().address).bearer_token(TOKEN).build().unwrap();
+    exercise(&client).unwrap();
+}
+
+#[test]
+fn no_token_is_401_and_a_wrong_one_403_on_every_path() {
+    let address = &*head().address;
+    let wrong = "fedcba9876543210fedcba9876543210";
+    for (client, status) in [
+        (RayClient::new(address).unwrap(), 401),
+        (RayClient::builder(address).bearer_token(wrong).build().unwrap(), 403),
+    ] {
+        for error in refusals(&client) {
+            assert_eq!(error.status(), status, "{error}");
+            assert!(!error.is_retryable() && !format!("{error:?}").contains(wrong), "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn the_environment_gives_the_token_as_rays_own_client_reads_it() {
+    let folder = std::env::temp_dir().join(format!("ray-client-token-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join(".ray")).unwrap();
+    let file = folder.join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    std::fs::write(folder.join(".ray").join("auth_token"), format!(" {TOKEN} ")).unwrap();
+    let file = file.to_str().unwrap();
+    for (variables, works) in [
+        (vec![("RAY_AUTH_MODE", "token"), ("RAY_AUTH_TOKEN", TOKEN)], true),
+        (vec![("RAY_AUTH_MODE", "TOKEN"), ("RAY_AUTH_TOKEN_PATH", file)], true),
+        (vec![("RAY_AUTH_MODE", "token")], true),
+        (vec![("RAY_AUTH_TOKEN", TOKEN)], false),
+    ] {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "tokens::child_uses_the_environment"])
+            .env_remove("RAY_AUTH_MODE")
+            .env("HOME", &folder)
+            .env("RAY_API_SERVER_ADDRESS", &head().address)
+            .envs(variables.clone())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), works, "{variables:?}: {said}");
+        assert!(works || said.contains("status: 401"), "{said}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+#[ignore = "run by the_environment_gives_the_token_as_rays_own_client_reads_it, in a process of its own"]
+fn child_uses_the_environment() {
+    RayClient::from_env().unwrap().version().unwrap();
+}
