@@ -3,6 +3,8 @@
 //! Uses the cluster of `RAY_ADDRESS` where that is set, else starts a local Ray (Python 3 is all it
 //! needs) with something to show, and ends it again.
 
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 
