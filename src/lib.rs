@@ -29,7 +29,10 @@ pub use logs::{
     LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
 };
 pub use state::{
-    Filter, ListOptions, Node, NodeState, ProfileEvent, ProfilingData, Task, TaskEvent,
-    TaskLogInfo, TaskState, TaskType,
+    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, Filter,
+    ListOptions, Node, NodeState, Object, ObjectGroup, ObjectSummary, PlacementGroup,
+    PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
+    RuntimeEnv, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo, TaskState, TaskSummary,
+    TaskTimeline, TaskType, Worker, WorkerExitType, WorkerType,
 };
 pub use version::Version;

@@ -1,9 +1,17 @@
 //! Ray's state API: what is on the cluster now, in lists that say what they leave out.
 
+mod actors;
+mod cluster_events;
 mod nodes;
 mod numbers;
+mod objects;
 mod options;
+mod placement_groups;
+mod runtime_envs;
+mod summaries;
 mod tasks;
+mod timeline;
+mod workers;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,9 +19,21 @@ use serde::de::DeserializeOwned;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, validate};
 
+pub use actors::{Actor, ActorState};
+pub use cluster_events::ClusterEvent;
 pub use nodes::{Node, NodeState};
+pub use objects::{Object, ReferenceType};
 pub use options::{Filter, ListOptions};
+pub use placement_groups::{
+    Bundle, BundleId, PlacementGroup, PlacementGroupState, PlacementGroupStats,
+};
+pub use runtime_envs::RuntimeEnv;
+pub use summaries::{
+    ActorGroup, ActorSummary, ObjectGroup, ObjectSummary, Summary, TaskGroup, TaskSummary,
+};
 pub use tasks::{ProfileEvent, ProfilingData, Task, TaskEvent, TaskLogInfo, TaskState, TaskType};
+pub use timeline::TaskTimeline;
+pub use workers::{Worker, WorkerExitType, WorkerType};
 
 /// The rows that Ray's own data sources hand to its dashboard at most
 /// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
@@ -22,15 +42,29 @@ const SOURCE_LIMIT: usize = 10_000;
 /// What the state API lists.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Resource {
+    Actors,
+    ClusterEvents,
+    Jobs,
     Nodes,
+    Objects,
+    PlacementGroups,
+    RuntimeEnvs,
     Tasks,
+    Workers,
 }
 
 impl Resource {
     fn route(self) -> &'static str {
         match self {
+            Self::Actors => "actors",
+            Self::ClusterEvents => "cluster_events",
+            Self::Jobs => "jobs",
             Self::Nodes => "nodes",
+            Self::Objects => "objects",
+            Self::PlacementGroups => "placement_groups",
+            Self::RuntimeEnvs => "runtime_envs",
             Self::Tasks => "tasks",
+            Self::Workers => "workers",
         }
     }
 
@@ -42,6 +76,16 @@ impl Resource {
     /// `placement_group`: the plural is regular for all that have an id.
     fn singular(self) -> &'static str {
         self.route().trim_end_matches('s')
+    }
+
+    fn get_what(self, id: &str) -> String {
+        format!("get {} `{id}`", self.singular().replace('_', " "))
+    }
+
+    fn no_such(self, id: &str, truncated: bool) -> ClientError {
+        let noun = self.singular().replace('_', " ");
+        let among = if truncated { " among those that Ray lists" } else { "" };
+        ClientError::not_found(format_args!("{}: no such {noun}{among}", self.get_what(id)))
     }
 }
 
@@ -74,8 +118,10 @@ impl<R> Envelope<R> {
     fn is_cut_at_source(&self, resource: Resource, options: &ListOptions) -> bool {
         let lost = self.total > self.num_after_truncation;
         match resource {
+            // Their total counts references that Ray never lists.
+            Resource::Objects => lost && self.total > SOURCE_LIMIT,
             // Their total counts what a filter took at the source, too.
-            Resource::Nodes if options.has_filters() => {
+            Resource::Nodes | Resource::Workers if options.has_filters() => {
                 lost && self.num_after_truncation >= SOURCE_LIMIT
             }
             _ => lost,
@@ -126,28 +172,20 @@ impl RayClient {
         Ok(Listing { total: envelope.total, truncated, warnings, results: envelope.result })
     }
 
-    /// All rows of one id, with detail: one, or of a task one for each attempt. 404 where there is
-    /// none.
+    /// All rows of one id, with detail: one, or of a task one for each attempt.
     fn find_state<T: DeserializeOwned>(
         &self,
         resource: Resource,
         id: &str,
     ) -> Result<Listing<T>, ClientError> {
         let column = format!("{}_id", resource.singular());
-        let id = validate::id(&column, id)?;
-        let noun = resource.singular().replace('_', " ");
-        let what = format!("get {noun} `{id}`");
+        validate::id(&column, id)?;
         let options = ListOptions::default().detail(true).exclude_driver(false).filter(
             column,
             Filter::Eq,
             id,
         );
-        let listing = self.list_state_as(&what, resource, &options)?;
-        if listing.results.is_empty() {
-            let of = if listing.truncated { " among those that Ray still gives" } else { "" };
-            return Err(ClientError::not_found(format_args!("{what}: no such {noun}{of}")));
-        }
-        Ok(listing)
+        self.list_state_as(&resource.get_what(id), resource, &options)
     }
 
     fn get_state<T: DeserializeOwned>(
@@ -156,9 +194,8 @@ impl RayClient {
         id: &str,
     ) -> Result<T, ClientError> {
         let listing = self.find_state(resource, id)?;
-        listing.into_iter().next().ok_or_else(|| {
-            ClientError::not_found(format_args!("get {} `{id}`: none", resource.singular()))
-        })
+        let truncated = listing.truncated;
+        listing.into_iter().next().ok_or_else(|| resource.no_such(id, truncated))
     }
 }
 
@@ -185,6 +222,9 @@ mod tests {
             (Resource::Nodes, &all, 11, 10, true),
             (Resource::Nodes, &some, 11, 10, false),
             (Resource::Nodes, &some, 10_001, 10_000, true),
+            (Resource::Workers, &some, 11, 10, false),
+            (Resource::Objects, &all, 30, 29, false),
+            (Resource::Objects, &all, 10_001, 9_999, true),
         ] {
             let envelope = envelope(total, after, 0);
             assert_eq!(envelope.is_cut_at_source(resource, options), cut, "{total} {after}");

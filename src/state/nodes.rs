@@ -33,7 +33,7 @@ pub struct Node {
     pub is_head_node: Option<bool>,
     /// Whether it is part of the cluster.
     pub state: NodeState,
-    /// Why it died. Needs Ray 2.11 or newer.
+    /// Why it died.
     #[serde(default)]
     pub state_message: Option<String>,
     /// Its name, which is its IP address unless another was given.

@@ -134,6 +134,24 @@ impl ListOptions {
         Ok(())
     }
 
+    /// A summary takes no part of these, and has always the default.
+    pub(super) fn check_for_summary(&self) -> Result<(), ClientError> {
+        let Self { limit, filters: _, detail, exclude_driver, timeout: _ } = self;
+        if *limit != MAX_LIMIT || *detail || !exclude_driver {
+            return Err(ClientError::invalid(
+                "limit, detail and exclude_driver: have no meaning for a summary",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether every filter is by one of these columns, which Ray reads without regard to case.
+    pub(crate) fn filters_only_by(&self, columns: &[&str]) -> bool {
+        self.filters
+            .iter()
+            .all(|(column, ..)| columns.iter().any(|known| known.eq_ignore_ascii_case(column)))
+    }
+
     pub(super) fn write_to(&self, request: Request, read_timeout: Duration) -> Request {
         let timeout = self.timeout.unwrap_or(read_timeout);
         let mut request = request
@@ -170,6 +188,15 @@ mod tests {
         }
         let longest = ListOptions::default().limit(1).timeout(Duration::from_secs(24 * 60 * 60));
         assert!(longest.check().is_ok());
+    }
+
+    #[test]
+    fn a_summary_takes_filters_and_a_timeout_only() {
+        let good = ListOptions::default().filter("name", Filter::Eq, "x");
+        assert!(good.clone().timeout(Duration::from_secs(5)).check_for_summary().is_ok());
+        for bad in [good.clone().limit(5), good.clone().detail(true), good.exclude_driver(false)] {
+            assert_eq!(bad.check_for_summary().unwrap_err().status(), 400, "{bad:?}");
+        }
     }
 
     #[test]

@@ -189,7 +189,7 @@ pub struct Task {
     /// The worker it runs or ran in.
     #[serde(default)]
     pub worker_id: Option<String>,
-    /// The process id of that worker. Needs Ray 2.8 or newer.
+    /// The process id of that worker.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub worker_pid: Option<u32>,
     /// The kind of failure, as `TASK_EXECUTION_EXCEPTION`.
@@ -291,9 +291,10 @@ impl RayClient {
     /// As [`list_task_attempts`](Self::list_task_attempts).
     pub fn get_task(&self, id: impl AsRef<str>) -> Result<Task, ClientError> {
         let id = id.as_ref();
-        self.list_task_attempts(id)?.results.pop().ok_or_else(|| {
-            ClientError::not_found(format_args!("get task `{id}`: it has no attempt"))
-        })
+        let listing: Listing<Task> = self.find_state(Resource::Tasks, id)?;
+        let truncated = listing.truncated;
+        let latest = listing.into_iter().max_by_key(|task| task.attempt_number);
+        latest.ok_or_else(|| Resource::Tasks.no_such(id, truncated))
     }
 
     /// All attempts of one task that Ray still knows, the first one first, with detail. Calls
@@ -303,7 +304,11 @@ impl RayClient {
     /// 404 where there is no such task, 400 where the id is not 48 hex digits, else as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_task_attempts(&self, id: impl AsRef<str>) -> Result<Listing<Task>, ClientError> {
-        let mut listing: Listing<Task> = self.find_state(Resource::Tasks, id.as_ref())?;
+        let id = id.as_ref();
+        let mut listing: Listing<Task> = self.find_state(Resource::Tasks, id)?;
+        if listing.results.is_empty() {
+            return Err(Resource::Tasks.no_such(id, listing.truncated));
+        }
         listing.results.sort_by_key(|task| task.attempt_number);
         Ok(listing)
     }

@@ -5,6 +5,7 @@ mod support;
 
 mod following_logs;
 mod limiting_tails;
+mod looking_at_the_cluster;
 mod reading_log_files;
 mod submitting_jobs;
 

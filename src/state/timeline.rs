@@ -1,0 +1,82 @@
+use std::io::Write;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+
+use super::{Filter, ListOptions, Resource};
+use crate::transport::{Request, StreamError, path};
+use crate::{ClientError, RayClient};
+
+/// What Ray grants itself to gather the tasks.
+const GATHERING: Duration = Duration::from_secs(30);
+
+/// What [`RayClient::write_task_timeline`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TaskTimeline {
+    /// The bytes that were written.
+    pub bytes: u64,
+    /// Whether there were tasks that are not in it: Ray puts 10,000 in at most, and does not say
+    /// so.
+    pub truncated: bool,
+}
+
+impl RayClient {
+    /// Writes when each task of a job, or of all jobs, ran where: a JSON array that Perfetto and
+    /// `chrome://tracing` read. It is written as it comes, in small pieces, and never held whole.
+    /// Calls `GET /api/v0/tasks/timeline`, and before that `GET /api/v0/tasks` to learn whether Ray
+    /// will leave out tasks.
+    ///
+    /// ```no_run
+    /// use std::fs::File;
+    ///
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let timeline = client.write_task_timeline(None, &mut File::create("timeline.json")?)?;
+    /// println!("{} bytes, cut: {}", timeline.bytes, timeline.truncated);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 400 where the job id is not 8 hex digits; 500 where the writer fails; else as
+    /// [`list_nodes_with`](Self::list_nodes_with). The timeline of a job that does not exist is
+    /// empty. After an error the writer may hold a part.
+    pub fn write_task_timeline(
+        &self,
+        job_id: Option<&str>,
+        writer: &mut impl Write,
+    ) -> Result<TaskTimeline, ClientError> {
+        const WHAT: &str = "write task timeline";
+        let mut options = ListOptions::default().limit(1);
+        let mut request =
+            Request::get(WHAT, path(&["api", "v0", "tasks", "timeline"])).extra_time(GATHERING);
+        if let Some(id) = job_id {
+            options = options.filter("job_id", Filter::Eq, id);
+            request = request.query("job_id", id);
+        }
+        let route = ["api", "v0", Resource::Tasks.route()];
+        let tasks = self.query_state::<IgnoredAny>(WHAT, &route, &options)?;
+        let truncated = tasks.is_cut_at_source(Resource::Tasks, &options);
+
+        let idle = self.http().read_timeout();
+        let mut stream = self.http().stream(&request, idle)?;
+        let mut piece = [0; 16 * 1024];
+        let mut bytes = 0;
+        loop {
+            let read = stream.read(&mut piece).map_err(|error| match error {
+                StreamError::Broken(error) => error,
+                StreamError::Idle => {
+                    ClientError::timeout(format_args!("{WHAT}: nothing more came for {idle:?}"))
+                }
+            })?;
+            if read == 0 {
+                break;
+            }
+            writer.write_all(&piece[..read]).map_err(|error| {
+                ClientError::unexpected(format_args!("{WHAT}: the writer failed: {error}"))
+                    .caused_by(error)
+            })?;
+            bytes += read as u64;
+        }
+        Ok(TaskTimeline { bytes, truncated })
+    }
+}
