@@ -12,6 +12,7 @@ mod message;
 mod transport;
 mod validate;
 mod version;
+mod wait;
 mod wire;
 
 pub use client::RayClient;

@@ -148,9 +148,9 @@ impl Request {
         self
     }
 
-    /// No attempt after this one.
-    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+    /// No attempt after this; `None` where there is no such time.
+    pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
         self
     }
 
