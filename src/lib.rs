@@ -9,6 +9,7 @@ mod jobs;
 mod listing;
 mod logs;
 mod message;
+mod serve;
 mod transport;
 mod validate;
 mod version;
@@ -21,4 +22,9 @@ pub use error::ClientError;
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions};
+pub use serve::{
+    ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
+    ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,
+    ServeProxyLocation, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
+};
 pub use version::Version;
