@@ -5,6 +5,7 @@ mod support;
 
 mod following_logs;
 mod limiting_tails;
+mod serving;
 mod submitting_jobs;
 
 use ray_client::{Job, JobSubmission, RayClient};
