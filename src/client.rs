@@ -1,6 +1,6 @@
 use std::env;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ClientError;
 use crate::config::ClientBuilder;
@@ -20,6 +20,7 @@ struct Inner {
     http: Http,
     limits: StreamLimits,
     tails: Tails,
+    serve_turn: Mutex<()>,
 }
 
 impl Drop for Inner {
@@ -56,7 +57,8 @@ impl RayClient {
     }
 
     pub(crate) fn from_parts(http: Http, limits: StreamLimits) -> Self {
-        Self { inner: Arc::new(Inner { http, limits, tails: Tails::default() }) }
+        let inner = Inner { http, limits, tails: Tails::default(), serve_turn: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn http(&self) -> &Http {
@@ -65,6 +67,11 @@ impl RayClient {
 
     pub(crate) fn tails(&self) -> &Tails {
         &self.inner.tails
+    }
+
+    /// The turn to change the state of Serve, which is read and written as a whole. Clones take turns.
+    pub(crate) fn serve_turn(&self) -> MutexGuard<'_, ()> {
+        self.inner.serve_turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
@@ -10,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::state::Resource;
 use crate::transport::{Request, path};
 use crate::wire::{string_enum, time_from_ms};
-use crate::{ClientError, ListOptions, Listing, RayClient, validate};
+use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
 
 string_enum! {
     /// Where a job is in its life.
@@ -421,32 +420,11 @@ impl RayClient {
     /// answer); 400 where `timeout` is zero; 404 where there is no such job.
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
         let id = validate::id("job id", id.as_ref())?;
-        if timeout.is_zero() {
-            return Err(ClientError::invalid("timeout: must be more than 0"));
-        }
-        // A timeout beyond what a clock can hold is no timeout.
-        let deadline = Instant::now().checked_add(timeout);
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let mut request = job_request(id);
-            if let Some(deadline) = deadline {
-                request = request.deadline(deadline);
-            }
-            let last = match self.http().send(&request).and_then(|answer| answer.json::<Job>()) {
-                Ok(job) if job.status.is_terminal() => return Ok(job),
-                Ok(job) => format!("it is {}", job.status),
-                Err(error) if error.is_retryable() => error.to_string(),
-                Err(error) => return Err(error),
-            };
-            let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(ClientError::timeout(format_args!(
-                    "wait for job `{id}`: not over after {timeout:?}: {last}"
-                )));
-            }
-            thread::sleep(left.map_or(pause, |left| pause.min(left)));
-            pause = (pause * 3 / 2).min(Duration::from_secs(1));
-        }
+        wait::until(timeout, format_args!("wait for job `{id}`: not over"), |deadline| {
+            let request = job_request(id).deadline(deadline);
+            let job: Job = self.http().send(&request)?.json()?;
+            Ok(if job.status.is_terminal() { Ok(job) } else { Err(job.status.to_string()) })
+        })
     }
 }
 

@@ -14,10 +14,12 @@ mod jobs;
 mod listing;
 mod logs;
 mod message;
+mod serve;
 mod state;
 mod transport;
 mod validate;
 mod version;
+mod wait;
 mod wire;
 
 pub use client::RayClient;
@@ -27,6 +29,11 @@ pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
     LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
+};
+pub use serve::{
+    ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
+    ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,
+    ServeProxyLocation, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
 };
 pub use state::{
     Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, Filter,

@@ -66,7 +66,9 @@ pub(crate) fn reason(body: &str) -> String {
     }
     let is_traceback = body.contains("Traceback (most recent call last)");
     let mut lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = if is_traceback {
+    let line = if let Some(first) = first_invalid_field(body) {
+        return one_line(&first);
+    } else if is_traceback {
         lines.rfind(|line| is_python_error(line)).unwrap_or("the server gave a traceback only")
     } else if body.trim_start().starts_with('<') {
         "the answer is an HTML page, not Ray's"
@@ -74,6 +76,18 @@ pub(crate) fn reason(body: &str) -> String {
         lines.next().unwrap_or("no reason given")
     };
     one_line(line)
+}
+
+/// Of pydantic's `2 validation errors for Model`, the first: its field and what is wrong with it. What
+/// was given is left out, since it may be a secret.
+fn first_invalid_field(body: &str) -> Option<String> {
+    let (_, errors) = body.split_once(" for ").filter(|(head, _)| {
+        head.ends_with("1 validation error") || head.ends_with(" validation errors")
+    })?;
+    let mut lines = errors.lines().skip(1).map(str::trim);
+    let (field, error) = (lines.next()?, lines.next()?);
+    let error = error.split(" [type=").next().unwrap_or(error);
+    Some(format!("{field}: {error}"))
 }
 
 /// `ValueError: …`, `ray.exceptions.RuntimeEnvSetupError: …`: a dotted name, a colon, a message.
@@ -123,6 +137,14 @@ mod tests {
         assert_eq!(wrapped_status(500, DUPLICATE), 400);
         assert_eq!(wrapped_status(500, "RuntimeError: x"), 500);
         assert_eq!(wrapped_status(404, DUPLICATE), 404);
+    }
+
+    #[test]
+    fn of_invalid_fields_the_first_is_named_without_its_value() {
+        let body = "2 validation errors for ServeDeploySchema\napplications.0.args\n  Input should be a valid dictionary [type=dict_type, input_value='pw', input_type=str]\n    For further information visit https://errors.pydantic.dev/2.14/v/dict_type\napplications.0.import_path\n  Field required [type=missing, input_value={}, input_type=dict]\n";
+        assert_eq!(reason(body), "applications.0.args: Input should be a valid dictionary");
+        let scale = "Invalid request body: 1 validation error for ScaleDeploymentRequest\ntarget_num_replicas\n  Input should be a valid integer [type=int_type]";
+        assert_eq!(reason(scale), "target_num_replicas: Input should be a valid integer");
     }
 
     #[test]

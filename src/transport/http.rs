@@ -130,6 +130,12 @@ impl Request {
         Ok(self)
     }
 
+    /// The same, of a body that is JSON already.
+    pub(crate) fn json_text(mut self, body: String) -> Self {
+        self.body = Some(body.into_bytes());
+        self
+    }
+
     /// Whether sending it twice does what sending it once does. Only such requests are retried.
     pub(crate) fn idempotent(mut self, yes: bool) -> Self {
         self.idempotent = yes;
@@ -148,9 +154,9 @@ impl Request {
         self
     }
 
-    /// No attempt after this one.
-    pub(crate) fn deadline(mut self, deadline: Instant) -> Self {
-        self.deadline = Some(deadline);
+    /// No attempt after this; `None` where there is no such time.
+    pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
         self
     }
 

@@ -7,6 +7,7 @@ mod following_logs;
 mod limiting_tails;
 mod looking_at_the_cluster;
 mod reading_log_files;
+mod serving;
 mod submitting_jobs;
 
 use std::time::Duration;

@@ -1,0 +1,394 @@
+//! Verifies Serve: that what is deployed runs, that a change of one application leaves every other as
+//! it was, also where many change at once, and that all of it is seen as Ray's Python API sees it.
+//!
+//! The state of Serve is one for a whole cluster, so these tests have a head of their own, and run one
+//! after the other.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ray_client::{
+    ClientError, RayClient, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
+    ServeDeploymentConfig, ServeProxyLocation, ServeSource,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Head, eventually};
+
+/// The folder of `serve_apps.py`.
+const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The head of these tests, and the port where its applications answer.
+struct Serve {
+    head: Head,
+    port: u16,
+}
+
+fn serve() -> (&'static Serve, MutexGuard<'static, ()>) {
+    static SERVE: OnceLock<Serve> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let serve = SERVE.get_or_init(|| {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        Serve {
+            head: Head::start(&["--env", &format!("PYTHONPATH={APPS}")]),
+            port: free.local_addr().unwrap().port(),
+        }
+    });
+    (serve, turn)
+}
+
+impl Serve {
+    /// Has exactly these applications, running, and whatever is imperative.
+    fn with(&self, applications: Vec<ServeApplicationConfig>) -> RayClient {
+        let client = self.head.client();
+        let config = ServeConfig {
+            applications,
+            proxy_location: Some(ServeProxyLocation::HeadOnly),
+            http_options: json!({"host": "127.0.0.1", "port": self.port}).as_object().cloned(),
+            ..ServeConfig::default()
+        };
+        client.deploy_serve_applications(&config).unwrap();
+        for application in &config.applications {
+            client.wait_for_serve_application(&application.name, MINUTE).unwrap();
+        }
+        client
+    }
+
+    fn answer(&self, route: &str) -> Value {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(stream, "GET {route} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
+    }
+}
+
+fn echo(name: &str) -> ServeApplicationConfig {
+    ServeApplicationConfig::new(name, "serve_apps:echo").route_prefix(format!("/{name}"))
+}
+
+fn idle(name: &str) -> ServeApplicationConfig {
+    ServeApplicationConfig::new(name, "serve_apps:idle").without_route()
+}
+
+/// What must not change: configuration, and the ids, processes and start times of the replicas.
+fn state_of(client: &RayClient, name: &str) -> Value {
+    let application = client.get_serve_application(name).unwrap();
+    let replicas: Vec<_> = application
+        .deployments
+        .values()
+        .flat_map(|it| &it.replicas)
+        .map(|it| json!([it.replica_id, it.pid, it.start_time_s, it.actor.actor_id]))
+        .collect();
+    json!([application.deployed_app_config, replicas])
+}
+
+fn is_gone(client: &RayClient, name: &str) -> bool {
+    match client.get_serve_application(name) {
+        Ok(application) => application.status == ServeApplicationStatus::Deleting,
+        Err(error) => error.status() == 404,
+    }
+}
+
+fn run_imperative(head: &Head, name: &str) {
+    let program = format!(
+        "import sys; sys.path.append('{APPS}'); import ray, serve_apps; from ray import serve; \
+         ray.init(log_to_driver=False, logging_level='ERROR'); \
+         serve.run(serve_apps.echo({{}}), name='{name}', route_prefix='/{name}'); print(1)"
+    );
+    head.python_json(&program);
+}
+
+#[test]
+fn where_serve_does_not_run_nothing_is_there() {
+    let (serve, _turn) = serve();
+    let client = serve.head.client();
+    client.shutdown_serve().unwrap();
+    client.shutdown_serve().unwrap();
+    let details = client.get_serve_details().unwrap();
+    assert!(!details.is_running() && details.config() == ServeConfig::default());
+    assert!(client.list_serve_applications().unwrap().results.is_empty());
+    for error in [
+        client.get_serve_application("none").unwrap_err(),
+        client.delete_serve_application("none").unwrap_err(),
+        client.scale_serve_deployment("none", "Echo", 1).unwrap_err(),
+        client.wait_for_serve_application("none", MINUTE).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 404, "{error}");
+    }
+}
+
+#[test]
+fn every_application_is_seen_as_python_sees_it() {
+    let (serve, _turn) = serve();
+    let two = idle("two").deployment(ServeDeploymentConfig::new("Idle").max_ongoing_requests(3));
+    let client = serve.with(vec![echo("one").args(json!({"n": 1})), two]);
+    run_imperative(&serve.head, "three");
+    client.wait_for_serve_application("three", MINUTE).unwrap();
+
+    let details = client.get_serve_details().unwrap();
+    let python = serve.head.python_json(
+        "import json, dataclasses; from ray import serve; print(json.dumps(dataclasses.asdict(serve.status())))",
+    );
+    let applications: BTreeMap<_, _> = details
+        .applications
+        .iter()
+        .map(|(name, it)| {
+            let deployments: BTreeMap<_, _> = it
+                .deployments
+                .iter()
+                .map(|(name, it)| {
+                    let mut states = BTreeMap::new();
+                    for replica in &it.replicas {
+                        *states.entry(replica.state.as_str()).or_insert(0) += 1;
+                    }
+                    (
+                        name,
+                        json!({
+                            "status": it.status, "status_trigger": it.status_trigger,
+                            "replica_states": states, "message": it.message,
+                        }),
+                    )
+                })
+                .collect();
+            (
+                name,
+                json!({
+                    "status": it.status, "message": it.message,
+                    "last_deployed_time_s": it.last_deployed_time_s, "deployments": deployments,
+                }),
+            )
+        })
+        .collect();
+    let proxies: BTreeMap<_, _> =
+        details.proxies.iter().map(|(node, it)| (node, &it.status)).collect();
+    assert_eq!(
+        json!({
+            "proxies": proxies, "applications": applications,
+            "target_capacity": details.target_capacity,
+        }),
+        python
+    );
+
+    let listed = client.list_serve_applications().unwrap();
+    assert!(listed.total == 3 && !listed.truncated);
+    assert_eq!(listed.results, details.applications.values().cloned().collect::<Vec<_>>());
+    let one = client.get_serve_application("one").unwrap();
+    assert_eq!(one.source, Some(ServeSource::Declarative));
+    assert_eq!(one.deployed_app_config, Some(echo("one").args(json!({"n": 1}))));
+    assert!(one.deployed_at().is_some());
+    let three = &details.applications["three"];
+    assert_eq!(
+        (&three.source, &three.deployed_app_config),
+        (&Some(ServeSource::Imperative), &None)
+    );
+    let deployment = &details.applications["two"].deployments["Idle"];
+    assert_eq!(deployment.deployment_config.options["max_ongoing_requests"], 3);
+}
+
+#[test]
+fn what_is_read_can_be_deployed_again_and_changes_nothing() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![echo("one"), idle("two")]);
+    let details = client.get_serve_details().unwrap();
+    let before = state_of(&client, "one");
+    client.deploy_serve_applications(&details.config()).unwrap();
+    client.wait_for_serve_application("one", MINUTE).unwrap();
+    let again = client.get_serve_details().unwrap();
+    assert_eq!(state_of(&client, "one"), before);
+    assert_eq!(again.config(), details.config());
+    assert!(details.config().http_options.unwrap()["port"] == serve.port);
+}
+
+#[test]
+fn deleting_one_application_leaves_every_other_as_it_was() {
+    let (serve, _turn) = serve();
+    // serde_json reads this float as another one: a change that would restart the replica.
+    let exact = json!({"z": 1, "f": 0.9073038322028689, "a": {"n": null}});
+    let secret = json!({"env_vars": {"SECRET": "s3cret"}});
+    serve.with(vec![]);
+    run_imperative(&serve.head, "three");
+    let client =
+        serve.with(vec![echo("one").args(exact).runtime_env(secret), echo("two"), idle("four")]);
+    let options = |client: &RayClient| {
+        let details = client.get_serve_details().unwrap();
+        (
+            details.http_options,
+            details.grpc_options,
+            details.proxy_location,
+            details.target_capacity,
+        )
+    };
+    let before = (state_of(&client, "one"), state_of(&client, "three"), options(&client));
+    let answer = serve.answer("/one");
+    assert_eq!(answer["secret"], "s3cret");
+
+    client.delete_serve_application("two").unwrap();
+    assert!(is_gone(&client, "two"));
+    eventually("its replicas end", || client.get_serve_application("two").is_err().then_some(()));
+    client.wait_for_serve_application("one", MINUTE).unwrap();
+    assert_eq!((state_of(&client, "one"), state_of(&client, "three"), options(&client)), before);
+    assert_eq!(serve.answer("/one"), answer, "the same process with the same secret");
+
+    assert_eq!(client.delete_serve_application("two").unwrap_err().status(), 404);
+    let error = client.delete_serve_application("three").unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("`three`: it was made by serve.run"), "{error}");
+
+    client.delete_serve_application("four").unwrap();
+    client.delete_serve_application("one").unwrap();
+    assert!(client.get_serve_details().unwrap().is_running());
+    assert_eq!(state_of(&client, "three"), before.1);
+}
+
+#[test]
+fn one_application_is_added_or_replaced_and_the_others_stay() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![echo("one")]);
+    let before = state_of(&client, "one");
+    client.deploy_serve_application(&echo("new").args(json!({"n": 1}))).unwrap();
+    client.wait_for_serve_application("new", MINUTE).unwrap();
+    assert_eq!(serve.answer("/new")["args"], json!({"n": 1}));
+
+    let again = echo("new").args(json!({"n": 2}));
+    client.deploy_serve_application(&again).unwrap();
+    let replaced = client.wait_for_serve_application("new", MINUTE).unwrap();
+    assert_eq!(replaced.deployed_app_config, Some(again));
+    assert_eq!(serve.answer("/new")["args"], json!({"n": 2}));
+    assert_eq!(state_of(&client, "one"), before);
+}
+
+#[test]
+fn an_application_that_python_deletes_does_not_come_back() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![echo("one"), idle("two")]);
+    // Shows its configuration for as long as its replica takes to end.
+    serve.head.python_json(
+        "from ray import serve; import ray; \
+         ray.init(log_to_driver=False, logging_level='ERROR'); serve.delete('one', _blocking=False); print(1)",
+    );
+    assert!(is_gone(&client, "one"));
+    client.delete_serve_application("one").unwrap();
+    client.delete_serve_application("two").unwrap();
+    assert!(is_gone(&client, "one") && is_gone(&client, "two"));
+}
+
+#[test]
+fn changes_of_different_applications_at_once_all_hold() {
+    let (serve, _turn) = serve();
+    let names: Vec<_> = (0..6).map(|n| format!("app-{n}")).collect();
+    let rounds = std::env::var("ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let kept = serve.with(vec![echo("kept")]);
+    let before = state_of(&kept, "kept");
+    let all_at_once = |change: fn(&RayClient, &str) -> Result<(), ClientError>| {
+        std::thread::scope(|scope| {
+            // Clients of their own, which do not take turns as clones do.
+            for name in &names {
+                scope.spawn(|| change(&serve.head.client(), name).unwrap());
+            }
+        });
+    };
+    for round in 0..rounds {
+        all_at_once(|client, name| client.deploy_serve_application(&idle(name)));
+        for name in &names {
+            assert!(!is_gone(&kept, name), "{name} was lost in round {round}");
+        }
+        all_at_once(|client, name| client.delete_serve_application(name));
+        for name in &names {
+            assert!(is_gone(&kept, name), "{name} came back in round {round}");
+        }
+    }
+    kept.wait_for_serve_application("kept", MINUTE).unwrap();
+    assert_eq!(state_of(&kept, "kept"), before);
+}
+
+#[test]
+fn a_failed_deployment_says_why_and_a_slow_one_times_out() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![]);
+    client
+        .deploy_serve_application(&ServeApplicationConfig::new("bad", "serve_apps:none"))
+        .unwrap();
+    let error = client.wait_for_serve_application("bad", Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error.status(), 408);
+    assert!(error.to_string().contains("it is DEPLOYING"), "{error}");
+    let error = client.wait_for_serve_application("bad", MINUTE).unwrap_err();
+    assert_eq!((error.status(), error.to_string()), (
+            400,
+            "wait for Serve application `bad`: AttributeError: module 'serve_apps' has no attribute 'none'"
+                .to_owned()
+        ));
+    assert_eq!(client.wait_for_serve_application("bad", Duration::ZERO).unwrap_err().status(), 400);
+}
+
+#[test]
+fn what_ray_refuses_is_400_and_names_the_field() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![]);
+    let secret = json!({"env_vars": {"SECRET": "s3cret"}, "working_dir": "here"});
+    for (config, why) in [
+        (
+            ServeApplicationConfig::new("a", "nothing"),
+            "import_path: Value error, Got invalid import",
+        ),
+        (echo("a").option("port", 1), "Value error, Port 1 is set in the config for application"),
+        (
+            echo("a").runtime_env(secret),
+            "runtime_env: Value error, runtime_envs in the Serve config",
+        ),
+        (
+            echo("a").deployment(ServeDeploymentConfig::new("Echo").max_ongoing_requests(0)),
+            "deployments.0.max_ongoing_requests: Input should be greater than 0",
+        ),
+        (echo("a").args(json!([])), "args of `a`: must be a JSON object"),
+        (echo("a/b"), "application name: must not have /"),
+    ] {
+        let error = client.deploy_serve_application(&config).unwrap_err();
+        assert_eq!(error.status(), 400, "{error}");
+        let error = error.to_string();
+        assert!(error.contains(why) && !error.contains("s3cret"), "{error}");
+    }
+    let twice = ServeConfig { applications: vec![echo("a"), echo("a")], ..ServeConfig::default() };
+    let error = client.deploy_serve_applications(&twice).unwrap_err();
+    assert!(error.status() == 400 && error.to_string().contains("multiple configs"), "{error}");
+    for error in [
+        client.get_serve_application("").unwrap_err(),
+        client.delete_serve_application("a/b").unwrap_err(),
+        client.scale_serve_deployment("a", "..", 1).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 400, "{error}");
+    }
+}
+
+#[test]
+fn a_scaled_deployment_stays_so_while_others_are_deleted() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![echo("one").external_scaler_enabled(true), idle("two")]);
+    let replicas = |name: &str| {
+        let application = client.get_serve_application(name).unwrap();
+        (application.status == ServeApplicationStatus::Running)
+            .then(|| application.deployments["Echo"].replicas.len())
+    };
+    client.scale_serve_deployment("one", "Echo", 2).unwrap();
+    eventually("a second replica", || (replicas("one") == Some(2)).then_some(()));
+    let before = state_of(&client, "one");
+    client.delete_serve_application("two").unwrap();
+    client.wait_for_serve_application("one", MINUTE).unwrap();
+    assert_eq!(state_of(&client, "one"), before);
+    client.scale_serve_deployment("one", "Echo", 1).unwrap();
+    eventually("the second replica ends", || (replicas("one") == Some(1)).then_some(()));
+
+    client.deploy_serve_application(&idle("two")).unwrap();
+    for (application, deployment, status) in
+        [("one", "none", 404), ("none", "Echo", 404), ("two", "Idle", 412)]
+    {
+        let error = client.scale_serve_deployment(application, deployment, 1).unwrap_err();
+        assert_eq!(error.status(), status, "{error}");
+    }
+}
