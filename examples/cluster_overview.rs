@@ -3,8 +3,6 @@
 //! Uses the cluster of `RAY_ADDRESS` where that is set, else starts a local Ray (Python 3 is all it
 //! needs) with something to show, and ends it again.
 
-#![allow(clippy::print_stdout, reason = "an example prints")]
-
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -17,25 +15,20 @@ use ray_client::{ClientError, Filter, JobSubmission, ListOptions, Listing, Node,
 const BUSY: &str = "import ray, time\nray.init()\n@ray.remote(num_cpus=0.5)\ndef train(): time.sleep(60)\nray.get([train.remote() for _ in range(3)])";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let local;
-    let client = if std::env::var_os("RAY_ADDRESS").is_some() {
-        RayClient::from_env()?
-    } else {
-        local = support::Head::start(&[]);
-        let client = local.client();
+    let (client, local) = support::cluster()?;
+    if local.is_some() {
         client.submit_job(&JobSubmission::new(format!("python -c '{BUSY}'")))?;
         support::eventually("its tasks run", || {
             client.list_tasks_with(&running()).ok().filter(|tasks| tasks.results.len() == 3)
         });
-        client
-    };
+    }
 
     println!("Ray {}", client.version()?.ray_version);
     let nodes = client.list_nodes_with(&ListOptions::default().detail(true))?;
     print_nodes(&nodes);
     print_resources(&nodes);
     print_running_tasks(&client)?;
-    // Serve applications go here.
+    print_serve_applications(&client)?;
     Ok(())
 }
 
@@ -92,6 +85,25 @@ fn print_running_tasks(client: &RayClient) -> Result<(), ClientError> {
     });
     let titles = ["NAME", "JOB", "ATTEMPT", "PID", "RUNS FOR"];
     print_table("RUNNING TASKS", &titles, rows, tasks.truncated);
+    Ok(())
+}
+
+fn print_serve_applications(client: &RayClient) -> Result<(), ClientError> {
+    let applications = match client.list_serve_applications() {
+        Err(error) if error.status() == 501 => return Ok(()),
+        applications => applications?,
+    };
+    let rows = applications.iter().map(|application| {
+        let replicas: usize =
+            application.deployments.values().map(|deployment| deployment.replicas.len()).sum();
+        vec![
+            application.name.clone(),
+            application.status.to_string(),
+            application.route_prefix.clone().unwrap_or_default(),
+            replicas.to_string(),
+        ]
+    });
+    print_table("SERVE APPLICATIONS", &["NAME", "STATUS", "ROUTE", "REPLICAS"], rows, false);
     Ok(())
 }
 

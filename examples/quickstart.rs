@@ -9,19 +9,13 @@ mod support;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use ray_client::{JobSubmission, RayClient};
+use ray_client::JobSubmission;
 
 const PROGRAM: &str =
     "import time\nfor n in range(20):\n    print(time.time(), flush=True)\n    time.sleep(0.2)";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let local;
-    let client = if std::env::var_os("RAY_ADDRESS").is_some() {
-        RayClient::from_env()?
-    } else {
-        local = support::Head::start(&[]);
-        local.client()
-    };
+    let (client, _local) = support::cluster()?;
     println!("Ray {}", client.version()?.ray_version);
 
     let id = client.submit_job(&JobSubmission::new(format!("python -c '{PROGRAM}'")))?;

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use ray_client::RayClient;
+use ray_client::{ClientError, RayClient};
 use serde_json::Value;
 
 /// A Ray head that lives until it is dropped or this process ends, however that happens.
@@ -109,6 +109,15 @@ fn read_json(from: &mut impl BufRead) -> Value {
     let mut line = String::new();
     from.read_line(&mut line).expect("head.py answers");
     serde_json::from_str(&line).expect("head.py answers, or says on stderr why it cannot")
+}
+
+/// The cluster of `RAY_ADDRESS` where that is set, else a local one, which ends with what is given.
+pub fn cluster() -> Result<(RayClient, Option<Head>), ClientError> {
+    if std::env::var_os("RAY_ADDRESS").is_some_and(|address| !address.is_empty()) {
+        return Ok((RayClient::from_env()?, None));
+    }
+    let local = Head::start(&[]);
+    Ok((local.client(), Some(local)))
 }
 
 /// Asks again until there is an answer.
