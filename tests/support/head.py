@@ -114,6 +114,9 @@ class Head:
         """Runs `ray` in a folder that holds nothing that could be taken for the package."""
         path = f"{self.python.parent}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "RAY_TMPDIR": str(self.folder)}
+        # Unless told, a Ray 2.60 wants a token as soon as ~/.ray/auth_token exists, which any
+        # `ray.init()` of a cluster of its own makes.
+        env["RAY_AUTH_MODE"] = "disabled"
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_HEADERS"):
             env.pop(name, None)
         env.update(option.split("=", 1) for option in self.options.env)

@@ -95,6 +95,7 @@ impl Head {
         let output = Command::new(&self.python)
             .args(["-c", program])
             .env("RAY_ADDRESS", &self.gcs)
+            .env("RAY_AUTH_MODE", "disabled")
             .current_dir(&self.logs)
             .stderr(Stdio::inherit())
             .output()
