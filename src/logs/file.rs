@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::feed::{Interrupt, Step};
+use super::feed::Step;
 use super::resume::{LastLines, Skip};
 use super::worker::Worker;
 use crate::transport::Request;
@@ -15,6 +15,15 @@ const SMALL: u64 = 256 * 1024;
 
 pub(super) struct LogFile {
     request: Request,
+}
+
+/// What a look at the file came to.
+pub(super) struct Rest {
+    /// By how many bytes the file ends before the position of the feed.
+    pub(super) missing: u64,
+    pub(super) grew: bool,
+    /// Whether the server said where the file ends.
+    pub(super) has_end: bool,
 }
 
 impl LogFile {
@@ -34,20 +43,22 @@ impl LogFile {
         &self,
         worker: &mut Worker,
         take: impl FnMut(&mut Worker, &[u8]) -> Step<()>,
-    ) -> Step<()> {
-        let stream = worker.open(&self.request).map_err(Interrupt::of)?;
-        worker.read(stream, take)
+    ) -> Step<bool> {
+        worker.read(self.request.clone(), take)
     }
 
-    /// Delivers what the file has behind the position of the feed. The bytes that are missing before
-    /// anything is new, where the position is beyond the end of the file.
-    pub(super) fn deliver_rest(&self, worker: &mut Worker) -> Step<u64> {
+    /// Delivers what the file has behind the position of the feed.
+    pub(super) fn deliver_rest(&self, worker: &mut Worker) -> Step<Rest> {
         let mut skip = Skip::to(worker.feed.position());
-        self.read(worker, |worker, bytes| match skip.rest(bytes) {
+        let mut grew = false;
+        let has_end = self.read(worker, |worker, bytes| match skip.rest(bytes) {
             [] => Ok(()),
-            new => worker.feed.deliver(new),
+            new => {
+                grew = true;
+                worker.feed.deliver(new)
+            }
         })?;
-        Ok(skip.left())
+        Ok(Rest { missing: skip.left(), grew, has_end })
     }
 
     /// Where the last lines of the file begin.
