@@ -84,7 +84,8 @@ impl RetryPolicy {
     /// The pause after this many attempts: exponential, capped, with jitter.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
         let doubled = self.backoff.saturating_mul(1 << (attempts - 1).min(16));
-        doubled.min(self.cap).mul_f64(rand::random_range(0.5..=1.0))
+        let half = doubled.min(self.cap) / 2;
+        half + half.mul_f64(rand::random_range(0.0..1.0))
     }
 
     fn check(&self) -> Result<(), ClientError> {
@@ -119,7 +120,7 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("ClientBuilder")
-            .field("address", &crate::message::one_line(&self.address))
+            .field("address", &without_credentials(&self.address))
             .field("connect_timeout", &self.connect_timeout)
             .field("read_timeout", &self.read_timeout)
             .field("stream_limits", &self.limits)
@@ -300,6 +301,16 @@ fn bearer(token: &str) -> Result<HeaderValue, ClientError> {
     })
 }
 
+/// An address as it may be shown, whether it is valid or not.
+fn without_credentials(address: &str) -> String {
+    let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+    match address.rsplit_once('@') {
+        Some((_, host)) if scheme.contains('@') || scheme.is_empty() => format!("…@{host}"),
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => address.to_owned(),
+    }
+}
+
 /// The base of every URL, and the credentials that stood in it.
 fn split_address(address: &str) -> Result<(String, Option<HeaderValue>), ClientError> {
     let refuse = |why: &str| Err(ClientError::invalid(format_args!("address: {why}")));
@@ -322,10 +333,19 @@ fn split_address(address: &str) -> Result<(String, Option<HeaderValue>), ClientE
     else {
         return refuse("has no host");
     };
+    if uri.path().contains('@') {
+        return refuse("has an @ behind a /: write a / in a password as %2F");
+    }
     let (userinfo, host) = match authority.as_str().rsplit_once('@') {
         Some((userinfo, host)) => (Some(userinfo), host),
         None => (None, authority.as_str()),
     };
+    if host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.ends_with(']') && port.parse::<u16>().is_err())
+    {
+        return refuse("has no valid port");
+    }
     let basic = userinfo.and_then(|userinfo| {
         let decoded: Vec<u8> = percent_decode_str(userinfo).collect();
         let decoded =

@@ -18,6 +18,15 @@ pub(super) struct FileReader {
     request: Request,
 }
 
+/// What a look at the file came to.
+pub(super) struct Rest {
+    /// By how many bytes the file ends before the position of the feed.
+    pub(super) missing: u64,
+    pub(super) grew: bool,
+    /// Whether the server said where the file ends.
+    pub(super) has_end: bool,
+}
+
 impl FileReader {
     /// The file that `request` says, as `GET /api/v0/logs/file` serves it: the bytes as they stand.
     ///
@@ -35,20 +44,22 @@ impl FileReader {
         &self,
         worker: &mut Worker,
         take: impl FnMut(&mut Worker, &[u8]) -> Step<()>,
-    ) -> Step<()> {
-        let stream = worker.open(&self.request).map_err(Interrupt::of)?;
-        worker.read(stream, take)
+    ) -> Step<bool> {
+        worker.read(self.request.clone(), take)
     }
 
-    /// Delivers what the file has behind the position of the feed. The bytes that are missing before
-    /// anything is new, where the position is beyond the end of the file.
-    pub(super) fn deliver_rest(&self, worker: &mut Worker) -> Step<u64> {
+    /// Delivers what the file has behind the position of the feed.
+    pub(super) fn deliver_rest(&self, worker: &mut Worker) -> Step<Rest> {
         let mut skip = Skip::to(worker.feed.position());
-        self.read(worker, |worker, bytes| match skip.rest(bytes) {
+        let mut grew = false;
+        let has_end = self.read(worker, |worker, bytes| match skip.rest(bytes) {
             [] => Ok(()),
-            new => worker.feed.deliver(new),
+            new => {
+                grew = true;
+                worker.feed.deliver(new)
+            }
         })?;
-        Ok(skip.left())
+        Ok(Rest { missing: skip.left(), grew, has_end })
     }
 
     /// Where the last lines of the file begin.
@@ -75,8 +86,8 @@ impl FileReader {
         loop {
             let look = Instant::now();
             let before = worker.feed.position();
-            let missing = self.deliver_rest(worker)?;
-            if missing > 0 && before > start {
+            let Rest { missing, has_end, .. } = self.deliver_rest(worker)?;
+            if missing > 0 && has_end && before > start {
                 return Err(Interrupt::Fatal(ClientError::unreachable(format_args!(
                     "{}: the file became shorter than what was delivered, by {missing} bytes",
                     worker.what

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Protocol;
 use super::feed::{Interrupt, Step};
-use super::file_reader::FileReader;
+use super::file_reader::{FileReader, Rest};
 use super::files::check_exists;
 use super::newlines::UniversalNewlines;
 use super::resume::{LastLines, Skip};
@@ -68,8 +68,7 @@ impl JobLog {
     }
 
     fn job(&self, worker: &Worker) -> Step<Job> {
-        let answer = worker.http.send(&job_request(&self.id)).map_err(Interrupt::of)?;
-        answer.json().map_err(Interrupt::of)
+        worker.send(job_request(&self.id))?.json().map_err(Interrupt::of)
     }
 
     fn choose(&mut self, worker: &Worker) -> Step<Choice> {
@@ -77,8 +76,7 @@ impl JobLog {
             return Ok(choice);
         }
         let request = Request::get("version", path(&["api", "version"]));
-        let version: Version =
-            worker.http.send(&request).and_then(|answer| answer.json()).map_err(Interrupt::of)?;
+        let version: Version = worker.send(request)?.json().map_err(Interrupt::of)?;
         let plain = version.has_plain_log_streams();
         if self.protocol == Protocol::Stream && !plain {
             return Err(Interrupt::Fatal(ClientError::invalid(format_args!(
@@ -112,12 +110,25 @@ impl JobLog {
     fn file(&mut self, worker: &mut Worker, job: &Job) -> Step<Progress> {
         let file = FileReader::new(file_request(&worker.what, job));
         if job.status.is_terminal() {
-            let beyond =
+            let rest =
                 file.deliver_rest(worker).map_err(|cause| if_lost(&worker.what, job, cause))?;
-            if worker.feed.position() == 0 {
-                check_empty(worker, job)?;
-            }
-            return worker.ended(beyond);
+            // Without a length or chunks, as from a proxy that speaks HTTP/1.0, the end of a connection
+            // is all there is. It is believed where the file ends there twice.
+            return match rest {
+                Rest { has_end: false, grew: true, .. } => Ok(Progress::Again),
+                Rest { has_end: false, missing: 1.., .. } => {
+                    Err(Interrupt::Broken(ClientError::unreachable(format_args!(
+                        "{}: the connection broke off",
+                        worker.what
+                    ))))
+                }
+                rest => {
+                    if worker.feed.position() == 0 {
+                        check_empty(worker, job)?;
+                    }
+                    worker.ended(rest.missing)
+                }
+            };
         }
         let followed = file.follow(worker, self.poll_interval, |worker| {
             Ok(self.job(worker)?.status.is_terminal())
@@ -134,6 +145,7 @@ impl JobLog {
     /// Reads the WebSocket until Ray closes it. That alone proves nothing.
     fn websocket(&mut self, worker: &mut Worker, choice: Choice) -> Step<Progress> {
         let request = Request::get(&worker.what, path(&["api", "jobs", &self.id, "logs", "tail"]));
+        let request = worker.hurried(request);
         let mut socket = match WebSocket::open(&worker.http, &request, worker.register()) {
             Ok(socket) => socket,
             Err(error) => return self.fall_back(error),
@@ -234,6 +246,7 @@ fn read_text(
         let file = FileReader::new(file_request(&worker.what, job));
         return file
             .read(worker, |worker, bytes| take(worker, &newlines.translate(bytes)))
+            .map(drop)
             .map_err(|cause| if_lost(&worker.what, job, cause));
     }
     let answer = worker

@@ -241,8 +241,7 @@ impl RayClient {
         let max_piece = limits.max_message_size;
         let position = options.from_position.unwrap_or(0);
         let slot = self.tails().slot(&what, options.stream_timeout)?;
-        let read_timeout = self.http().read_timeout().min(options.stream_timeout);
-        let http = self.http().for_tail(read_timeout);
+        let http = self.http().for_tail(options.stream_timeout);
         let (control, cancelled) = Control::new(http.clone());
         let (sender, receiver) = Feed::new(limits, position, cancelled);
         let mut worker = Worker {

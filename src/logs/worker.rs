@@ -1,19 +1,21 @@
 //! One tail in its worker: attempts, the waits between them, and when to give up.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::feed::{Feed, Interrupt, Step};
 use super::pool::Control;
 use crate::ClientError;
 use crate::config::RetryPolicy;
-use crate::transport::{Http, Register, Request, Stream, StreamError};
+use crate::transport::{Answer, Http, Register, Request, StreamError};
 
 /// How long a read waits before the worker looks at the clock and at the job.
 pub(super) const SLICE: Duration = Duration::from_millis(100);
 /// The pause before the first reconnect. With two more, doubled each, they outlast a dashboard that
 /// restarts (2 to 3 s, measured on Ray 2.60.0).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long an answer is waited for at least.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 const READ_SIZE: usize = 64 * 1024;
 
 /// What an attempt came to.
@@ -39,16 +41,17 @@ impl Worker {
     pub(super) fn run(&mut self, mut attempt: impl FnMut(&mut Self) -> Step<Progress>) -> Step<()> {
         let backoff = RetryPolicy::default().backoff(FIRST_PAUSE);
         let mut failures = 0;
+        let mut position = self.feed.position();
         loop {
-            let before = self.feed.position();
             let error = match attempt(self) {
                 Ok(Progress::Complete) => return Ok(()),
                 Ok(Progress::Again) => continue,
                 Err(Interrupt::Broken(error)) => error,
                 Err(interrupt) => return Err(interrupt),
             };
-            if self.feed.position() > before {
+            if self.feed.position() > position {
                 failures = 0;
+                position = self.feed.position();
             }
             let left = self.time_to_silence();
             if failures >= self.reconnects || left.is_zero() {
@@ -67,12 +70,16 @@ impl Worker {
         let reason = error.to_string();
         let reason =
             reason.strip_prefix(&self.what).map_or(&*reason, |r| r.trim_start_matches(": "));
-        ClientError::unreachable(format_args!(
+        let message = format!(
             "{}: broke off at byte {} after {reconnects} reconnects: {reason}",
             self.what,
             self.feed.position(),
-        ))
-        .caused_by(error)
+        );
+        match &error {
+            ClientError::Rejected { status, .. } => ClientError::rejected(*status, message),
+            ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
+            _ => ClientError::unreachable(message).caused_by(error),
+        }
     }
 
     /// Fatal once the log has been silent for the stream timeout.
@@ -84,6 +91,17 @@ impl Worker {
             "{}: silent for {:?}: {why}",
             self.what, self.stream_timeout
         ))))
+    }
+
+    /// The answer to a request, waited for as long as the log may stay silent. What decides whether
+    /// the log is over is asked for in any case.
+    pub(super) fn send(&self, request: Request) -> Step<Answer> {
+        self.http.send(&self.hurried(request)).map_err(Interrupt::of)
+    }
+
+    /// The request with what is left of the stream timeout as its deadline.
+    pub(super) fn hurried(&self, request: Request) -> Request {
+        request.deadline(Some(Instant::now() + self.time_to_silence().max(LAST_WAIT)))
     }
 
     /// What is left of the stream timeout.
@@ -109,24 +127,30 @@ impl Worker {
         Arc::new(move |handle| control.register(handle))
     }
 
-    pub(super) fn open(&self, request: &Request) -> Result<Stream, ClientError> {
-        self.http.stream(request, SLICE)
-    }
-
-    /// Reads a stream to its end, giving every piece to `take`.
+    /// Reads the answer to its end, giving every piece to `take`. Whether that is the end that the
+    /// server meant.
     pub(super) fn read(
         &mut self,
-        mut stream: Stream,
+        request: Request,
         mut take: impl FnMut(&mut Self, &[u8]) -> Step<()>,
-    ) -> Step<()> {
+    ) -> Step<bool> {
+        let request = self.hurried(request);
+        let mut stream = self.http.stream(&request, SLICE).map_err(Interrupt::of)?;
         let mut buffer = vec![0; READ_SIZE];
+        let mut last_piece = None;
         loop {
             match stream.read(&mut buffer) {
-                Ok(0) => return Ok(()),
+                Ok(0) => return Ok(stream.has_end),
                 Ok(length) => {
                     take(self, &buffer[..length])?;
+                    last_piece = Some(Instant::now());
                 }
-                Err(StreamError::Idle) => self.check_silence("the log does not come")?,
+                // What comes once more is nothing new, but it is no silence.
+                Err(StreamError::Idle) => {
+                    if last_piece.is_none_or(|at| at.elapsed() >= self.stream_timeout) {
+                        self.check_silence("the log does not come")?;
+                    }
+                }
                 Err(StreamError::Broken(error)) => return Err(Interrupt::Broken(error)),
             }
         }

@@ -20,7 +20,10 @@ use crate::{ClientError, message};
 const MAX_ANSWER: u64 = 256 * 1024 * 1024;
 /// The most of an error answer that is read, in bytes.
 const MAX_ERROR: u64 = 1024 * 1024;
-const MAX_HEADERS: usize = 64 * 1024;
+/// The most of an answer's headers that is read, in bytes: less than a buffer holds.
+pub(super) const MAX_HEADERS: usize = 32 * 1024;
+
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// RFC 3986's unreserved characters stay, all others are encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -71,6 +74,7 @@ pub(crate) fn certificates(
 }
 
 /// One request. `what` names the operation and the resource in every error about it.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) what: String,
     method: Method,
@@ -154,10 +158,22 @@ impl Request {
         self
     }
 
-    /// No attempt after this; `None` where there is no such time.
+    /// No attempt begins after this, and none waits longer than that; `None` where there is no such
+    /// time.
     pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// This limit, or less where the deadline is nearer.
+    pub(super) fn at_most(&self, limit: Duration) -> Duration {
+        // Zero would be no limit.
+        let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(MIN_WAIT);
+        self.deadline.map_or(limit, |end| limit.min(left(end)))
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|end| Instant::now() >= end)
     }
 
     pub(crate) fn path_and_query(&self) -> String {
@@ -209,10 +225,14 @@ impl Http {
     }
 
     /// The same with connections of its own, so that closing them ends no other call, and without
-    /// retries, whose pauses could not be ended: a tail has its own.
-    pub(crate) fn for_tail(&self, read_timeout: Duration) -> Self {
-        let retry = RetryPolicy::none();
-        let settings = Settings { read_timeout, retry, ..(*self.settings).clone() };
+    /// retries, whose pauses could not be ended: a tail has its own. No wait is longer than `most`.
+    pub(crate) fn for_tail(&self, most: Duration) -> Self {
+        let settings = Settings {
+            connect_timeout: self.settings.connect_timeout.min(most),
+            read_timeout: self.settings.read_timeout.min(most),
+            retry: RetryPolicy::none(),
+            ..(*self.settings).clone()
+        };
         Self { agent: agent(self.agent.config().clone()), settings: Arc::new(settings) }
     }
 
@@ -246,9 +266,11 @@ impl Http {
                 Err(failure) => failure,
             };
             let pause = policy.pause(attempt).max(retry_after.unwrap_or_default());
-            let resume = Instant::now() + pause;
-            let in_time = resume <= start + policy.deadline
-                && request.deadline.is_none_or(|deadline| resume < deadline);
+            // A pause beyond what a clock can hold is longer than any deadline.
+            let in_time = Instant::now().checked_add(pause).is_some_and(|resume| {
+                resume.duration_since(start) <= policy.deadline
+                    && request.deadline.is_none_or(|deadline| resume < deadline)
+            });
             let worth_it = error.is_retryable() && !matches!(error, ClientError::Timeout { .. });
             if !(request.idempotent && worth_it && attempt < policy.attempts && in_time) {
                 return (Err(error), attempt);
@@ -263,37 +285,37 @@ impl Http {
         let (whole_body, idle) = if request.unhurried { (None, limit) } else { (limit, None) };
         let mut response = self
             .run(request, whole_body, idle)
-            .map_err(|error| (self.explain(&request.what, error), None))?;
+            .map_err(|error| (self.explain(request, error), None))?;
         if !response.status().is_success() {
             let retry_after = retry_after(&response);
-            return Err((refusal(&request.what, &mut response), retry_after));
+            return Err((self.refusal(&request.what, &mut response), retry_after));
         }
-        let body =
-            read_bounded(&mut response, MAX_ANSWER, |error| self.explain(&request.what, error))
-                .map_err(|error| match error {
-                    TooLarge::Bound => (
-                        ClientError::unexpected(format_args!(
-                            "{}: the answer is larger than {MAX_ANSWER} bytes",
-                            request.what
-                        )),
-                        None,
-                    ),
-                    TooLarge::Failed(error) => (error, None),
-                })?;
+        let body = read_bounded(&mut response, MAX_ANSWER, |error| self.explain(request, error))
+            .map_err(|error| match error {
+                TooLarge::Bound => (
+                    ClientError::unexpected(format_args!(
+                        "{}: the answer is larger than {MAX_ANSWER} bytes",
+                        request.what
+                    )),
+                    None,
+                ),
+                TooLarge::Failed(error) => (error, None),
+            })?;
         Ok(Answer { what: request.what.clone(), body })
     }
 
     /// Opens an answer that is read as it comes. A read that is silent for `idle` says so, and can
     /// be tried again.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        let mut response = self
-            .run(request, None, Some(idle))
-            .map_err(|error| self.explain(&request.what, error))?;
+        let mut response =
+            self.run(request, None, Some(idle)).map_err(|error| self.explain(request, error))?;
         if !response.status().is_success() {
-            return Err(refusal(&request.what, &mut response));
+            return Err(self.refusal(&request.what, &mut response));
         }
+        let is_chunked = response.headers().contains_key("transfer-encoding");
+        let has_end = is_chunked || response.body().content_length().is_some();
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok(Stream { body, what: request.what.clone(), http: self.clone() })
+        Ok(Stream { body, has_end, what: request.what.clone(), http: self.clone() })
     }
 
     fn run(
@@ -311,12 +333,16 @@ impl Http {
                 headers.insert("content-type", json);
             }
         }
-        let wait = self.settings.read_timeout + request.extra_time;
+        let wait = request.at_most(self.settings.read_timeout + request.extra_time);
+        let connect = request.at_most(self.settings.connect_timeout);
+        let whole_body = whole_body.map(|limit| request.at_most(limit));
         macro_rules! run {
             ($body:expr) => {{
                 let request = self
                     .agent
                     .configure_request(builder.body($body)?)
+                    .timeout_resolve(Some(connect))
+                    .timeout_connect(Some(connect))
                     .timeout_recv_response(Some(wait))
                     .timeout_recv_body(whole_body)
                     .timeout_per_read(idle)
@@ -328,7 +354,19 @@ impl Http {
     }
 
     /// What a failed exchange means to a user.
-    pub(super) fn explain(&self, what: &str, error: Error) -> ClientError {
+    pub(super) fn explain(&self, request: &Request, error: Error) -> ClientError {
+        if matches!(error, Error::Timeout(_)) && request.is_overdue() {
+            let base = &self.settings.base;
+            return ClientError::timeout(format_args!(
+                "{}: no answer from {base} in time",
+                request.what
+            ))
+            .caused_by(error);
+        }
+        self.explain_failure(&request.what, error)
+    }
+
+    fn explain_failure(&self, what: &str, error: Error) -> ClientError {
         let base = &self.settings.base;
         let explained = match &error {
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
@@ -353,6 +391,9 @@ impl Http {
             Error::Protocol(protocol) => ClientError::unexpected(format_args!(
                 "{what}: the answer is not valid HTTP: {protocol}"
             )),
+            Error::BodyStalled => ClientError::unexpected(format_args!(
+                "{what}: the answer is not valid HTTP: a chunk is not as long as it says"
+            )),
             Error::LargeResponseHeader(..) => ClientError::unexpected(format_args!(
                 "{what}: the headers of the answer are larger than {MAX_HEADERS} bytes"
             )),
@@ -362,11 +403,57 @@ impl Http {
         };
         explained.caused_by(error)
     }
+
+    /// The error that an answer other than 2xx is.
+    fn refusal(&self, what: &str, response: &mut Response<Body>) -> ClientError {
+        let status = response.status();
+        if status.is_redirection() {
+            let target = redirect_target(response);
+            return ClientError::rejected(
+                status.as_u16(),
+                format_args!(
+                    "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
+                ),
+            );
+        }
+        let mut body = Vec::new();
+        // What came before a broken end still holds the reason.
+        let _ = response
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .reader()
+            .take(MAX_ERROR)
+            .read_to_end(&mut body);
+        self.rejection(what, status, &body)
+    }
+
+    pub(super) fn rejection(&self, what: &str, status: StatusCode, body: &[u8]) -> ClientError {
+        let body = self.without_secrets(String::from_utf8_lossy(body).into_owned());
+        let status = message::wrapped_status(status.as_u16(), &body);
+        ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
+    }
+
+    /// A proxy may repeat what it was sent. A value of a few characters is no secret, and would be
+    /// found in every other word.
+    fn without_secrets(&self, mut text: String) -> String {
+        const SHORTEST: usize = 6;
+        let values = self.settings.headers.values().filter_map(|value| value.to_str().ok());
+        for secret in values.flat_map(str::split_whitespace).filter(|s| s.len() >= SHORTEST) {
+            // The scheme of a credential, as in `Bearer …`, is none.
+            if !matches!(secret, "Bearer") && text.contains(secret) {
+                text = text.replace(secret, "…");
+            }
+        }
+        text
+    }
 }
 
 /// A body that is read as it comes.
 pub(crate) struct Stream {
     body: BodyReader<'static>,
+    /// Whether the server says where the body ends. Else a broken connection looks like its end.
+    pub(crate) has_end: bool,
     what: String,
     http: Http,
 }
@@ -383,7 +470,7 @@ impl Stream {
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         self.body.read(buf).map_err(|error| match Error::from(error) {
             Error::Timeout(Timeout::PerRead) => StreamError::Idle,
-            error => StreamError::Broken(self.http.explain(&self.what, error)),
+            error => StreamError::Broken(self.http.explain_failure(&self.what, error)),
         })
     }
 }
@@ -420,36 +507,6 @@ fn read_bounded(
     let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(most + 1);
     reader.read_to_end(&mut body).map_err(|error| TooLarge::Failed(explain(Error::from(error))))?;
     if body.len() as u64 > most { Err(TooLarge::Bound) } else { Ok(body) }
-}
-
-/// The error that an answer other than 2xx is.
-fn refusal(what: &str, response: &mut Response<Body>) -> ClientError {
-    let status = response.status();
-    if status.is_redirection() {
-        let target = redirect_target(response);
-        return ClientError::rejected(
-            status.as_u16(),
-            format_args!(
-                "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
-            ),
-        );
-    }
-    let mut body = Vec::new();
-    // What came before a broken end still holds the reason.
-    let _ = response
-        .body_mut()
-        .with_config()
-        .limit(u64::MAX)
-        .reader()
-        .take(MAX_ERROR)
-        .read_to_end(&mut body);
-    rejection(what, status, &body)
-}
-
-pub(super) fn rejection(what: &str, status: StatusCode, body: &[u8]) -> ClientError {
-    let body = String::from_utf8_lossy(body);
-    let status = message::wrapped_status(status.as_u16(), &body);
-    ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
 }
 
 /// Scheme and host alone: the rest of a redirect may hold secrets.

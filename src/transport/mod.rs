@@ -4,7 +4,7 @@ mod connect;
 mod http;
 mod websocket;
 
-pub(crate) use http::{Http, Request, Settings, Stream, StreamError, path};
+pub(crate) use http::{Answer, Http, Request, Settings, StreamError, path};
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub(crate) use ureq::unversioned::transport::ShutdownHandle;
 pub(crate) use websocket::{Event, Register, WebSocket};

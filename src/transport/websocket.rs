@@ -15,7 +15,8 @@ use ureq::unversioned::transport::{
     ConnectionDetails, Connector, NextTimeout, ShutdownHandle, Transport, TransportAdapter,
 };
 
-use super::{Http, Request, Uri, connect, http};
+use super::http::MAX_HEADERS;
+use super::{Http, Request, Uri, connect};
 use crate::ClientError;
 
 /// The largest message that is taken, in bytes. Ray's own are at most 20,000 characters or one line
@@ -34,7 +35,7 @@ pub(crate) struct WebSocket {
 /// What a read of a [`WebSocket`] gave.
 pub(crate) enum Event {
     Text(Utf8Bytes),
-    /// Silence; the socket is intact.
+    /// No message; the socket is intact.
     Idle,
     /// A close frame: its code, 1005 where it has none.
     Closed(u16),
@@ -48,8 +49,9 @@ impl WebSocket {
         register: Arc<Register>,
     ) -> Result<Self, ClientError> {
         let what = &request.what;
-        let mut wire = dial(http, register).map_err(|error| http.explain(what, error))?;
-        wire.wait_at_most(http.settings.read_timeout);
+        let mut wire =
+            dial(http, request, register).map_err(|error| http.explain(request, error))?;
+        wire.wait_at_most(request.at_most(http.settings.read_timeout));
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
@@ -57,33 +59,27 @@ impl WebSocket {
         match tungstenite::client::client_with_config(upgrade(http, request)?, wire, Some(config)) {
             Ok((socket, _)) => Ok(Self { socket, what: what.clone() }),
             Err(HandshakeError::Interrupted(_)) => {
-                Err(http.explain(what, ureq::Error::Timeout(Timeout::RecvResponse)))
+                Err(http.explain(request, ureq::Error::Timeout(Timeout::RecvResponse)))
             }
-            Err(HandshakeError::Failure(error)) => Err(refusal(http, what, error)),
+            Err(HandshakeError::Failure(error)) => Err(refusal(http, request, error)),
         }
     }
 
-    /// The next message, or silence for `idle`.
+    /// The next message, or that none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
         self.socket.get_mut().wait_at_most(idle);
-        loop {
-            match self.socket.read() {
-                Ok(Message::Text(text)) => return Ok(Event::Text(text)),
-                Ok(Message::Close(frame)) => {
-                    return Ok(Event::Closed(frame.map_or(1005, |frame| frame.code.into())));
-                }
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                Ok(Message::Binary(_)) => {
-                    return Err(ClientError::unexpected(format_args!(
-                        "{}: a binary WebSocket message, where Ray sends text",
-                        self.what
-                    )));
-                }
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Event::Idle);
-                }
-                Err(error) => return Err(broken(&self.what, error)),
+        match self.socket.read() {
+            Ok(Message::Text(text)) => Ok(Event::Text(text)),
+            Ok(Message::Close(frame)) => {
+                Ok(Event::Closed(frame.map_or(1005, |frame| frame.code.into())))
             }
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Event::Idle),
+            Ok(Message::Binary(_)) => Err(ClientError::unexpected(format_args!(
+                "{}: a binary WebSocket message, where Ray sends text",
+                self.what
+            ))),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(Event::Idle),
+            Err(error) => Err(broken(&self.what, error)),
         }
     }
 }
@@ -110,13 +106,23 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
     builder.body(()).map_err(|error| invalid(&error))
 }
 
-fn refusal(http: &Http, what: &str, error: Error) -> ClientError {
+fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
+    let what = &request.what;
     match error {
+        Error::Http(response) if response.status().is_success() => {
+            ClientError::unexpected(format_args!(
+                "{what}: the answer is not a WebSocket handshake: status {}",
+                response.status().as_u16()
+            ))
+        }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            http::rejection(what, response.status(), body)
+            http.rejection(what, response.status(), body)
         }
-        Error::Io(io) => http.explain(what, ureq::Error::from(io)),
+        Error::Io(io) => http.explain(request, ureq::Error::from(io)),
+        Error::Protocol(ProtocolError::HandshakeIncomplete) => {
+            http.explain(request, ureq::Error::Io(io::ErrorKind::UnexpectedEof.into()))
+        }
         other => ClientError::unexpected(format_args!(
             "{what}: the answer is not a WebSocket handshake: {other}"
         ))
@@ -137,7 +143,7 @@ fn broken(what: &str, error: Error) -> ClientError {
 }
 
 /// Connects as an agent does: the same proxy, TCP and TLS, with the same timeouts.
-fn dial(http: &Http, register: Arc<Register>) -> Result<Wire, ureq::Error> {
+fn dial(http: &Http, request: &Request, register: Arc<Register>) -> Result<Wire, ureq::Error> {
     let uri: Uri = format!("{}/", http.settings.base)
         .parse()
         .map_err(|error| ureq::Error::Http(ureq::http::Error::from(error)))?;
@@ -149,7 +155,7 @@ fn dial(http: &Http, register: Arc<Register>) -> Result<Wire, ureq::Error> {
     let resolver = DefaultResolver::default();
     let config = http.agent.config();
     let limit = |reason| NextTimeout {
-        after: http.settings.connect_timeout.into(),
+        after: request.at_most(http.settings.connect_timeout).into(),
         reason,
         ..NextTimeout::default()
     };
@@ -173,7 +179,8 @@ fn dial(http: &Http, register: Arc<Register>) -> Result<Wire, ureq::Error> {
         register_shutdown: Arc::new(move |handle| Ok(register(handle)?)),
     };
     let transport = run_connector(&*connector, &details)?;
-    Ok(Wire(TransportAdapter::new(transport, Arc::new(Instant::now))))
+    let transport = TransportAdapter::new(transport, Arc::new(Instant::now));
+    Ok(Wire { transport, deadline: None, head: Head::Coming(Vec::new()) })
 }
 
 fn run_connector(
@@ -187,15 +194,37 @@ fn run_connector(
 }
 
 /// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
-struct Wire(TransportAdapter<Box<dyn Transport>>);
+struct Wire {
+    transport: TransportAdapter<Box<dyn Transport>>,
+    /// No read begins after this, however steadily bytes drip in.
+    deadline: Option<std::time::Instant>,
+    head: Head,
+}
+
+/// The headers of the handshake's answer. tungstenite gets them whole, since it takes a handshake
+/// that comes in many small pieces for an attack.
+enum Head {
+    Coming(Vec<u8>),
+    /// Complete, and handed over up to here.
+    Whole(Vec<u8>, usize),
+    Over,
+}
 
 impl Wire {
     fn wait_at_most(&mut self, limit: Duration) {
-        self.0.set_timeout(NextTimeout {
+        self.transport.set_timeout(NextTimeout {
             after: limit.into(),
             reason: Timeout::RecvBody,
             ..NextTimeout::default()
         });
+        self.deadline = std::time::Instant::now().checked_add(limit);
+    }
+
+    fn read_some(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.transport.read(buf).map_err(would_block)
     }
 }
 
@@ -208,16 +237,39 @@ fn would_block(error: io::Error) -> io::Error {
 
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf).map_err(would_block)
+        loop {
+            match &mut self.head {
+                Head::Over => return self.read_some(buf),
+                Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
+                Head::Whole(head, start) => {
+                    let length = buf.len().min(head.len() - *start);
+                    buf[..length].copy_from_slice(&head[*start..*start + length]);
+                    *start += length;
+                    return Ok(length);
+                }
+                Head::Coming(head) => {
+                    let so_far = head.len();
+                    let mut piece = [0; 4096];
+                    let length = self.read_some(&mut piece)?;
+                    let Head::Coming(head) = &mut self.head else { continue };
+                    head.extend_from_slice(&piece[..length]);
+                    let border = so_far.saturating_sub(3);
+                    let is_whole = head[border..].windows(4).any(|bytes| bytes == b"\r\n\r\n");
+                    if is_whole || length == 0 || head.len() > MAX_HEADERS {
+                        self.head = Head::Whole(std::mem::take(head), 0);
+                    }
+                }
+            }
+        }
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf).map_err(would_block)
+        self.transport.write(buf).map_err(would_block)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.transport.flush()
     }
 }

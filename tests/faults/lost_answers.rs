@@ -1,0 +1,140 @@
+//! Verifies that a call whose answer is lost does once what it was to do once.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ray_client::{JobStatus, JobSubmission, RayClient, RetryPolicy};
+use serde_json::{Value, json};
+
+use crate::server::{Server, close, job, reset, respond, respond_json};
+
+/// How often each submission id was run, and what it was submitted with.
+type Runs = Arc<Mutex<HashMap<String, (usize, Value)>>>;
+
+/// A server that takes submits as Ray does, a used id with a 500 that wraps a 400, and loses the
+/// answer to every third request.
+fn forgetful_ray(runs: &Runs) -> Server {
+    let runs = Arc::clone(runs);
+    let requests = AtomicUsize::new(0);
+    Server::start(move |request, stream| {
+        let mut runs = runs.lock().unwrap();
+        let lost = requests.fetch_add(1, Ordering::Relaxed) % 3;
+        if request.is("POST /api/jobs/ ") || request.line == "POST /api/jobs/" {
+            let submission: Value = serde_json::from_slice(&request.body).unwrap();
+            let id = submission["submission_id"].as_str().unwrap().to_owned();
+            let used = runs.contains_key(&id);
+            if !used {
+                runs.insert(id.clone(), (1, submission));
+            }
+            match lost {
+                0 => return Err(close()),
+                1 if used => {}
+                _ => {}
+            }
+            if used {
+                let text = format!(
+                    "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 1, in f\nRuntimeError: Request failed with status code 400: Traceback (most recent call last):\n  File \"/x/job_agent.py\", line 2, in g\nValueError: Job with submission_id {id} already exists. Please use a different submission_id.\n.\n"
+                );
+                return respond(stream, 500, "", text);
+            }
+            return respond_json(stream, &json!({"job_id": id, "submission_id": id}));
+        }
+        let id = request.line.trim_start_matches("GET /api/jobs/");
+        match runs.get(id) {
+            Some((_, submission)) => {
+                let mut job = job(id, "RUNNING");
+                job["entrypoint"] = submission["entrypoint"].clone();
+                job["metadata"] = submission.get("metadata").cloned().unwrap_or_else(|| json!({}));
+                respond_json(stream, &job)
+            }
+            None => respond(stream, 404, "", format!("Job {id} does not exist")),
+        }
+    })
+}
+
+#[test]
+fn of_1000_submits_of_which_a_third_lose_their_answer_every_job_runs_exactly_once() {
+    let runs = Runs::default();
+    let server = forgetful_ray(&runs);
+    let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
+    let client = RayClient::builder(server.address()).retry(policy).build().unwrap();
+    for n in 0..1000 {
+        let id = client.submit_job(&JobSubmission::new(format!("echo {n}"))).unwrap();
+        let runs = runs.lock().unwrap();
+        assert_eq!(runs[&id].1["entrypoint"], format!("echo {n}"));
+    }
+    let runs = runs.lock().unwrap();
+    assert_eq!(runs.len(), 1000);
+    assert!(runs.values().all(|(times, _)| *times == 1));
+    assert!(server.count("POST") > 1300, "answers were lost: {}", server.count("POST"));
+}
+
+#[test]
+fn a_used_id_is_refused_also_where_an_answer_was_lost() {
+    let runs = Runs::default();
+    let server = forgetful_ray(&runs);
+    let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
+    let client = RayClient::builder(server.address()).retry(policy).build().unwrap();
+    client.submit_job(&JobSubmission::new("first").submission_id("a")).unwrap();
+    for _ in 0..6 {
+        let other = JobSubmission::new("another").submission_id("a");
+        assert_eq!(client.submit_job(&other).unwrap_err().status(), 400);
+    }
+}
+
+#[test]
+fn a_submit_that_cannot_be_told_to_have_arrived_is_an_error_that_names_its_id() {
+    let server = Server::start(|_, stream| Err(reset(stream)));
+    let client = RayClient::builder(server.address())
+        .retry(RetryPolicy::default().backoff(Duration::from_millis(1)))
+        .build()
+        .unwrap();
+    let error = client.submit_job(&JobSubmission::new("x").submission_id("my-id")).unwrap_err();
+    assert_eq!(error.status(), 503);
+    assert!(error.to_string().contains("my-id"), "{error}");
+    let ids: Vec<Value> = server
+        .requests()
+        .iter()
+        .filter(|request| request.is("POST"))
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect();
+    assert!(ids.len() == 3 && ids.iter().all(|body| body["submission_id"] == "my-id"));
+}
+
+/// A server whose job is stopped or deleted by the first such request, the answer to which is lost.
+fn losing_the_first_answer(before: &'static str, after: Option<&'static str>) -> Server {
+    let acted = AtomicUsize::new(0);
+    Server::start(move |request, stream| {
+        let is_action = !request.is("GET");
+        if is_action && acted.fetch_add(1, Ordering::Relaxed) == 0 {
+            return Err(close());
+        }
+        let status = if acted.load(Ordering::Relaxed) == 0 { Some(before) } else { after };
+        match (status, is_action) {
+            (None, _) => respond(stream, 404, "", "Job a does not exist"),
+            (Some(status), false) => respond_json(stream, &job("a", status)),
+            (Some(status), true) => respond_json(stream, &json!({"stopped": status == "RUNNING"})),
+        }
+    })
+}
+
+#[test]
+fn a_stop_whose_answer_is_lost_is_a_stop() {
+    for after in ["RUNNING", "STOPPED"] {
+        let server = losing_the_first_answer("RUNNING", Some(after));
+        let outcome = RayClient::new(server.address()).unwrap().stop_job("a").unwrap();
+        assert_eq!(outcome.status, JobStatus::from(after.to_owned()));
+    }
+    let server = losing_the_first_answer("RUNNING", Some("SUCCEEDED"));
+    let error = RayClient::new(server.address()).unwrap().stop_job("a").unwrap_err();
+    assert_eq!(error.status(), 400, "it ended by itself: {error}");
+}
+
+#[test]
+fn a_delete_whose_answer_is_lost_is_a_delete() {
+    let server = losing_the_first_answer("SUCCEEDED", None);
+    RayClient::new(server.address()).unwrap().delete_job("a").unwrap();
+    assert_eq!(server.count("DELETE"), 2);
+}

@@ -1,0 +1,73 @@
+//! The library against servers that fail in every way, without a Ray.
+
+#[path = "../support/server.rs"]
+mod server;
+
+mod bad_answers;
+mod lost_answers;
+mod retries;
+mod secrets;
+mod stream_breaks;
+mod websocket_breaks;
+
+use std::time::Duration;
+
+use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
+
+/// A client that does not try again.
+fn client(address: &str) -> RayClient {
+    RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
+}
+
+fn options(protocol: Protocol) -> TailOptions {
+    TailOptions::default()
+        .protocol(protocol)
+        .limits(StreamLimits::unlimited())
+        .stream_timeout(Duration::from_secs(60))
+}
+
+/// Some lines, with characters of several bytes, so that any cut is in the middle of something.
+fn log(lines: usize) -> Vec<u8> {
+    (0..lines)
+        .map(|n| format!("{n} {}\n", "äöü€😀".repeat(n % 17)))
+        .collect::<String>()
+        .into_bytes()
+}
+
+/// What a tail gave: the lines, and the error it ended with. An error is its last item.
+fn collect(client: &RayClient, options: TailOptions) -> (Vec<String>, Option<ClientError>) {
+    let mut tail = client.tail_job_logs_with("a", options).unwrap();
+    let mut lines = Vec::new();
+    let mut open = false;
+    let mut end = None;
+    for item in &mut tail {
+        match item {
+            Ok(line) => {
+                assert!(end.is_none(), "nothing comes after an error");
+                if open {
+                    lines.last_mut().map(|last: &mut String| last.push_str(&line)).unwrap();
+                } else {
+                    lines.push(line.to_string());
+                }
+                open = line.is_partial();
+            }
+            Err(error) => {
+                assert!(end.is_none(), "one error is all");
+                end = Some(error);
+            }
+        }
+    }
+    assert!(tail.next().is_none());
+    (lines, end)
+}
+
+fn lines_of(log: &[u8]) -> Vec<String> {
+    std::str::from_utf8(log).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// A message is one line of at most 300 characters.
+fn check_message(error: &ClientError) {
+    let message = error.to_string();
+    assert!(message.chars().count() <= 300, "{message}");
+    assert!(!message.chars().any(char::is_control), "{message:?}");
+}

@@ -1,0 +1,141 @@
+//! Verifies which calls are tried again, how often, and until when.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use ray_client::{ClientError, Job, RayClient, RetryPolicy};
+
+use crate::server::{Server, close, hold, job, reset, respond, respond_json};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn quick() -> RetryPolicy {
+    RetryPolicy::default().backoff(MS)
+}
+
+/// `get_job` against a server that fails so often with this status and these headers; and how often
+/// it was asked.
+fn get(
+    policy: RetryPolicy,
+    failures: usize,
+    status: u16,
+    headers: &'static str,
+) -> (Result<Job, ClientError>, usize) {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| {
+        if asked.fetch_add(1, Ordering::Relaxed) < failures {
+            respond(stream, status, headers, "busy")
+        } else {
+            respond_json(stream, &job("a", "RUNNING"))
+        }
+    });
+    let client = RayClient::builder(server.address()).retry(policy).build().unwrap();
+    let result = client.get_job("a");
+    (result, server.requests().len())
+}
+
+#[test]
+fn what_may_pass_by_itself_is_tried_again_up_to_the_attempts() {
+    for status in [429, 502, 503, 504] {
+        let (result, asked) = get(quick(), 2, status, "");
+        assert!(result.is_ok());
+        assert_eq!(asked, 3);
+        let (result, asked) = get(quick(), 9, status, "");
+        assert_eq!(result.unwrap_err().status(), status);
+        assert_eq!(asked, 3);
+        let (result, asked) = get(RetryPolicy::none(), 1, status, "");
+        assert_eq!((result.unwrap_err().status(), asked), (status, 1));
+        let (result, asked) = get(quick().attempts(7), 6, status, "");
+        assert!(result.is_ok() && asked == 7);
+    }
+}
+
+#[test]
+fn what_does_not_pass_by_itself_is_not_tried_again() {
+    for status in [400, 401, 403, 404, 405, 500, 501] {
+        let (result, asked) = get(quick(), 9, status, "");
+        assert_eq!((result.unwrap_err().status(), asked), (status, 1));
+    }
+}
+
+#[test]
+fn a_retry_after_is_kept_to_and_not_beyond_the_deadline() {
+    let start = Instant::now();
+    let (result, asked) = get(quick(), 1, 429, "retry-after: 1\r\n");
+    assert!(result.is_ok() && asked == 2);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+
+    // One that is too long, or no number, neither waits nor panics.
+    for header in ["retry-after: 3600\r\n", "retry-after: 18446744073709551615\r\n"] {
+        let start = Instant::now();
+        let (result, asked) = get(quick(), 9, 429, header);
+        assert_eq!((result.unwrap_err().status(), asked), (429, 1));
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    for header in ["retry-after: -1\r\n", "retry-after: soon\r\n", "retry-after: \r\n"] {
+        let (result, asked) = get(quick(), 1, 429, header);
+        assert!(result.is_ok() && asked == 2);
+    }
+}
+
+#[test]
+fn no_attempt_begins_after_the_deadline() {
+    let (result, asked) = get(quick().deadline(Duration::ZERO), 9, 503, "");
+    assert_eq!((result.unwrap_err().status(), asked), (503, 1));
+    let policy = quick().attempts(100).backoff(100 * MS).cap(100 * MS).deadline(400 * MS);
+    let (result, asked) = get(policy, 999, 503, "");
+    assert_eq!(result.unwrap_err().status(), 503);
+    assert!((2..=9).contains(&asked), "{asked}");
+}
+
+#[test]
+fn the_largest_durations_are_no_deadline_and_do_not_panic() {
+    let (result, asked) = get(quick().deadline(Duration::MAX), 1, 503, "");
+    assert!(result.is_ok() && asked == 2);
+    let endless = RetryPolicy::default().backoff(Duration::MAX).cap(Duration::MAX);
+    let (result, asked) = get(endless, 9, 503, "");
+    assert_eq!((result.unwrap_err().status(), asked), (503, 1));
+}
+
+#[test]
+fn a_connection_that_breaks_off_is_tried_again_and_a_timeout_is_not() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Err(close()),
+        1 => Err(reset(stream)),
+        _ => respond_json(stream, &job("a", "RUNNING")),
+    });
+    let client = RayClient::builder(server.address()).retry(quick()).build().unwrap();
+    assert!(client.get_job("a").is_ok());
+    assert_eq!(server.requests().len(), 3);
+
+    let silent = Server::start(|_, stream| Err(hold(stream)));
+    let client =
+        RayClient::builder(silent.address()).read_timeout(200 * MS).retry(quick()).build().unwrap();
+    assert_eq!(client.get_job("a").unwrap_err().status(), 408);
+    assert_eq!(silent.requests().len(), 1);
+}
+
+#[test]
+fn waiting_for_a_job_outlasts_a_cluster_that_is_away_for_a_while() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => respond_json(stream, &job("a", "RUNNING")),
+        1..=3 => respond(stream, 502, "", "<html>"),
+        4..=6 => Err(close()),
+        _ => respond_json(stream, &job("a", "SUCCEEDED")),
+    });
+    let client = RayClient::builder(server.address()).retry(quick()).build().unwrap();
+    let job = client.wait_for_job("a", Duration::from_secs(60)).unwrap();
+    assert!(job.status.is_terminal());
+}
+
+#[test]
+fn waiting_for_a_job_is_never_longer_than_asked_for_by_retries() {
+    let server = Server::start(|_, stream| respond(stream, 503, "retry-after: 30\r\n", "later"));
+    let client = RayClient::new(server.address()).unwrap();
+    let start = Instant::now();
+    let error = client.wait_for_job("a", 500 * MS).unwrap_err();
+    assert_eq!(error.status(), 408);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}

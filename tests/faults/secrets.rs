@@ -1,0 +1,72 @@
+//! Verifies that no error and no debug output shows a secret.
+
+use ray_client::{Protocol, RayClient};
+
+use crate::options;
+use crate::server::{Server, respond};
+
+const SECRETS: [&str; 3] = ["t0kenvalue", "passw0rd", "headerv4lue"];
+
+fn check(text: &str) {
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn no_display_and_no_debug_shows_a_token_a_password_or_a_header() {
+    let server = Server::start(|request, stream| {
+        // As a proxy in debug mode: it repeats what it was sent.
+        let seen = request.headers.join(" ");
+        respond(stream, 403, "", format!("Forbidden: {seen}"))
+    });
+    let with_password = server.address().replace("http://", "http://me:passw0rd@");
+    let token = RayClient::builder(&*with_password).bearer_token("t0kenvalue");
+    let basic = RayClient::builder(&*with_password).header("X-Key", "headerv4lue");
+    for builder in [token, basic] {
+        check(&format!("{builder:?} {builder:#?}"));
+        let client = builder.build().unwrap();
+        check(&format!("{client:?}"));
+        let mut errors = vec![client.get_job("a").unwrap_err(), client.list_jobs().unwrap_err()];
+        for protocol in [Protocol::Stream, Protocol::WebSocket] {
+            let tail = client.tail_job_logs_with("a", options(protocol).reconnects(0)).unwrap();
+            check(&format!("{tail:?}"));
+            errors.push(tail.last().unwrap().unwrap_err());
+        }
+        for error in errors {
+            assert_eq!(error.status(), 403);
+            check(&format!("{error} {error:?} {error:#?}"));
+        }
+    }
+    assert!(
+        server.requests().iter().any(|r| r.header("authorization") == Some("Bearer t0kenvalue"))
+    );
+    assert!(server.requests().iter().any(|r| r.header("x-key") == Some("headerv4lue")));
+}
+
+#[test]
+fn an_address_that_is_refused_is_not_shown_with_its_password() {
+    for address in [
+        "http://me:passw0rd@",
+        "me:passw0rd@h:8265",
+        "ftp://me:passw0rd@h",
+        "http://me:passw0rd@h?x",
+        "http://me:passw0rd/x@h",
+        "http://me:passw0rd@h h",
+        "ray://me:passw0rd@h",
+    ] {
+        let builder = RayClient::builder(address);
+        check(&format!("{builder:?}"));
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.status(), 400, "{address}");
+        check(&format!("{error} {error:?}"));
+    }
+}
+
+#[test]
+fn an_unreachable_address_is_not_shown_with_its_password() {
+    let client = RayClient::new("http://me:passw0rd@127.0.0.1:9").unwrap();
+    let error = client.get_job("a").unwrap_err();
+    assert_eq!(error.status(), 503);
+    check(&format!("{error} {error:?}"));
+}

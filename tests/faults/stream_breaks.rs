@@ -1,0 +1,266 @@
+//! Verifies that a tail by `Protocol::Stream` delivers the log once, whatever breaks its answers.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ray_client::Protocol;
+
+use crate::server::{
+    CHUNKED, FakeRay, Fault, Server, chunk, hold, job, reset, respond, respond_json, version,
+};
+use crate::{check_message, client, collect, lines_of, log, options};
+
+fn send(stream: &mut TcpStream, parts: &[&[u8]]) -> std::io::Result<()> {
+    stream.write_all(&parts.concat())
+}
+
+fn half(log: &[u8]) -> &[u8] {
+    &log[..log.len() / 2]
+}
+
+/// What breaks, how, and the status of a tail that may not reconnect.
+const FAULTS: [(&str, Fault, u16); 16] = [
+    ("a reset before the answer", |s, _| Err(reset(s)), 503),
+    ("a FIN before the answer", |_, _| Ok(()), 503),
+    ("a FIN in the headers", |s, _| send(s, &[&CHUNKED.as_bytes()[..30]]), 503),
+    (
+        "a reset in mid-chunk",
+        |s, log| {
+            let sent = chunk(log);
+            send(s, &[CHUNKED.as_bytes(), &sent[..sent.len() / 3]])?;
+            // A reset drops what the other side has not read yet.
+            thread::sleep(Duration::from_millis(50));
+            Err(reset(s))
+        },
+        503,
+    ),
+    (
+        "a FIN in mid-chunk",
+        |s, log| {
+            let sent = chunk(log);
+            send(s, &[CHUNKED.as_bytes(), &sent[..sent.len() / 3]])
+        },
+        503,
+    ),
+    ("a FIN between chunks", |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]), 503),
+    (
+        "a length that is longer than what comes",
+        |s, log| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", log.len());
+            send(s, &[head.as_bytes(), half(log)])
+        },
+        503,
+    ),
+    ("garbage for a chunk header", |s, _| send(s, &[CHUNKED.as_bytes(), b"hello world\r\n"]), 500),
+    (
+        "garbage between chunks",
+        |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log)), b"zz\r\nxx\r\n"]),
+        500,
+    ),
+    (
+        "a chunk longer than its header says",
+        |s, log| send(s, &[CHUNKED.as_bytes(), b"5\r\n", half(log), b"\r\n0\r\n\r\n"]),
+        500,
+    ),
+    (
+        "a chunk of nearly endless length",
+        |s, _| send(s, &[CHUNKED.as_bytes(), b"fffffffffffffffff\r\n"]),
+        500,
+    ),
+    (
+        "something other than HTTP",
+        |s, _| send(s, &[b"\x15\x03\x01\x00\x02\x02\x16 what?\r\n\r\n"]),
+        500,
+    ),
+    (
+        "429",
+        |s, _| respond(s, 429, "retry-after: 1\r\n", "Max number of in-progress requests"),
+        429,
+    ),
+    ("502", |s, _| respond(s, 502, "", "<html>Bad Gateway</html>"), 502),
+    ("503", |s, _| respond(s, 503, "", ""), 503),
+    ("504", |s, _| respond(s, 504, "", "upstream"), 504),
+];
+
+#[test]
+fn after_each_break_the_log_arrives_once() {
+    let log = &log(2000);
+    thread::scope(|scope| {
+        for (name, fault, _) in FAULTS {
+            scope.spawn(move || {
+                let ray = FakeRay::start(log.clone(), [fault]);
+                let options = options(Protocol::Stream).reconnects(1);
+                let (lines, end) = collect(&client(&ray.server.address()), options);
+                assert!(end.is_none(), "{name}: {end:?}");
+                assert!(lines == lines_of(log), "{name}: {} lines", lines.len());
+            });
+        }
+    });
+}
+
+#[test]
+fn without_reconnects_each_break_is_one_error() {
+    let log = &log(2000);
+    thread::scope(|scope| {
+        for (name, fault, status) in FAULTS {
+            scope.spawn(move || {
+                let ray = FakeRay::start(log.clone(), [fault]);
+                let options = options(Protocol::Stream).reconnects(0);
+                let (lines, end) = collect(&client(&ray.server.address()), options);
+                let error = end.unwrap_or_else(|| panic!("{name}: ended as if all were well"));
+                assert_eq!(error.status(), status, "{name}: {error}");
+                check_message(&error);
+                let all = lines_of(log);
+                assert!(lines.len() < all.len(), "{name}");
+                let (last, whole) = lines.split_last().map_or(("", &[][..]), |(l, w)| (l, w));
+                assert_eq!(whole, &all[..whole.len()], "{name}");
+                // A cut in the middle of a character leaves no character.
+                let last = last.trim_end_matches(char::REPLACEMENT_CHARACTER);
+                assert!(all[whole.len()].starts_with(last), "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn as_many_breaks_as_come_with_progress_are_survived() {
+    static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
+    let log = log(2000);
+    let further: Fault = |stream, log| {
+        // Further each time, and cut anywhere: in a line, in a character.
+        let upto = (ATTEMPTS.fetch_add(1, Ordering::Relaxed) + 1) * log.len() / 7 + 1;
+        send(stream, &[CHUNKED.as_bytes(), &chunk(&log[..upto])])
+    };
+    let ray = FakeRay::start(log.clone(), [further; 6]);
+    let (lines, end) =
+        collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(1));
+    assert!(end.is_none(), "{end:?}");
+    assert!(lines == lines_of(&log));
+}
+
+#[test]
+fn reconnects_count_attempts_without_progress() {
+    let same_half: Fault = |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]);
+    let ray = FakeRay::start(log(100), [same_half; 100]);
+    let (lines, end) =
+        collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(2));
+    let error = end.unwrap();
+    assert_eq!(error.status(), 503);
+    assert!(error.to_string().contains("after 2 reconnects"), "{error}");
+    assert!(!lines.is_empty());
+    assert_eq!(ray.log_requests(), 3, "the one with progress, and two more");
+}
+
+#[test]
+fn a_log_that_stalls_in_the_middle_is_408_when_the_stream_timeout_is_over() {
+    let stall: Fault = |s, log| {
+        send(s, &[CHUNKED.as_bytes(), &chunk(log)[..100]])?;
+        Err(hold(s))
+    };
+    let ray = FakeRay::start(log(100), [stall; 9]);
+    let start = Instant::now();
+    let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(1));
+    let (lines, end) = collect(&client(&ray.server.address()), options);
+    assert_eq!(end.unwrap().status(), 408);
+    assert!(!lines.is_empty());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[test]
+fn an_answer_that_does_not_begin_is_408_when_the_stream_timeout_is_over() {
+    let stall: Fault = |s, _| Err(hold(s));
+    let ray = FakeRay::start(log(100), [stall; 9]);
+    let start = Instant::now();
+    let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(1));
+    let (_, end) = collect(&client(&ray.server.address()), options);
+    assert_eq!(end.unwrap().status(), 408);
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[test]
+fn one_byte_at_a_time_is_no_fault() {
+    let log = log(20);
+    let ray = Server::start({
+        let log = log.clone();
+        move |request, stream| {
+            if request.is("GET /api/version") {
+                return version(stream);
+            } else if !request.is("GET /api/v0/logs/file") {
+                return respond_json(stream, &job("a", "SUCCEEDED"));
+            }
+            let mut answer = CHUNKED.as_bytes().to_vec();
+            answer.extend(chunk(&log));
+            answer.extend(b"0\r\n\r\n");
+            answer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
+        }
+    });
+    let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream).reconnects(0));
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}
+
+/// A body without a length ends where its connection does, which says nothing about the log.
+#[test]
+fn an_answer_without_length_that_is_cut_is_not_the_end_of_the_log() {
+    let log = log(2000);
+    let asked = AtomicUsize::new(0);
+    let ray = Server::start({
+        let log = log.clone();
+        move |request, stream| {
+            if request.is("GET /api/version") {
+                return version(stream);
+            } else if !request.is("GET /api/v0/logs/file") {
+                return respond_json(stream, &job("a", "SUCCEEDED"));
+            }
+            let upto = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 1000 } else { log.len() };
+            send(stream, &[b"HTTP/1.1 200 OK\r\n\r\n", &log[..upto]])?;
+            Err(crate::server::close())
+        }
+    });
+    let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}
+
+#[test]
+fn a_log_that_is_lost_says_so_and_names_the_status() {
+    let ray = Server::start(|request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
+        } else {
+            respond_json(stream, &job("a", "FAILED"))
+        }
+    });
+    let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));
+    let error = end.unwrap();
+    assert_eq!((lines.len(), error.status()), (0, 503));
+    assert!(error.to_string().contains("FAILED") && error.to_string().contains("doesn't exist"));
+}
+
+/// What was delivered is read once more after a break, and that is not silence.
+#[test]
+fn a_slow_read_of_what_is_known_is_not_taken_for_silence() {
+    static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
+    let log = log(100);
+    let slow: Fault = |stream, log| {
+        if ATTEMPTS.fetch_add(1, Ordering::Relaxed) == 0 {
+            return send(stream, &[CHUNKED.as_bytes(), &chunk(half(log))]);
+        }
+        stream.write_all(CHUNKED.as_bytes())?;
+        for piece in log.chunks(log.len() / 12) {
+            stream.write_all(&chunk(piece))?;
+            thread::sleep(Duration::from_millis(300));
+        }
+        stream.write_all(b"0\r\n\r\n")
+    };
+    let ray = FakeRay::start(log.clone(), [slow; 2]);
+    let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(2));
+    let (lines, end) = collect(&client(&ray.server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}

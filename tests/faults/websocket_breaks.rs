@@ -1,0 +1,304 @@
+//! Verifies that a tail by `Protocol::WebSocket` delivers the log once, whatever breaks its frames.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ray_client::Protocol;
+
+use crate::server::{
+    BINARY, CLOSE, CONTINUED, FakeRay, Fault, LAST_CONTINUED, PING, Server, TEXT,
+    TEXT_TO_BE_CONTINUED, close, close_frame, frame, hold, job, messages, reset, respond,
+    respond_chunked, respond_json, upgrade, version,
+};
+use crate::{check_message, client, collect, lines_of, log, options};
+
+/// The first half of the log's messages.
+fn send_half(stream: &mut TcpStream, log: &[u8]) -> io::Result<()> {
+    let messages = messages(log);
+    messages[..messages.len() / 2].iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))
+}
+
+fn then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result<()> {
+    send_half(stream, log)?;
+    stream.write_all(bytes)?;
+    Err(hold(stream))
+}
+
+fn masked(text: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![TEXT, 0x80 | u8::try_from(text.len()).unwrap()];
+    frame.extend(mask);
+    frame.extend(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+const FAULTS: [(&str, Fault); 17] = [
+    ("closed with 1000", |s, log| then(s, log, &close_frame(1000))),
+    ("closed with 1001", |s, log| then(s, log, &close_frame(1001))),
+    ("closed with 1006", |s, log| then(s, log, &close_frame(1006))),
+    ("closed with 1009", |s, log| then(s, log, &close_frame(1009))),
+    ("closed with 1011", |s, log| then(s, log, &close_frame(1011))),
+    ("closed without a code", |s, log| then(s, log, &frame(CLOSE, b""))),
+    ("a FIN", send_half),
+    ("a reset", |s, log| {
+        send_half(s, log)?;
+        thread::sleep(Duration::from_millis(50));
+        Err(reset(s))
+    }),
+    ("a FIN in mid-frame", |s, log| {
+        send_half(s, log)?;
+        s.write_all(&frame(TEXT, b"never whole")[..5])
+    }),
+    ("a close frame in mid-message", |s, log| {
+        let begun = frame(TEXT_TO_BE_CONTINUED, b"never whole");
+        then(s, log, &[begun, close_frame(1000)].concat())
+    }),
+    ("a masked frame", |s, log| then(s, log, &masked(b"masked"))),
+    ("a reserved opcode", |s, log| then(s, log, &frame(0x83, b"what"))),
+    ("a reserved control opcode", |s, log| then(s, log, &frame(0x8b, b"what"))),
+    ("reserved bits", |s, log| then(s, log, &frame(TEXT | 0x40, b"what"))),
+    ("an oversized frame", |s, log| {
+        then(s, log, &[&[TEXT, 127][..], &(1_u64 << 40).to_be_bytes(), b"begun"].concat())
+    }),
+    ("a continuation of nothing", |s, log| then(s, log, &frame(LAST_CONTINUED, b"what"))),
+    ("a text that is not UTF-8", |s, log| then(s, log, &frame(TEXT, b"\xff\xfe"))),
+];
+
+#[test]
+fn after_each_break_the_log_arrives_once() {
+    let log = &log(2000);
+    thread::scope(|scope| {
+        for (name, fault) in FAULTS {
+            scope.spawn(move || {
+                let ray = FakeRay::start(log.clone(), [fault]);
+                let options = options(Protocol::WebSocket).reconnects(1);
+                let (lines, end) = collect(&client(&ray.server.address()), options);
+                assert!(end.is_none(), "{name}: {end:?}");
+                assert!(lines == lines_of(log), "{name}: {} lines", lines.len());
+                assert_eq!(ray.server.count("GET /api/jobs/a/logs/tail"), 2, "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn without_reconnects_each_break_is_one_503() {
+    let log = &log(2000);
+    thread::scope(|scope| {
+        for (name, fault) in FAULTS {
+            scope.spawn(move || {
+                let ray = FakeRay::start(log.clone(), [fault]);
+                let options = options(Protocol::WebSocket).reconnects(0);
+                let (lines, end) = collect(&client(&ray.server.address()), options);
+                let error = end.unwrap_or_else(|| panic!("{name}: ended as if all were well"));
+                assert_eq!(error.status(), 503, "{name}: {error}");
+                check_message(&error);
+                let all = lines_of(log);
+                assert!(lines.len() < all.len(), "{name}");
+                assert_eq!(lines, all[..lines.len()], "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_binary_message_is_500() {
+    let fault: Fault = |s, log| then(s, log, &frame(BINARY, b"what"));
+    let ray = FakeRay::start(log(100), [fault]);
+    let (_, end) =
+        collect(&client(&ray.server.address()), options(Protocol::WebSocket).reconnects(0));
+    assert_eq!(end.unwrap().status(), 500);
+}
+
+/// A server whose WebSocket sends the log in this way, once, and closes as Ray does.
+fn serving(log: &[u8], send: fn(&mut TcpStream, &[u8]) -> io::Result<()>) -> Server {
+    let log = log.to_vec();
+    Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            respond_chunked(stream, &log)
+        } else if request.line.ends_with("/logs/tail") {
+            upgrade(request, stream)?;
+            send(stream, &log)?;
+            stream.write_all(&close_frame(1000))?;
+            Err(hold(stream))
+        } else {
+            respond_json(stream, &job("a", "SUCCEEDED"))
+        }
+    })
+}
+
+#[test]
+fn fragments_and_pings_in_between_are_no_fault() {
+    let log = log(500);
+    let server = serving(&log, |stream, log| {
+        for message in messages(log) {
+            let text = std::str::from_utf8(message).unwrap();
+            let cut = (0..text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            stream.write_all(&frame(PING, b"1"))?;
+            stream.write_all(&frame(TEXT_TO_BE_CONTINUED, &message[..cut]))?;
+            stream.write_all(&frame(PING, b"2"))?;
+            stream.write_all(&frame(CONTINUED, b""))?;
+            // A border of fragments may be in the middle of a character.
+            stream.write_all(&frame(CONTINUED, &message[cut..cut + 1]))?;
+            stream.write_all(&frame(LAST_CONTINUED, &message[cut + 1..]))?;
+        }
+        Ok(())
+    });
+    let options = options(Protocol::WebSocket).reconnects(0);
+    let (lines, end) = collect(&client(&server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}
+
+#[test]
+fn one_byte_at_a_time_is_no_fault_from_the_handshake_on() {
+    let log = log(30);
+    let served = log.clone();
+    let server = Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            return version(stream);
+        } else if request.is("GET /api/v0/logs/file") {
+            return respond_chunked(stream, &served);
+        } else if !request.line.ends_with("/logs/tail") {
+            return respond_json(stream, &job("a", "SUCCEEDED"));
+        }
+        let key = request.header("sec-websocket-key").unwrap();
+        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        let head = format!(
+            "HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+        );
+        for byte in head.bytes() {
+            stream.write_all(&[byte])?;
+            thread::sleep(Duration::from_millis(2));
+        }
+        for message in messages(&served) {
+            frame(TEXT, message).iter().try_for_each(|byte| stream.write_all(&[*byte]))?;
+        }
+        stream.write_all(&close_frame(1000))?;
+        Err(hold(stream))
+    });
+    let options = options(Protocol::WebSocket).reconnects(0);
+    let (lines, end) = collect(&client(&server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}
+
+/// The error of a tail without reconnects where this answers the handshake.
+fn handshake_error(
+    answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> ray_client::ClientError {
+    let server = Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.line.ends_with("/logs/tail") {
+            answer(stream).and(Err(close()))
+        } else {
+            respond_json(stream, &job("a", "RUNNING"))
+        }
+    });
+    let options = options(Protocol::WebSocket).reconnects(0).stream_timeout(Duration::from_secs(2));
+    let start = Instant::now();
+    let (lines, end) = collect(&client(&server.address()), options);
+    assert!(lines.is_empty());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let error = end.unwrap();
+    check_message(&error);
+    error
+}
+
+#[test]
+fn what_is_not_a_handshake_is_500_and_what_ends_before_it_503() {
+    for garbage in [
+        "SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+        "HTTP/1.1 101 x\r\n\r\n",
+        "HTTP/1.1 101 x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: wrong\r\n\r\n",
+    ] {
+        let error = handshake_error(|stream| stream.write_all(garbage.as_bytes()));
+        assert_eq!(error.status(), 500, "{garbage}: {error}");
+    }
+    assert_eq!(handshake_error(|_| Ok(())).status(), 503);
+    assert_eq!(handshake_error(|stream| Err(reset(stream))).status(), 503);
+    assert_eq!(handshake_error(|stream| stream.write_all(b"HTTP/1.1 101 x\r\nup")).status(), 503);
+}
+
+#[test]
+fn a_handshake_that_is_refused_keeps_its_status() {
+    for status in [429, 502, 503, 504, 401, 403, 500] {
+        let error = handshake_error(move |stream| respond(stream, status, "", "Not now"));
+        assert_eq!(error.status(), status, "{error}");
+        assert!(error.to_string().contains("Not now"), "{error}");
+    }
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_cut_off() {
+    let error = handshake_error(|stream| Err(hold(stream)));
+    assert_eq!(error.status(), 408, "{error}");
+    let error = handshake_error(|stream| {
+        stream.write_all(b"HTTP/1.1 101 x\r\nx: ")?;
+        loop {
+            stream.write_all(b"y")?;
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(error.status(), 408, "{error}");
+    let error = handshake_error(|stream| {
+        stream.write_all(b"HTTP/1.1 101 x\r\nx: ")?;
+        loop {
+            stream.write_all(&[b'y'; 1000])?;
+        }
+    });
+    assert_eq!(error.status(), 500, "{error}");
+}
+
+/// The error of a tail whose WebSocket gives nothing but this.
+fn silent(send: Fault) -> ray_client::ClientError {
+    let ray = FakeRay::start(log(10), [send; 9]);
+    let start = Instant::now();
+    let options = options(Protocol::WebSocket).stream_timeout(Duration::from_secs(1));
+    let (_, end) = collect(&client(&ray.server.address()), options);
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+    end.unwrap()
+}
+
+#[test]
+fn neither_silence_nor_pings_nor_a_message_that_never_ends_outlast_the_stream_timeout() {
+    assert_eq!(silent(|stream, _| Err(hold(stream))).status(), 408);
+    let pings: Fault = |stream, _| loop {
+        stream.write_all(&frame(PING, b"still here"))?;
+        thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(silent(pings).status(), 408);
+    let drip: Fault = |stream, _| {
+        stream.write_all(&frame(TEXT, &[b'x'; 100_000])[..10])?;
+        loop {
+            stream.write_all(b"x")?;
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    assert_eq!(silent(drip).status(), 408);
+    let fragments: Fault = |stream, _| {
+        stream.write_all(&frame(TEXT_TO_BE_CONTINUED, b"x"))?;
+        loop {
+            stream.write_all(&frame(CONTINUED, b""))?;
+            thread::sleep(Duration::from_millis(10));
+        }
+    };
+    assert_eq!(silent(fragments).status(), 408);
+}
+
+#[test]
+fn reconnects_count_attempts_without_progress() {
+    let same_half: Fault = |s, log| then(s, log, &close_frame(1011));
+    let ray = FakeRay::start(log(100), [same_half; 100]);
+    let options = options(Protocol::WebSocket).reconnects(2);
+    let (lines, end) = collect(&client(&ray.server.address()), options);
+    assert_eq!(end.unwrap().status(), 503);
+    assert_eq!(lines, lines_of(&log(100))[..lines.len()]);
+    assert_eq!(ray.log_requests(), 3, "the one with progress, and two more");
+}

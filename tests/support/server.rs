@@ -1,0 +1,333 @@
+//! A hand-made server on port 0, for what a real one cannot be made to do.
+
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// One request as it came in.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `GET /api/version`: method, path and query.
+    pub line: String,
+    /// Header lines as they came, without their line ends.
+    pub headers: Vec<String>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of this header; the name is compared in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub fn is(&self, start: &str) -> bool {
+        self.line.starts_with(start)
+    }
+}
+
+/// Answers each request as its function says, with one thread a connection, until it is dropped.
+/// The function writes the raw answer; an `Err` closes the connection.
+pub struct Server {
+    pub addr: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    requests: Mutex<Vec<Request>>,
+    open: Mutex<HashMap<SocketAddr, TcpStream>>,
+    stopped: AtomicBool,
+}
+
+impl Server {
+    pub fn start(
+        answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let answer = Arc::new(answer);
+        let acceptor = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                let mut connections: Vec<JoinHandle<()>> = Vec::new();
+                for stream in listener.incoming().map_while(Result::ok) {
+                    if shared.stopped.load(Ordering::Acquire) {
+                        break;
+                    }
+                    connections.retain(|connection| !connection.is_finished());
+                    let (shared, answer) = (Arc::clone(&shared), Arc::clone(&answer));
+                    connections.push(thread::spawn(move || shared.serve(stream, &*answer)));
+                }
+                shared.close_all();
+                for connection in connections {
+                    // A panic in an answer has been printed, and fails the test by what is missing.
+                    let _ = connection.join();
+                }
+            }
+        });
+        Server { addr, shared, acceptor: Some(acceptor) }
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What came in up to now.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// How many requests begin like this.
+    pub fn count(&self, start: &str) -> usize {
+        self.requests().iter().filter(|request| request.is(start)).count()
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.shared.open.lock().unwrap().len()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        self.shared.close_all();
+        // Wakes the acceptor.
+        let _ = TcpStream::connect(self.addr);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Shared {
+    fn serve(
+        &self,
+        mut stream: TcpStream,
+        answer: &impl Fn(&Request, &mut TcpStream) -> io::Result<()>,
+    ) {
+        let Ok(peer) = stream.peer_addr() else { return };
+        let Ok(clone) = stream.try_clone() else { return };
+        self.open.lock().unwrap().insert(peer, clone);
+        // Whatever ends the connection, its place in the register goes with it.
+        let _ = stream.set_nodelay(true).and_then(|()| {
+            let mut reader = BufReader::new(stream.try_clone()?);
+            while !self.stopped.load(Ordering::Acquire) {
+                let Some(request) = read_request(&mut reader)? else { break };
+                self.requests.lock().unwrap().push(request.clone());
+                answer(&request, &mut stream)?;
+            }
+            Ok(())
+        });
+        self.open.lock().unwrap().remove(&peer);
+    }
+
+    fn close_all(&self) {
+        for stream in self.open.lock().unwrap().values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    let line = lines.remove(0).trim_end_matches(" HTTP/1.1").to_owned();
+    let mut request = Request { line, headers: lines, body: Vec::new() };
+    let length = request.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
+    request.body = vec![0; length];
+    reader.read_exact(&mut request.body)?;
+    Ok(Some(request))
+}
+
+/// A whole answer with a body of this length; further header lines each end with `\r\n`.
+pub fn respond(
+    stream: &mut TcpStream,
+    status: u16,
+    headers: &str,
+    body: impl AsRef<[u8]>,
+) -> io::Result<()> {
+    let body = body.as_ref();
+    let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat())
+}
+
+pub fn respond_json(stream: &mut TcpStream, value: &Value) -> io::Result<()> {
+    respond(stream, 200, "content-type: application/json\r\n", value.to_string())
+}
+
+pub const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+pub fn chunk(bytes: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// These bytes as Ray sends a log: in chunks of 64 KiB.
+pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut answer = CHUNKED.as_bytes().to_vec();
+    answer.extend(bytes.chunks(64 * 1024).flat_map(chunk));
+    answer.extend(b"0\r\n\r\n");
+    stream.write_all(&answer)
+}
+
+/// What an answer returns to close the connection with a reset instead of a FIN.
+pub fn reset(stream: &TcpStream) -> io::Error {
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+    close()
+}
+
+/// What an answer returns to close the connection.
+pub fn close() -> io::Error {
+    io::ErrorKind::ConnectionAborted.into()
+}
+
+/// Keeps the connection open without a word, until the other side closes it.
+pub fn hold(stream: &mut TcpStream) -> io::Error {
+    let _ = io::copy(stream, &mut io::sink());
+    close()
+}
+
+/// A job as Ray shows it.
+pub fn job(id: &str, status: &str) -> Value {
+    json!({
+        "type": "SUBMISSION", "submission_id": id, "job_id": null, "status": status,
+        "entrypoint": "python x.py", "driver_node_id": "aa", "metadata": {},
+    })
+}
+
+pub fn version(stream: &mut TcpStream) -> io::Result<()> {
+    respond_json(stream, &json!({"version": "4", "ray_version": "2.60.0"}))
+}
+
+/// Accepts the upgrade to a WebSocket.
+pub fn upgrade(request: &Request, stream: &mut TcpStream) -> io::Result<()> {
+    let key = request.header("sec-websocket-key").unwrap_or_default();
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    stream.write_all(
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: {accept}\r\n\r\n"
+        )
+        .as_bytes(),
+    )
+}
+
+pub const TEXT: u8 = 0x81;
+pub const TEXT_TO_BE_CONTINUED: u8 = 0x01;
+pub const CONTINUED: u8 = 0x00;
+pub const LAST_CONTINUED: u8 = 0x80;
+pub const BINARY: u8 = 0x82;
+pub const CLOSE: u8 = 0x88;
+pub const PING: u8 = 0x89;
+
+/// An unmasked frame, as servers send them.
+pub fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first_byte];
+    match payload.len() {
+        short @ 0..126 => frame.push(u8::try_from(short).unwrap()),
+        middle @ 126..65536 => {
+            frame.push(126);
+            frame.extend(u16::try_from(middle).unwrap().to_be_bytes());
+        }
+        long => {
+            frame.push(127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    frame.extend(payload);
+    frame
+}
+
+pub fn close_frame(code: u16) -> Vec<u8> {
+    frame(CLOSE, &code.to_be_bytes())
+}
+
+/// What a [`FakeRay`] does to one request for the log. The connection is closed after it.
+pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;
+
+/// A server with one job, whose log is the same by both ways. The first requests for the log meet
+/// the faults, one each; the job runs until the whole log has been sent.
+pub struct FakeRay {
+    pub server: Server,
+}
+
+impl FakeRay {
+    pub fn start(log: Vec<u8>, faults: impl IntoIterator<Item = Fault>) -> FakeRay {
+        let faults: Mutex<VecDeque<Fault>> = Mutex::new(faults.into_iter().collect());
+        let sent = AtomicBool::new(false);
+        let server = Server::start(move |request, stream| {
+            let next_fault = || faults.lock().unwrap().pop_front();
+            if request.is("GET /api/version") {
+                version(stream)
+            } else if request.is("GET /api/v0/logs/file") {
+                if let Some(fault) = next_fault() {
+                    return fault(stream, &log).and(Err(close()));
+                }
+                sent.store(true, Ordering::Release);
+                respond_chunked(stream, &log)
+            } else if request.line.ends_with("/logs/tail") {
+                let fault = next_fault();
+                if let Some(fault) = fault {
+                    upgrade(request, stream)?;
+                    return fault(stream, &log).and(Err(close()));
+                }
+                upgrade(request, stream)?;
+                for message in messages(&log) {
+                    stream.write_all(&frame(TEXT, message))?;
+                }
+                sent.store(true, Ordering::Release);
+                stream.write_all(&close_frame(1000))?;
+                Err(hold(stream))
+            } else if request.is("GET /api/jobs/") {
+                let status = if sent.load(Ordering::Acquire) { "SUCCEEDED" } else { "RUNNING" };
+                respond_json(stream, &job("a", status))
+            } else {
+                respond(stream, 404, "", "no such route")
+            }
+        });
+        FakeRay { server }
+    }
+
+    /// How often the log was asked for.
+    pub fn log_requests(&self) -> usize {
+        self.server.count("GET /api/v0/logs/file") + self.server.count("GET /api/jobs/a/logs/tail")
+    }
+}
+
+/// A log in messages as Ray's WebSocket cuts it: up to 10 lines, at character borders.
+pub fn messages(log: &[u8]) -> Vec<&[u8]> {
+    let mut messages = Vec::new();
+    let (mut start, mut lines) = (0, 0);
+    for (at, byte) in log.iter().enumerate() {
+        lines += usize::from(*byte == b'\n');
+        if lines == 10 {
+            messages.push(&log[start..=at]);
+            (start, lines) = (at + 1, 0);
+        }
+    }
+    messages.push(&log[start..]);
+    messages.retain(|message| !message.is_empty());
+    messages
+}
