@@ -113,7 +113,9 @@ class Head:
     def ray(self, *arguments):
         """Runs `ray` in a folder that holds nothing that could be taken for the package."""
         path = f"{self.python.parent}:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "RAY_TMPDIR": str(self.folder)}
+        # Where this is unset, a token that lies in the home folder turns authentication on.
+        mode = {"RAY_AUTH_MODE": "disabled"}
+        env = {**os.environ, **mode, "PATH": path, "RAY_TMPDIR": str(self.folder)}
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_HEADERS"):
             env.pop(name, None)
         env.update(option.split("=", 1) for option in self.options.env)
