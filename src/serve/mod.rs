@@ -4,6 +4,8 @@ mod change;
 mod config;
 mod details;
 mod raw;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +36,11 @@ fn get_request(what: impl fmt::Display) -> Request {
 fn put_request(what: impl fmt::Display) -> Request {
     Request::put(what, applications_path()).extra_time(PATIENCE)
 }
+
+/// Checks the code of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/serve.md")]
+struct Guide;
 
 impl RayClient {
     /// All that Serve says of itself: its options, its proxies, its applications. Where Serve does
@@ -97,13 +104,14 @@ impl RayClient {
         self.http().send(&request).map(drop)
     }
 
-    /// Deploys one application, or replaces it where it is there, and leaves every other as it is.
+    /// Deploys one application, or replaces it where it is there (also one made by `serve.run`, which
+    /// is a declarative one from then on), and leaves every other as it is.
     /// Starts Serve, with Ray's default options, where it does not run. Returns once Ray has taken
     /// the configuration, as [`deploy_serve_applications`](Self::deploy_serve_applications) does.
     ///
     /// Ray has a route for the state of all applications only. So this calls
     /// `GET /api/serve/applications/`, `PUT`s what that gave with the change in it, and looks twice,
-    /// 0.1 s apart or more where the server is slow, whether the change holds; else it makes it
+    /// 0.25 s apart or more where the server is slow, whether the change holds; else it makes it
     /// again. The clones of a client take turns. Against others, who may write in the same
     /// milliseconds, this is no guarantee, since Ray has no compare-and-swap: what a program deployed
     /// or deleted that does not look again may be lost.
