@@ -97,8 +97,8 @@ impl RayClient {
     /// node that does not exist, too (measured on Ray 2.60.0).
     ///
     /// # Errors
-    /// 404 where there is no such node, 400 where the id is not 56 hex digits, else as
-    /// [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 where there is no such node, 400 where the id is not 56 hex digits (Ray 2.9 does not tell
+    /// the two apart: 404), else as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_node(&self, id: impl AsRef<str>) -> Result<Node, ClientError> {
         self.get_state(Resource::Nodes, id.as_ref())
     }

@@ -279,6 +279,10 @@ impl RayClient {
 
     /// The attempts of tasks that match. Calls `GET /api/v0/tasks`.
     ///
+    /// Ray filters by `task_id`, `job_id`, `actor_id`, `name` and `state` where it keeps the tasks,
+    /// takes 10,000 of what is left, and filters these by the other columns: where there are more,
+    /// the list is [truncated](Listing::truncated) and may even be empty (measured on Ray 2.60.0).
+    ///
     /// # Errors
     /// As [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_tasks_with(&self, options: &ListOptions) -> Result<Listing<Task>, ClientError> {

