@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::state::Resource;
 use crate::transport::{Request, path};
 use crate::wire::{string_enum, time_from_ms};
-use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
+use crate::{ClientError, ListOptions, Listing, RayClient, numbers, validate, wait};
 
 string_enum! {
     /// Where a job is in its life.
@@ -91,10 +91,10 @@ pub struct Job {
     #[serde(default)]
     pub error_type: Option<String>,
     /// When it was submitted, in milliseconds since the epoch.
-    #[serde(default, rename = "start_time")]
+    #[serde(default, rename = "start_time", deserialize_with = "numbers::time_ms")]
     pub start_time_ms: Option<u64>,
-    /// When it ended, in milliseconds since the epoch.
-    #[serde(default, rename = "end_time")]
+    /// When it ended, in milliseconds since the epoch; `None` while it is not over.
+    #[serde(default, rename = "end_time", deserialize_with = "numbers::time_ms")]
     pub end_time_ms: Option<u64>,
     /// What the submitter noted about it.
     #[serde(default)]
@@ -469,6 +469,16 @@ mod tests {
         assert_eq!(job.id(), "a");
         assert_eq!(job.status, JobStatus::Unknown("PAUSED".to_owned()));
         assert_eq!(serde_json::to_value(&job).unwrap()["mood"]["good"], true);
+    }
+
+    #[test]
+    fn a_driver_that_runs_has_no_end() {
+        let wire = serde_json::json!({
+            "type": "DRIVER", "job_id": "01000000", "status": "RUNNING", "start_time": 5,
+            "end_time": 0,
+        });
+        let job: Job = serde_json::from_value(wire).unwrap();
+        assert!(job.started_at().is_some() && job.ended_at().is_none() && job.duration().is_none());
     }
 
     #[test]

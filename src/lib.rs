@@ -14,6 +14,7 @@ mod jobs;
 mod listing;
 mod logs;
 mod message;
+mod numbers;
 mod serve;
 mod state;
 mod transport;

@@ -3,7 +3,6 @@
 mod actors;
 mod cluster_events;
 mod nodes;
-mod numbers;
 mod objects;
 mod options;
 mod placement_groups;

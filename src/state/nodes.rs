@@ -4,8 +4,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::numbers;
 use super::{ListOptions, Resource};
+use crate::numbers;
 use crate::wire::{string_enum, time_from_ms};
 use crate::{ClientError, Listing, RayClient};
 

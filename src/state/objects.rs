@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::numbers;
 use super::{ListOptions, Resource, TaskState, WorkerType};
+use crate::numbers;
 use crate::wire::string_enum;
 use crate::{ClientError, Listing, RayClient};
 

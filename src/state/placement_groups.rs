@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::numbers;
 use super::{ListOptions, Resource};
+use crate::numbers;
 use crate::wire::string_enum;
 use crate::{ClientError, Listing, RayClient};
 

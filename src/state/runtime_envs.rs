@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::numbers;
 use super::{ListOptions, Resource};
+use crate::numbers;
 use crate::{ClientError, Listing, RayClient};
 
 /// A runtime environment on one node.

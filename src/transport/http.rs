@@ -363,10 +363,10 @@ impl Http {
             ))
             .caused_by(error);
         }
-        self.explain_failure(&request.what, error)
+        self.explain_failure(&request.what, error, self.settings.read_timeout + request.extra_time)
     }
 
-    fn explain_failure(&self, what: &str, error: Error) -> ClientError {
+    fn explain_failure(&self, what: &str, error: Error, wait: Duration) -> ClientError {
         let base = &self.settings.base;
         let explained = match &error {
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
@@ -375,10 +375,9 @@ impl Http {
                     self.settings.connect_timeout
                 ))
             }
-            Error::Timeout(_) => ClientError::timeout(format_args!(
-                "{what}: no answer from {base} within {:?}",
-                self.settings.read_timeout
-            )),
+            Error::Timeout(_) => {
+                ClientError::timeout(format_args!("{what}: no answer from {base} within {wait:?}"))
+            }
             Error::Io(io) if io.kind() == io::ErrorKind::UnexpectedEof => {
                 ClientError::unreachable(format_args!("{what}: the connection to {base} broke off"))
             }
@@ -470,7 +469,10 @@ impl Stream {
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         self.body.read(buf).map_err(|error| match Error::from(error) {
             Error::Timeout(Timeout::PerRead) => StreamError::Idle,
-            error => StreamError::Broken(self.http.explain_failure(&self.what, error)),
+            error => {
+                let wait = self.http.settings.read_timeout;
+                StreamError::Broken(self.http.explain_failure(&self.what, error, wait))
+            }
         })
     }
 }

@@ -157,8 +157,9 @@ class Head:
         while True:
             try:
                 return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5)
-            except OSError:
-                if time.monotonic() > deadline:
+            except OSError as error:
+                refused = getattr(error, "code", None) in (401, 403)
+                if refused or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
 

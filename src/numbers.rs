@@ -13,7 +13,7 @@ enum Wire {
 
 /// A whole number; `None` for null and for -1, also as an unsigned number, by which Ray says that
 /// it does not know.
-pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
@@ -34,7 +34,7 @@ where
 }
 
 /// A time in milliseconds since the epoch; `None` also for 0, by which Ray says "not yet".
-pub(super) fn time_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn time_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(whole(deserializer)?.filter(|ms| *ms > 0))
 }
 
