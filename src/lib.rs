@@ -3,6 +3,9 @@
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(test)]
+#[allow(dead_code, reason = "the test programs use all of it")]
+mod chance;
 mod client;
 mod config;
 mod error;
