@@ -2,8 +2,9 @@
 //!
 //! A program of its own, since it counts those of the process.
 
-#[path = "../support/proxy.rs"]
-mod proxy;
+#[path = "../../src/chance.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod chance;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
@@ -16,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use proxy::Chance;
+use chance::Chance;
 use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
 use server::{CHUNKED, PING, Server, TEXT, chunk, close, frame, hold, job, respond_json};
 use socket2::{Domain, Socket, Type};
@@ -181,7 +182,7 @@ fn a_thousand_tails_dropped_at_random_moments_from_eight_threads_leave_nothing_b
                     let jobs =
                         ["away", "pending", "stuck", "silent", "broken", "pinged", "flood", "none"];
                     for n in 0..125 {
-                        let id = jobs[usize::try_from(chance.below(8)).unwrap()];
+                        let id = *chance.pick(&jobs);
                         let client = if id == "none" { &unconnected } else { &client };
                         let options = options(protocol(n)).reconnects(99);
                         let mut tail = client.tail_job_logs_with(id, options).unwrap();
@@ -190,7 +191,7 @@ fn a_thousand_tails_dropped_at_random_moments_from_eight_threads_leave_nothing_b
                                 assert!(tail.next().unwrap().is_ok());
                             }
                         } else {
-                            thread::sleep(Duration::from_micros(chance.below(20_000)));
+                            thread::sleep(Duration::from_micros(chance.between(0, 20_000)));
                         }
                     }
                 });
