@@ -64,7 +64,6 @@ mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value, json};
 
-    use super::*;
     use crate::chance::Chance;
     use crate::{Job, Version};
 

@@ -12,15 +12,16 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chance::Chance;
 use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
-use server::{CHUNKED, PING, Server, TEXT, chunk, close, frame, hold, job, respond_json};
-use socket2::{Domain, Socket, Type};
+use server::{
+    CHUNKED, PING, Server, TEXT, chunk, close, frame, full_listener, hold, job, respond_json,
+};
 use support::{Head, eventually};
 
 /// One test at a time counts.
@@ -163,15 +164,7 @@ fn a_thousand_tails_dropped_at_random_moments_from_eight_threads_leave_nothing_b
     assert_eq!(workers(), 0);
     {
         let server = odd_jobs();
-        // Its queue is full: who connects, waits.
-        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        full.listen(0).unwrap();
-        let full_addr = full.local_addr().unwrap().as_socket().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&full_addr, Duration::from_millis(200)) {
-            waiting.push(stream);
-        }
+        let (_listener, full_addr, _waiting) = full_listener();
         let client = RayClient::new(server.address()).unwrap();
         let unconnected = RayClient::new(format!("http://{full_addr}")).unwrap();
         thread::scope(|scope| {

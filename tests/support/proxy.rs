@@ -57,7 +57,7 @@ impl Proxy {
                     let (shared, plan) = (Arc::clone(&shared), plan());
                     thread::spawn(move || {
                         // An error is one more cut.
-                        let _ = shared.forward(client, upstream, plan);
+                        let _ = shared.forward(&client, upstream, plan);
                     });
                 }
             }
@@ -90,10 +90,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn forward(&self, client: TcpStream, upstream: SocketAddr, plan: Plan) -> io::Result<()> {
+    fn forward(&self, client: &TcpStream, upstream: SocketAddr, plan: Plan) -> io::Result<()> {
         if plan.refuse {
             self.cuts.fetch_add(1, Ordering::Relaxed);
-            return socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
+            return socket2::SockRef::from(client).set_linger(Some(Duration::ZERO));
         }
         let peer = client.peer_addr()?;
         let server = TcpStream::connect(upstream)?;
@@ -105,11 +105,11 @@ impl Shared {
             let _ = io::copy(&mut from, &mut to);
             let _ = to.shutdown(Shutdown::Both);
         });
-        let cut = answer(&server, &client, plan).unwrap_or(false);
+        let cut = answer(&server, client, plan).unwrap_or(false);
         if cut {
             self.cuts.fetch_add(1, Ordering::Relaxed);
             if plan.reset {
-                socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+                socket2::SockRef::from(client).set_linger(Some(Duration::ZERO))?;
                 // The last handle has to go for the reset to be sent.
                 let _ = client.shutdown(Shutdown::Read);
             }
