@@ -7,6 +7,9 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+#[cfg(test)]
+#[allow(dead_code, reason = "the test programs use all of it")]
+mod chance;
 mod client;
 mod config;
 mod error;

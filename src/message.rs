@@ -32,26 +32,49 @@ pub(crate) fn one_line(text: &str) -> String {
 
 /// `scheme://user:password@host` becomes `scheme://host`.
 fn hide_userinfo(word: &str) -> String {
-    let Some((before, rest)) = word.split_once("://") else { return word.to_owned() };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority_end].rfind('@') {
-        Some(at) => format!("{before}://{}", &rest[at + 1..]),
-        None => word.to_owned(),
+    let mut shown = String::with_capacity(word.len());
+    let mut left = word;
+    while let Some((before, rest)) = left.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        left = rest[..authority_end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
     }
+    shown + left
 }
 
-/// A path of the server, as in `'/tmp/ray/session_x/runtime_resources'`, becomes `<path>`. What the
-/// API itself names (`/api/…`) stays.
+/// A path of the server, as in `PosixPath('/tmp/ray/session_x')`, becomes `<path>`. What the API
+/// itself names (`/api/…`) stays, and so do URLs.
 fn hide_path(word: &str) -> String {
-    let Some(start) = word.find('/') else { return word.to_owned() };
-    let opens = word[..start].chars().all(|c| !c.is_alphanumeric());
-    let path_end =
-        word[start..].find(['\'', '"', ',', ')', ']', ';', '`']).map_or(word.len(), |n| start + n);
-    let path = &word[start..path_end];
-    if !opens || path.starts_with("/api/") || path.matches('/').count() < 2 {
-        return word.to_owned();
+    let mut shown = String::with_capacity(word.len());
+    let mut left = word;
+    while let Some(slash) = left.find('/') {
+        let (before, path) = left.split_at(slash);
+        shown.push_str(before);
+        let path_end =
+            path.find(['\'', '"', ',', ')', ']', '}', '>', ';', '`']).unwrap_or(path.len());
+        let is_url = shown.ends_with(':') && path.starts_with("//");
+        let opens = shown.ends_with("://")
+            || !shown.ends_with(|c: char| c.is_alphanumeric() || "/._-~%]>".contains(c));
+        let hidden = opens
+            && !is_url
+            && !path.starts_with("/api/")
+            && path[..path_end].matches('/').count() >= 2;
+        if hidden {
+            shown.push_str("<path>");
+            left = &path[path_end..];
+        } else if is_url {
+            shown.push_str("//");
+            left = &path[2..];
+        } else if path.starts_with("/api/") {
+            shown.push_str(&path[..path_end]);
+            left = &path[path_end..];
+        } else {
+            shown.push('/');
+            left = &path[1..];
+        }
     }
-    format!("{}<path>{}", &word[..start], &word[path_end..])
+    shown + left
 }
 
 /// The line of an error answer worth showing: the last `SomeError: message` of a Python traceback,
@@ -121,6 +144,7 @@ pub(crate) fn wrapped_status(status: u16, body: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
 
     const DUPLICATE: &str = "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 134, in _raise_error\n    raise RuntimeError(f\"Request failed with status code {status}: {error_text}.\")\nRuntimeError: Request failed with status code 400: Traceback (most recent call last):\n  File \"/x/job_agent.py\", line 45, in submit_job\n    raise ValueError(\nValueError: Job with submission_id a1 already exists. Please use a different submission_id.\n.\n";
 
@@ -162,6 +186,44 @@ mod tests {
             one_line("and/or module:app 1/2 /api/jobs/"),
             "and/or module:app 1/2 /api/jobs/"
         );
+    }
+
+    #[test]
+    fn whatever_a_server_says_becomes_one_line_without_its_insides() {
+        let pieces = [
+            "/tmp/s3cret/x.py",
+            "'/tmp/s3cret'",
+            "PosixPath('/tmp/s3cret/a')",
+            "path=/tmp/s3cret/b",
+            "file:///tmp/s3cret/c",
+            "[/tmp/s3cret/d]",
+            "http://me:s3cret@h/a",
+            "x,https://s3cret@h",
+            "http://h,http://s3cret:s3cret@h",
+            "\r\n",
+            "\u{0}",
+            "\u{85}",
+            "\u{2028}",
+            " ",
+            "Traceback (most recent call last):\n",
+            "\nValueError: no\n",
+            "{\"msg\":\"/tmp/s3cret/e\"}",
+            "\u{e4}\u{f6}",
+            "words and words ",
+            "<html>",
+            "\u{1F600}",
+        ];
+        for seed in 0..5000 {
+            let mut chance = Chance(seed);
+            let length = chance.below(40);
+            let words = (0..length).map(|_| *chance.pick(&pieces));
+            let text = words.collect::<Vec<_>>().join(if seed % 2 == 0 { " " } else { "\n" });
+            for line in [one_line(&text), reason(&text)] {
+                assert!(line.chars().count() <= 300, "seed {seed}: {line}");
+                assert!(!line.contains(|c: char| c.is_control() || c == '\u{2028}'), "{line:?}");
+                assert!(!line.contains("s3cret"), "seed {seed}: {line}");
+            }
+        }
     }
 
     #[test]

@@ -58,3 +58,71 @@ pub(crate) use string_enum;
 pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde_json::{Map, Value, json};
+
+    use crate::chance::Chance;
+    use crate::{Job, Version};
+
+    const KEYS: [&str; 12] = [
+        "type",
+        "status",
+        "job_id",
+        "submission_id",
+        "driver_info",
+        "start_time",
+        "metadata",
+        "runtime_env",
+        "driver_exit_code",
+        "version",
+        "ray_version",
+        "other",
+    ];
+
+    fn arbitrary(chance: &mut Chance, depth: usize) -> Value {
+        match chance.below(if depth == 0 { 7 } else { 9 }) {
+            0 => Value::Null,
+            1 => json!(chance.next() % 2 == 0),
+            2 => json!(chance.next()),
+            3 => json!(-1.5e300),
+            4 => json!(i64::MIN),
+            5 => json!(""),
+            6 => json!(*chance.pick(&["SUBMISSION", "RUNNING", "2.60.0", "\u{0}\u{1F600}"])),
+            7 => (0..chance.below(4)).map(|_| arbitrary(chance, depth - 1)).collect(),
+            _ => {
+                let count = chance.below(KEYS.len());
+                let entry = |chance: &mut Chance| {
+                    (chance.pick(&KEYS).to_string(), arbitrary(chance, depth - 1))
+                };
+                Value::Object((0..count).map(|_| entry(chance)).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    fn read<T: DeserializeOwned + serde::Serialize>(value: &Value) -> Option<T> {
+        let model: T = serde_json::from_value(value.clone()).ok()?;
+        serde_json::to_value(&model).unwrap();
+        Some(model)
+    }
+
+    #[test]
+    fn any_json_is_a_model_or_an_error() {
+        let mut jobs = 0;
+        for seed in 0..20_000 {
+            let mut value = arbitrary(&mut Chance(seed), 4);
+            if let (Value::Object(fields), true) = (&mut value, seed % 2 == 0) {
+                fields.insert("type".to_owned(), json!("SUBMISSION"));
+                fields.insert("status".to_owned(), json!("odd"));
+            }
+            if let Some(job) = read::<Job>(&value) {
+                jobs += 1;
+                let _ = (job.id(), job.started_at(), job.ended_at(), job.duration());
+            }
+            read::<Version>(&value);
+        }
+        assert!(jobs > 100, "{jobs}");
+    }
+}

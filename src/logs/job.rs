@@ -137,7 +137,7 @@ impl JobLog {
             Ok(()) => Ok(Progress::Again),
             Err(
                 Interrupt::Broken(error) | Interrupt::Fatal(error @ ClientError::NotFound { .. }),
-            ) => self.fall_back(error),
+            ) => self.fall_back(lost(&worker.what, job, error)),
             Err(interrupt) => Err(interrupt),
         }
     }

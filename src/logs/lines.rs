@@ -200,6 +200,7 @@ impl FloorCharBoundary for str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
 
     /// All lines of these blocks, with what each is of: (text, partial); and checks that the counts
     /// add up to the log.
@@ -257,6 +258,40 @@ mod tests {
                 let cuts = [&log[..first], &log[first..second], &log[second..]];
                 assert_eq!(joined(split(8, &cuts)), whole, "cut at {first} and {second}");
             }
+        }
+    }
+
+    #[test]
+    fn any_cuts_of_any_bytes_give_the_same_lines() {
+        let alphabet = [
+            &b"\n"[..],
+            b"\r",
+            b"\r\n",
+            b"a",
+            "\u{e4}".as_bytes(),
+            "\u{1F600}".as_bytes(),
+            b"\xff",
+            b"\xe2\x82",
+            b"some words",
+        ];
+        for seed in 0..2000 {
+            let mut chance = Chance(seed);
+            let length = chance.below(60);
+            let log: Vec<u8> = (0..length).flat_map(|_| chance.pick(&alphabet).to_vec()).collect();
+            let whole = joined(split(1000, &[&log]));
+            let max_piece = 4 + chance.below(20);
+            let mut blocks = Vec::new();
+            let mut left = &log[..];
+            while !left.is_empty() {
+                let (block, rest) = left.split_at(1 + chance.below(left.len().min(12)));
+                blocks.push(block);
+                left = rest;
+            }
+            assert_eq!(joined(split(1000, &blocks)), whole, "seed {seed}");
+            if std::str::from_utf8(&log).is_ok() {
+                assert_eq!(joined(split(max_piece, &blocks)), whole, "seed {seed}");
+            }
+            assert_eq!(split(max_piece, &blocks), split(max_piece, &[&log]), "seed {seed}");
         }
     }
 

@@ -60,6 +60,7 @@ impl LastLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::Chance;
 
     #[test]
     fn skipping_gives_the_rest_however_the_log_is_cut() {
@@ -76,6 +77,27 @@ mod tests {
         }
         let mut skip = Skip::to(12);
         assert_eq!((skip.rest(log), skip.left()), (&b""[..], 2));
+    }
+
+    #[test]
+    fn a_log_that_breaks_anywhere_any_number_of_times_is_delivered_once() {
+        for seed in 0..500 {
+            let mut chance = Chance(seed);
+            let length = chance.below(300);
+            let log: Vec<u8> = (0..length).map(|_| b"0123456789"[chance.below(10)]).collect();
+            let mut delivered = Vec::new();
+            while delivered.len() < log.len() {
+                // Each attempt begins at the start, and breaks off somewhere.
+                let mut skip = Skip::to(delivered.len() as u64);
+                let mut left = &log[..=chance.below(log.len())];
+                while !left.is_empty() {
+                    let (block, rest) = left.split_at(1 + chance.below(left.len()));
+                    delivered.extend_from_slice(skip.rest(block));
+                    left = rest;
+                }
+            }
+            assert_eq!(delivered, log, "seed {seed}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::ClientError;
 /// - 503: the connection broke off and could not be made again; the job is over, but the rest of its
 ///   log can no longer be had; or the last clone of the client was dropped
 /// - 500: Ray's answer was not one
+/// - any other: the server's own, where it refused the last attempt
 ///
 /// Dropping it closes its connection and frees its worker, whatever that is doing, without waiting.
 #[must_use = "a tail is an iterator: it closes when dropped"]

@@ -65,10 +65,17 @@ pub(super) fn no_log(what: &str) -> ClientError {
 }
 
 /// Ray's refusal to send the log of a job that is over means that the log is gone, as with its node.
+/// While the job is not over, as until Ray notices that the node died, it may come back.
 pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
     match error {
-        ClientError::Rejected { status: 500, message } if job.status.is_terminal() => {
+        ClientError::Rejected { status: 500, message } => {
             let reason = message.strip_prefix(what).unwrap_or(&message);
+            if !job.status.is_terminal() {
+                return ClientError::unreachable(format_args!(
+                    "{what}: the job is {}, but its log cannot be had now{reason}",
+                    job.status
+                ));
+            }
             ClientError::log_lost(format_args!(
                 "{what}: the job is over ({}), but its log can no longer be had{reason}",
                 job.status

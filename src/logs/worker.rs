@@ -14,6 +14,9 @@ pub(super) const SLICE: Duration = Duration::from_millis(100);
 /// The pause before the first reconnect. With two more, doubled each, they outlast a dashboard that
 /// restarts (2 to 3 s, measured on Ray 2.60.0).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How often a log that is lost is asked for again: right after its start, a dashboard does not know
+/// the nodes yet.
+const LOST_AGAIN: u32 = 4;
 /// How long an answer is waited for at least.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 const READ_SIZE: usize = 64 * 1024;
@@ -41,6 +44,7 @@ impl Worker {
     pub(super) fn run(&mut self, mut attempt: impl FnMut(&mut Self) -> Step<Progress>) -> Step<()> {
         let backoff = RetryPolicy::default().backoff(FIRST_PAUSE);
         let mut failures = 0;
+        let mut lost = 0;
         let mut position = self.feed.position();
         loop {
             let error = match attempt(self) {
@@ -54,7 +58,8 @@ impl Worker {
                 position = self.feed.position();
             }
             let left = self.time_to_silence();
-            if failures >= self.reconnects || left.is_zero() {
+            lost = if matches!(error, ClientError::LogLost { .. }) { lost + 1 } else { 0 };
+            if failures >= self.reconnects || lost > LOST_AGAIN || left.is_zero() {
                 return Err(Interrupt::Fatal(self.gave_up(error, failures)));
             }
             failures += 1;

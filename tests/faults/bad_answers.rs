@@ -1,14 +1,14 @@
 //! Verifies that every bad server ends a call with a clear error, in time and in bounded memory.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy};
 use socket2::{Domain, Socket, Type};
 
-use crate::server::{CHUNKED, Request, Server, chunk, close, hold, respond};
+use crate::server::{CHUNKED, Request, Server, chunk, close, full_listener, hold, respond};
 use crate::{check_message, client, options};
 
 /// The error of `get_job` where this is the whole answer, after which the connection is closed.
@@ -43,19 +43,6 @@ fn nothing_that_listens_is_503_within_the_connect_timeout() {
         assert_eq!(tail.last().unwrap().unwrap_err().status(), 503);
     }
     assert!(start.elapsed() < Duration::from_secs(5));
-}
-
-/// A listener whose queue is full: the next attempt to connect hangs.
-fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    socket.listen(0).unwrap();
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
-        waiting.push(stream);
-    }
-    (socket, addr, waiting)
 }
 
 #[test]

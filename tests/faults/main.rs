@@ -28,10 +28,7 @@ fn options(protocol: Protocol) -> TailOptions {
 
 /// Some lines, with characters of several bytes, so that any cut is in the middle of something.
 fn log(lines: usize) -> Vec<u8> {
-    (0..lines)
-        .map(|n| format!("{n} {}\n", "äöü€😀".repeat(n % 17)))
-        .collect::<String>()
-        .into_bytes()
+    (0..lines).flat_map(|n| format!("{n} {}\n", "äöü€😀".repeat(n % 17)).into_bytes()).collect()
 }
 
 /// What a tail gave: the lines, and the error it ended with. An error is its last item.

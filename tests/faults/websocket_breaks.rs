@@ -143,7 +143,7 @@ fn fragments_and_pings_in_between_are_no_fault() {
             stream.write_all(&frame(PING, b"2"))?;
             stream.write_all(&frame(CONTINUED, b""))?;
             // A border of fragments may be in the middle of a character.
-            stream.write_all(&frame(CONTINUED, &message[cut..cut + 1]))?;
+            stream.write_all(&frame(CONTINUED, &message[cut..=cut]))?;
             stream.write_all(&frame(LAST_CONTINUED, &message[cut + 1..]))?;
         }
         Ok(())
@@ -157,12 +157,12 @@ fn fragments_and_pings_in_between_are_no_fault() {
 #[test]
 fn one_byte_at_a_time_is_no_fault_from_the_handshake_on() {
     let log = log(30);
-    let served = log.clone();
+    let sent = log.clone();
     let server = Server::start(move |request, stream| {
         if request.is("GET /api/version") {
             return version(stream);
         } else if request.is("GET /api/v0/logs/file") {
-            return respond_chunked(stream, &served);
+            return respond_chunked(stream, &sent);
         } else if !request.line.ends_with("/logs/tail") {
             return respond_json(stream, &job("a", "SUCCEEDED"));
         }
@@ -175,7 +175,7 @@ fn one_byte_at_a_time_is_no_fault_from_the_handshake_on() {
             stream.write_all(&[byte])?;
             thread::sleep(Duration::from_millis(2));
         }
-        for message in messages(&served) {
+        for message in messages(&sent) {
             frame(TEXT, message).iter().try_for_each(|byte| stream.write_all(&[*byte]))?;
         }
         stream.write_all(&close_frame(1000))?;
@@ -275,7 +275,7 @@ fn neither_silence_nor_pings_nor_a_message_that_never_ends_outlast_the_stream_ti
     };
     assert_eq!(silent(pings).status(), 408);
     let drip: Fault = |stream, _| {
-        stream.write_all(&frame(TEXT, &[b'x'; 100_000])[..10])?;
+        stream.write_all(&frame(TEXT, &vec![b'x'; 100_000])[..10])?;
         loop {
             stream.write_all(b"x")?;
             thread::sleep(Duration::from_millis(20));

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
@@ -161,6 +162,19 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     request.body = vec![0; length];
     reader.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// A listener whose queue is full: the next attempt to connect hangs.
+pub fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
+        waiting.push(stream);
+    }
+    (socket, addr, waiting)
 }
 
 /// A whole answer with a body of this length; further header lines each end with `\r\n`.

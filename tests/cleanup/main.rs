@@ -1,0 +1,235 @@
+//! Verifies that no thread and no descriptor outlives a tail or its client.
+//!
+//! A program of its own, since it counts those of the process.
+
+#[path = "../../src/chance.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod chance;
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chance::Chance;
+use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
+use server::{
+    CHUNKED, PING, Server, TEXT, chunk, close, frame, full_listener, hold, job, respond_json,
+};
+use support::{Head, eventually};
+
+/// One test at a time counts.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The threads of all pools of tails.
+fn workers() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .filter(|name| name.trim_end() == "ray-client-tail")
+        .count()
+}
+
+fn options(protocol: Protocol) -> TailOptions {
+    TailOptions::default()
+        .protocol(protocol)
+        .limits(StreamLimits::unlimited())
+        .stream_timeout(Duration::from_secs(60))
+}
+
+fn protocol(n: usize) -> Protocol {
+    if n % 2 == 0 { Protocol::Stream } else { Protocol::WebSocket }
+}
+
+/// The status line of a GET.
+fn status_line(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn tails_of_a_silent_job_dropped_one_after_the_other_leave_nothing_behind() {
+    let _turn = turn();
+    let head = Head::shared();
+    let client = head.client();
+    let entrypoint = "python -c 'import time; print(1, flush=True); time.sleep(600)'";
+    let id = client.submit_job(&JobSubmission::new(entrypoint)).unwrap();
+    eventually("the job prints", || head.log_file(&id).ends_with(b"1\n").then_some(()));
+    let tail = |n| client.tail_job_logs_with(&id, options(protocol(n))).unwrap();
+    let mut first = tail(0);
+    assert!(first.next().unwrap().is_ok());
+    drop(first);
+    client.get_job(&id).unwrap();
+    assert_eq!(workers(), 5);
+    let before = eventually("the first tail is gone", || {
+        let count = descriptors();
+        thread::sleep(Duration::from_millis(300));
+        (count == descriptors()).then_some(count)
+    });
+
+    // More than the 100 calls that Ray answers at a time.
+    let mut worst = Duration::ZERO;
+    for n in 0..120 {
+        let mut tail = tail(n);
+        // Ray takes a second for the first line over the WebSocket: the later ones are dropped earlier.
+        if protocol(n) == Protocol::Stream || n < 10 {
+            assert!(tail.next().unwrap().is_ok());
+        } else {
+            thread::sleep(Duration::from_millis(n as u64));
+        }
+        let start = Instant::now();
+        drop(tail);
+        eventually("its connections are closed", || (descriptors() <= before).then_some(()));
+        worst = worst.max(start.elapsed());
+    }
+    println!("worst: {worst:?}");
+    assert!(worst < Duration::from_secs(2), "100 ms are promised, and took {worst:?}");
+    assert_eq!((descriptors(), workers()), (before, 5));
+
+    let five: Vec<_> = (0..5).map(tail).collect();
+    let error = client.stream_tail_job_logs(&id, Duration::from_millis(100)).unwrap_err();
+    assert_eq!(error.status(), 429);
+    drop(five);
+    for mut tail in (0..5).map(tail) {
+        assert!(tail.next().unwrap().is_ok());
+    }
+    assert_eq!(status_line(&head.address, "/api/v0/nodes"), "HTTP/1.0 200 OK");
+    client.stop_job(&id).unwrap();
+    drop(client);
+    eventually("the workers end with the client", || (workers() == 0).then_some(()));
+}
+
+/// Jobs of which each does to its tail what its name says.
+fn odd_jobs() -> Server {
+    Server::start(|request, stream| {
+        if request.is("GET /api/version") {
+            return server::version(stream);
+        }
+        let is_log = request.line.contains("/logs/");
+        if !is_log {
+            let id = request.line.trim_start_matches("GET /api/jobs/");
+            return match id {
+                "away" => Err(close()),
+                "pending" => respond_json(stream, &job(id, "PENDING")),
+                "stuck" => Err(hold(stream)),
+                _ => respond_json(stream, &job(id, "RUNNING")),
+            };
+        }
+        let is_websocket = request.line.ends_with("/logs/tail");
+        if is_websocket {
+            server::upgrade(request, stream)?;
+        } else {
+            stream.write_all(CHUNKED.as_bytes())?;
+        }
+        let wrap = |text: &[u8]| if is_websocket { frame(TEXT, text) } else { chunk(text) };
+        if request.line.contains("silent") {
+            stream.write_all(&wrap(b"one\n"))?;
+            return Err(hold(stream));
+        } else if request.line.contains("broken") {
+            stream.write_all(&wrap(b"one\ntwo"))?;
+            return Err(close());
+        } else if request.line.contains("pinged") && is_websocket {
+            loop {
+                stream.write_all(&frame(PING, b""))?;
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        // A flood.
+        loop {
+            stream.write_all(&wrap(&b"0123456789\n".repeat(1000)))?;
+        }
+    })
+}
+
+#[test]
+fn a_thousand_tails_dropped_at_random_moments_from_eight_threads_leave_nothing_behind() {
+    let _turn = turn();
+    let before = descriptors();
+    assert_eq!(workers(), 0);
+    {
+        let server = odd_jobs();
+        let (_listener, full_addr, _waiting) = full_listener();
+        let client = RayClient::new(server.address()).unwrap();
+        let unconnected = RayClient::new(format!("http://{full_addr}")).unwrap();
+        thread::scope(|scope| {
+            for thread in 0..8 {
+                let (client, unconnected) = (client.clone(), unconnected.clone());
+                scope.spawn(move || {
+                    let mut chance = Chance(thread);
+                    let jobs =
+                        ["away", "pending", "stuck", "silent", "broken", "pinged", "flood", "none"];
+                    for n in 0..125 {
+                        let id = *chance.pick(&jobs);
+                        let client = if id == "none" { &unconnected } else { &client };
+                        let options = options(protocol(n)).reconnects(99);
+                        let mut tail = client.tail_job_logs_with(id, options).unwrap();
+                        if id == "flood" && chance.below(2) == 0 {
+                            for _ in 0..chance.below(3000) {
+                                assert!(tail.next().unwrap().is_ok());
+                            }
+                        } else {
+                            thread::sleep(Duration::from_micros(chance.between(0, 20_000)));
+                        }
+                    }
+                });
+            }
+        });
+        eventually("every connection is closed", || (server.open() == 0).then_some(()));
+        // Every worker is free.
+        let tails: Vec<_> = (0..5)
+            .map(|n| client.tail_job_logs_with("silent", options(protocol(n))).unwrap())
+            .collect();
+        for mut tail in tails {
+            assert_eq!(tail.next().unwrap().unwrap(), "one");
+        }
+    }
+    eventually("threads and descriptors are as before", || {
+        ((descriptors(), workers()) == (before, 0)).then_some(())
+    });
+}
+
+#[test]
+fn dropping_the_last_clone_ends_every_tail_whatever_it_is_doing() {
+    let _turn = turn();
+    let before = descriptors();
+    {
+        let server = odd_jobs();
+        for id in ["away", "pending", "stuck", "silent", "broken", "pinged", "flood"] {
+            let client = RayClient::new(server.address()).unwrap();
+            let tails: Vec<_> = (0..4)
+                .map(|n| {
+                    client.tail_job_logs_with(id, options(protocol(n)).reconnects(99)).unwrap()
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(20));
+            drop(client.clone());
+            let start = Instant::now();
+            drop(client);
+            for tail in tails {
+                let errors: Vec<_> = tail.filter_map(Result::err).collect();
+                assert_eq!(errors.len(), 1, "{id}: {errors:?}");
+                assert_eq!(errors[0].status(), 503, "{id}");
+            }
+            assert!(start.elapsed() < Duration::from_secs(2), "{id}: {:?}", start.elapsed());
+        }
+    }
+    eventually("threads and descriptors are as before", || {
+        ((descriptors(), workers()) == (before, 0)).then_some(())
+    });
+}

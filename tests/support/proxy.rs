@@ -1,0 +1,159 @@
+//! A proxy that breaks what passes through it, as a seed decides.
+
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// What happens to one connection; the offsets count the bytes that the server sends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plan {
+    /// Closed at once, with a reset.
+    pub refuse: bool,
+    /// Waits before the first byte.
+    pub delay: Duration,
+    /// Cut after so many bytes.
+    pub cut: Option<u64>,
+    /// Cuts with a reset instead of a FIN.
+    pub reset: bool,
+    /// Waits after so many bytes.
+    pub stall: Option<(u64, Duration)>,
+    /// The first bytes go one at a time.
+    pub single_bytes: u64,
+}
+
+/// Forwards connections to a server, the n-th by the n-th plan.
+pub struct Proxy {
+    pub addr: SocketAddr,
+    shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    open: Mutex<HashMap<SocketAddr, [TcpStream; 2]>>,
+    cuts: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Proxy {
+    pub fn start(address: &str, mut plan: impl FnMut() -> Plan + Send + 'static) -> Proxy {
+        let upstream: SocketAddr = address.trim_start_matches("http://").parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let acceptor = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                for client in listener.incoming().map_while(Result::ok) {
+                    if shared.stopped.load(Ordering::Acquire) {
+                        break;
+                    }
+                    let (shared, plan) = (Arc::clone(&shared), plan());
+                    thread::spawn(move || {
+                        // An error is one more cut.
+                        let _ = shared.forward(&client, upstream, plan);
+                    });
+                }
+            }
+        });
+        Proxy { addr, shared, acceptor: Some(acceptor) }
+    }
+
+    pub fn address(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// How many connections were refused or cut.
+    pub fn cuts(&self) -> usize {
+        self.shared.cuts.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Release);
+        for stream in self.shared.open.lock().unwrap().values().flatten() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        // Wakes the acceptor.
+        let _ = TcpStream::connect(self.addr);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Shared {
+    fn forward(&self, client: &TcpStream, upstream: SocketAddr, plan: Plan) -> io::Result<()> {
+        if plan.refuse {
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+            return socket2::SockRef::from(client).set_linger(Some(Duration::ZERO));
+        }
+        let peer = client.peer_addr()?;
+        let server = TcpStream::connect(upstream)?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        self.open.lock().unwrap().insert(peer, [client.try_clone()?, server.try_clone()?]);
+        let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+        let requests = thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+        let cut = answer(&server, client, plan).unwrap_or(false);
+        if cut {
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+            if plan.reset {
+                socket2::SockRef::from(client).set_linger(Some(Duration::ZERO))?;
+                // The last handle has to go for the reset to be sent.
+                let _ = client.shutdown(Shutdown::Read);
+            }
+        }
+        let _ = server.shutdown(Shutdown::Both);
+        if !(cut && plan.reset) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+        self.open.lock().unwrap().remove(&peer);
+        let _ = requests.join();
+        Ok(())
+    }
+}
+
+/// Sends what the server sends, as planned. Whether the plan cut it.
+fn answer(mut server: &TcpStream, mut client: &TcpStream, plan: Plan) -> io::Result<bool> {
+    let mut buffer = [0; 16 * 1024];
+    let mut sent = 0;
+    thread::sleep(plan.delay);
+    loop {
+        let length = server.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(false);
+        }
+        let mut left = &buffer[..length];
+        while !left.is_empty() {
+            if plan.cut == Some(sent) {
+                return Ok(true);
+            }
+            if let Some((at, pause)) = plan.stall
+                && at == sent
+            {
+                thread::sleep(pause);
+            }
+            // Up to the next offset at which something happens.
+            let mut next = sent + if sent < plan.single_bytes { 1 } else { left.len() as u64 };
+            for border in [plan.cut, plan.stall.map(|(at, _)| at)].into_iter().flatten() {
+                next = if border > sent { next.min(border) } else { next };
+            }
+            let (now, later) =
+                left.split_at(usize::try_from(next - sent).unwrap_or(usize::MAX).min(left.len()));
+            client.write_all(now)?;
+            sent += now.len() as u64;
+            left = later;
+        }
+    }
+}
