@@ -24,9 +24,11 @@ fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
     text.replace("\r\n", "\n").replace('\r', "\n").into_bytes()
 }
 
+/// 100 jobs, unless `RAY_CLIENT_JOBS` says how many.
 #[test]
 fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
     let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
+    let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(100, |jobs| jobs.parse().unwrap());
     let seeds = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..5 {
@@ -34,7 +36,7 @@ fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
                 let client = client();
                 loop {
                     let seed = seeds.fetch_add(1, Ordering::Relaxed);
-                    if seed >= 100 {
+                    if seed >= jobs {
                         break;
                     }
                     let entrypoint = format!("python {writer} {seed}");
