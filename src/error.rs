@@ -97,11 +97,12 @@ pub enum ClientError {
         source: Option<Source>,
     },
 
-    /// 503: the job is over, and the rest of its log can no longer be had, as when its node died.
+    /// 503: the rest of a log can no longer be had. The job is over, and its log is gone, as when its
+    /// node died; or the file became shorter than what was delivered of it, as when it was rotated.
     #[error("{message}")]
     #[non_exhaustive]
     LogLost {
-        /// The job, its status, and Ray's reason.
+        /// The log, the job's status, and Ray's reason.
         message: String,
     },
 

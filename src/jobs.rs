@@ -349,7 +349,7 @@ impl RayClient {
         let request = Request::post(format_args!("submit job `{id}`"), path(&["api", "jobs", ""]))
             .json(&submission)?
             .idempotent(true);
-        let (result, attempts) = self.http().send_counted(&request);
+        let (result, arrived) = self.http().send_again(&request);
         let error = match result {
             Ok(answer) => {
                 return Ok(answer.json::<Submitted>()?.submission_id.unwrap_or(id));
@@ -358,7 +358,7 @@ impl RayClient {
         };
         let may_have_arrived = match &error {
             // The first attempt's own "already exists" is about a job of somebody else.
-            ClientError::Rejected { status: 400, .. } => attempts > 1,
+            ClientError::Rejected { status: 400, .. } => arrived,
             _ => error.is_retryable(),
         };
         if may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
@@ -382,10 +382,10 @@ impl RayClient {
         let request =
             Request::post(format_args!("stop job `{id}`"), path(&["api", "jobs", id, "stop"]))
                 .idempotent(true);
-        let (result, attempts) = self.http().send_counted(&request);
+        let (result, arrived) = self.http().send_again(&request);
         let stopped = result?.json::<Stopped>()?.stopped;
         let status = self.get_job(id)?.status;
-        let by_an_earlier_attempt = attempts > 1 && status == JobStatus::Stopped;
+        let by_an_earlier_attempt = arrived && status == JobStatus::Stopped;
         if stopped || by_an_earlier_attempt {
             return Ok(StopOutcome { job_id: id.to_owned(), status });
         }
@@ -401,8 +401,8 @@ impl RayClient {
         let id = validate::id("job id", id.as_ref())?;
         let what = format!("delete job `{id}`");
         let request = Request::delete(&what, path(&["api", "jobs", id]));
-        match self.http().send_counted(&request) {
-            (Err(ClientError::NotFound { .. }), attempts) if attempts > 1 => Ok(()),
+        match self.http().send_again(&request) {
+            (Err(ClientError::NotFound { .. }), true) => Ok(()),
             (Err(ClientError::Rejected { status: 500, message }), _)
                 if message.contains("non-terminal state") =>
             {

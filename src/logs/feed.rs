@@ -59,7 +59,8 @@ pub(super) struct Feed {
     meter: Meter,
     lines_per_block: usize,
     bytes_per_block: usize,
-    /// Offset in the log of the next byte to deliver.
+    /// Offset in the log of the first byte to deliver, and of the next one.
+    start: u64,
     position: u64,
     last_sign_of_life: Instant,
 }
@@ -79,6 +80,7 @@ impl Feed {
             lines_per_block,
             bytes_per_block: (lines_per_block * limits.max_message_size).min(MAX_BLOCK),
             meter: Meter::new(limits),
+            start: position,
             position,
             last_sign_of_life: Instant::now(),
         };
@@ -89,9 +91,13 @@ impl Feed {
         self.position
     }
 
+    pub(super) fn has_delivered(&self) -> bool {
+        self.position > self.start
+    }
+
     /// Goes to where the tail is to begin.
     pub(super) fn begin_at(&mut self, position: u64) -> Step<()> {
-        self.position = position;
+        (self.start, self.position) = (position, position);
         self.send(Message::Start(position))
     }
 

@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::feed::{Interrupt, Step};
+use super::feed::Step;
 use super::resume::{LastLines, Skip};
 use super::worker::Worker;
-use crate::ClientError;
 use crate::transport::Request;
 
 /// How often a log that does not grow is looked at, unless the poll interval is longer.
@@ -82,16 +81,12 @@ impl FileReader {
     ) -> Step<()> {
         let mut pace = Pace::new(poll_interval);
         let mut asked = Instant::now();
-        let start = worker.feed.position();
         loop {
             let look = Instant::now();
             let before = worker.feed.position();
             let Rest { missing, has_end, .. } = self.deliver_rest(worker)?;
-            if missing > 0 && has_end && before > start {
-                return Err(Interrupt::Fatal(ClientError::unreachable(format_args!(
-                    "{}: the file became shorter than what was delivered, by {missing} bytes",
-                    worker.what
-                ))));
+            if missing > 0 && has_end && worker.feed.has_delivered() {
+                return worker.ended(missing).map(drop);
             }
             let mut wait = pace.after(look.elapsed(), before, worker.feed.position());
             loop {

@@ -262,7 +262,6 @@ impl RayClient {
         let poll_interval = options.poll_interval;
         let mut last_lines = options.last_lines;
         let file = file.clone();
-        let start = options.from_position.unwrap_or(0);
         self.tail(what, options, move |worker| {
             worker.run(|worker| {
                 first_contact(worker, &file)?;
@@ -271,12 +270,11 @@ impl RayClient {
                     worker.feed.begin_at(position)?;
                     last_lines = None;
                 }
-                let followed = reader.follow(worker, poll_interval, |_| Ok(false));
-                // A file that was there is not expected to vanish for good.
-                followed.map_err(|cause| {
-                    if worker.feed.position() > start { cause } else { gone(cause) }
-                })?;
-                Ok(Progress::Again)
+                match reader.follow(worker, poll_interval, |_| Ok(false)) {
+                    // A file that was there is not expected to vanish for good.
+                    Err(cause) if !worker.feed.has_delivered() => Err(gone(cause)),
+                    other => other.map(|()| Progress::Again),
+                }
             })
         })
     }

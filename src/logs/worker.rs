@@ -114,10 +114,17 @@ impl Worker {
         self.stream_timeout.saturating_sub(self.feed.silence())
     }
 
-    /// The log is complete, unless the caller began `beyond` bytes behind its end.
+    /// The log is complete, unless it ends `beyond` bytes before the position: the caller began there,
+    /// or the log became shorter.
     pub(super) fn ended(&self, beyond: u64) -> Step<Progress> {
         if beyond == 0 {
             return Ok(Progress::Complete);
+        }
+        if self.feed.has_delivered() {
+            return Err(Interrupt::Fatal(ClientError::log_lost(format_args!(
+                "{}: the log became shorter than what was delivered, by {beyond} bytes",
+                self.what
+            ))));
         }
         Err(Interrupt::Fatal(ClientError::invalid(format_args!(
             "{}: position {} is beyond the end of the log by {beyond} bytes",

@@ -1,5 +1,6 @@
 //! One request, one answer, bounded in time and size; and the endless answers that logs are.
 
+use std::error::Error as _;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -252,17 +253,18 @@ impl Http {
 
     /// Sends and reads the whole answer, again as the retry policy says.
     pub(crate) fn send(&self, request: &Request) -> Result<Answer, ClientError> {
-        self.send_counted(request).0
+        self.send_again(request).0
     }
 
-    /// The same, and how many attempts it took.
-    pub(crate) fn send_counted(&self, request: &Request) -> (Result<Answer, ClientError>, u32) {
+    /// The same, and whether an attempt before the last may have reached the server.
+    pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
         let policy = &self.settings.retry;
         let start = Instant::now();
         let mut attempt = 1;
+        let mut arrived = false;
         loop {
             let (error, retry_after) = match self.send_once(request) {
-                Ok(answer) => return (Ok(answer), attempt),
+                Ok(answer) => return (Ok(answer), arrived),
                 Err(failure) => failure,
             };
             let pause = policy.pause(attempt).max(retry_after.unwrap_or_default());
@@ -273,8 +275,9 @@ impl Http {
             });
             let worth_it = error.is_retryable() && !matches!(error, ClientError::Timeout { .. });
             if !(request.idempotent && worth_it && attempt < policy.attempts && in_time) {
-                return (Err(error), attempt);
+                return (Err(error), arrived);
             }
+            arrived |= !is_refused(&error);
             std::thread::sleep(pause);
             attempt += 1;
         }
@@ -522,6 +525,15 @@ fn redirect_target(response: &Response<Body>) -> String {
     }
 }
 
+/// Whether there was no connection that a request could have gone over.
+fn is_refused(error: &ClientError) -> bool {
+    match error.source().and_then(|source| source.downcast_ref::<Error>()) {
+        Some(Error::Io(io)) => io.kind() == io::ErrorKind::ConnectionRefused,
+        Some(Error::HostNotFound | Error::ConnectionFailed) => true,
+        _ => false,
+    }
+}
+
 /// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
 fn retry_after(response: &Response<Body>) -> Option<Duration> {
     let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
@@ -535,6 +547,20 @@ mod tests {
     #[test]
     fn every_segment_of_a_path_is_encoded() {
         assert_eq!(path(&["api", "jobs", "a?b#c%ä", ""]), "/api/jobs/a%3Fb%23c%25%C3%A4/");
+    }
+
+    #[test]
+    fn only_a_connection_that_was_not_made_cannot_have_carried_a_request() {
+        for (kind, refused) in [
+            (io::ErrorKind::ConnectionRefused, true),
+            (io::ErrorKind::ConnectionReset, false),
+            (io::ErrorKind::UnexpectedEof, false),
+        ] {
+            let error = ClientError::unreachable("x").caused_by(Error::Io(kind.into()));
+            assert_eq!(is_refused(&error), refused, "{kind}");
+        }
+        assert!(is_refused(&ClientError::unreachable("x").caused_by(Error::HostNotFound)));
+        assert!(!is_refused(&ClientError::rejected(503, "x")));
     }
 
     #[test]

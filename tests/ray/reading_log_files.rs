@@ -135,6 +135,23 @@ fn a_silent_file_ends_its_tail_with_408() {
 }
 
 #[test]
+fn a_file_that_becomes_shorter_ends_its_tail_with_503() {
+    let client = client();
+    let node = client.list_nodes().unwrap().results.remove(0).node_id;
+    let path = Head::shared().logs.join("rotated.txt");
+    std::fs::write(&path, "one\ntwo\n").unwrap();
+    let file = LogFile::of_node(&node, "rotated.txt");
+    let mut tail = client.tail_log_file_with(&file, patient(Protocol::Auto)).unwrap();
+    assert_eq!(tail.next().unwrap().unwrap(), "one");
+    assert_eq!(tail.next().unwrap().unwrap(), "two");
+    std::fs::write(&path, "new\n").unwrap();
+    let error = tail.next().unwrap().unwrap_err();
+    assert_eq!(error.status(), 503);
+    assert!(error.to_string().contains("became shorter"), "{error}");
+    assert!(tail.next().is_none());
+}
+
+#[test]
 fn what_does_not_exist_is_404_when_read_and_when_followed() {
     let client = client();
     let node = client.list_nodes().unwrap().results.remove(0).node_id;
