@@ -353,7 +353,12 @@ impl Http {
                 self.agent.run(request)
             }};
         }
-        if let Some(body) = &request.body { run!(body) } else { run!(()) }
+        match &request.body {
+            Some(body) => run!(body),
+            // Else ureq sends an empty body in chunks, which not every server and proxy takes.
+            None if request.method == Method::POST => run!(&[][..]),
+            None => run!(()),
+        }
     }
 
     /// What a failed exchange means to a user.

@@ -133,6 +133,16 @@ fn a_stop_whose_answer_is_lost_is_a_stop() {
 }
 
 #[test]
+fn a_request_without_a_body_says_so() {
+    let server = losing_the_first_answer("RUNNING", Some("STOPPED"));
+    RayClient::new(server.address()).unwrap().stop_job("a").unwrap();
+    for request in server.requests().iter().filter(|request| request.is("POST")) {
+        assert_eq!(request.header("content-length"), Some("0"));
+        assert_eq!(request.header("transfer-encoding"), None);
+    }
+}
+
+#[test]
 fn a_delete_whose_answer_is_lost_is_a_delete() {
     let server = losing_the_first_answer("SUCCEEDED", None);
     RayClient::new(server.address()).unwrap().delete_job("a").unwrap();
