@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::ClientError;
 
+/// How long an answer is waited for at least: near the end of a wait, too, it is worth to be had.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// Asks, at first every 100 ms and later every second, until the answer is what was waited for, and
 /// also where the cluster cannot be reached. `ask` says how it is instead by the inner `Err`, and is
-/// given the time that no request should be tried again after. 408 after `timeout`, with `not_so` and
-/// how it was at last.
+/// given the time that no request should take longer than. 408 after `timeout`, with `not_so` and how
+/// it was at last.
 pub(crate) fn until<T>(
     timeout: Duration,
     not_so: impl fmt::Display,
@@ -19,18 +22,19 @@ pub(crate) fn until<T>(
         return Err(ClientError::invalid("timeout: must be more than 0"));
     }
     // A timeout beyond what a clock can hold is no timeout.
-    let deadline = Instant::now().checked_add(timeout);
+    let end = Instant::now().checked_add(timeout);
     let mut pause = Duration::from_millis(100);
     loop {
-        let last = match ask(deadline) {
+        let deadline = end.map(|end| end.max(Instant::now() + LAST_WAIT));
+        let how = match ask(deadline) {
             Ok(Ok(found)) => return Ok(found),
             Ok(Err(status)) => format!("it is {status}"),
             Err(error) if error.is_retryable() => error.to_string(),
             Err(error) => return Err(error),
         };
-        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(ClientError::timeout(format_args!("{not_so} after {timeout:?}: {last}")));
+            return Err(ClientError::timeout(format_args!("{not_so} after {timeout:?}: {how}")));
         }
         thread::sleep(left.map_or(pause, |left| pause.min(left)));
         pause = (pause * 3 / 2).min(Duration::from_secs(1));
