@@ -69,6 +69,7 @@ fn jobs_run_and_are_seen(client: &RayClient) {
     assert!(client.list_jobs().unwrap().iter().any(|job| job.id() == "acceptance"));
     assert_eq!(client.stop_job("acceptance").unwrap_err().status(), 400);
     client.delete_job("acceptance").unwrap();
+    support::delete_for_good(client, "acceptance");
     assert_eq!(client.get_job("acceptance").unwrap_err().status(), 404);
 }
 
@@ -77,7 +78,7 @@ fn logs_arrive_byte_for_byte(head: &Head, plain: bool) {
     let id = submit(&client, "for n in range(3000): print(n, \"x\" * (n % 50))");
     let auto = tail(&client, &id, Protocol::Auto).unwrap();
     let file = head.log_file(&id);
-    assert!(file.ends_with(b"xxxx\n") && auto == file);
+    assert!(file.len() > 80_000 && auto == file);
     assert_eq!(tail(&client, &id, Protocol::WebSocket).unwrap(), file);
     assert_eq!(client.list_job_logs(&id).unwrap().into_bytes(), file);
     match tail(&client, &id, Protocol::Stream) {

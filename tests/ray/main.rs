@@ -18,13 +18,18 @@ fn client() -> RayClient {
     support::Head::shared().client()
 }
 
+/// Ray writes lines of its own into a job's log, the last one right after it has started the
+/// entrypoint: on a busy machine that may be after the first line of a program that does not wait for it.
+const AFTER_RAYS_LINES: &str =
+    "while b\"Running entrypoint\" not in open(\"/proc/self/fd/1\", \"rb\").read(): pass";
+
 /// Submits a job that runs this Python program.
 fn submit(client: &RayClient, program: &str) -> String {
     client.submit_job(&python(program)).unwrap()
 }
 
 fn python(program: &str) -> JobSubmission {
-    JobSubmission::new(format!("python -c '{program}'"))
+    JobSubmission::new(format!("python -c '{AFTER_RAYS_LINES}\n{program}'"))
 }
 
 /// For tails that are to end by themselves, also on a busy machine.

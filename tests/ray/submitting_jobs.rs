@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ray_client::{JobStatus, JobType, Protocol};
 
-use crate::support::{Head, eventually};
+use crate::support::{self, Head, eventually};
 use crate::{client, finish, patient, python, submit};
 
 #[test]
@@ -80,6 +80,7 @@ fn ids_with_unusual_characters_work_as_far_as_ray_carries_them() {
         }
         assert_eq!(client.stop_job(id).unwrap_err().status(), 400);
         client.delete_job(id).unwrap();
+        support::delete_for_good(&client, id);
         assert_eq!(client.get_job(id).unwrap_err().status(), 404);
     }
 }
@@ -126,7 +127,8 @@ fn a_running_job_can_be_stopped_once() {
         (400, format!("stop job `{id}`: it is already STOPPED"))
     );
     client.delete_job(&id).unwrap();
-    assert_eq!(client.delete_job(&id).unwrap_err().status(), 404);
+    support::delete_for_good(&client, &id);
+    assert_eq!(client.get_job(&id).unwrap_err().status(), 404);
 }
 
 #[test]

@@ -121,6 +121,11 @@ pub fn cluster() -> Result<(RayClient, Option<Head>), ClientError> {
     Ok((local.client(), Some(local)))
 }
 
+/// Deletes a job until it does not come back: Ray may write its last status once more.
+pub fn delete_for_good(client: &RayClient, id: &str) {
+    eventually("the job is gone", || client.delete_job(id).err().filter(|e| e.status() == 404));
+}
+
 /// Asks again until there is an answer.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
