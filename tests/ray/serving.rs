@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ray_client::{
     ClientError, RayClient, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
-    ServeDeploymentConfig, ServeProxyLocation, ServeSource,
+    ServeDeploymentConfig, ServeProxyLocation, ServeReplicaState, ServeSource,
 };
 use serde_json::{Value, json};
 
@@ -376,19 +376,20 @@ fn what_ray_refuses_is_400_and_names_the_field() {
 fn a_scaled_deployment_stays_so_while_others_are_deleted() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one").external_scaler_enabled(true), idle("two")]);
-    let replicas = |name: &str| {
-        let application = client.get_serve_application(name).unwrap();
-        (application.status == ServeApplicationStatus::Running)
-            .then(|| application.deployments["Echo"].replicas.len())
+    let replicas_run = |count: usize| {
+        let application = client.get_serve_application("one").unwrap();
+        let replicas = &application.deployments["Echo"].replicas;
+        let run = replicas.iter().all(|it| it.state == ServeReplicaState::Running);
+        (run && replicas.len() == count).then_some(())
     };
     client.scale_serve_deployment("one", "Echo", 2).unwrap();
-    eventually("a second replica", || (replicas("one") == Some(2)).then_some(()));
+    eventually("a second replica runs", || replicas_run(2));
     let before = state_of(&client, "one");
     client.delete_serve_application("two").unwrap();
     client.wait_for_serve_application("one", MINUTE).unwrap();
     assert_eq!(state_of(&client, "one"), before);
     client.scale_serve_deployment("one", "Echo", 1).unwrap();
-    eventually("the second replica ends", || (replicas("one") == Some(1)).then_some(()));
+    eventually("the second replica ends", || replicas_run(1));
 
     client.deploy_serve_application(&idle("two")).unwrap();
     for (application, deployment, status) in
