@@ -131,9 +131,9 @@ impl ServeDetails {
     /// What deploys the same again: the options, and the declarative applications but for those on
     /// their way out. Options that Ray does not tell (see [`ServeConfig`]) are not in it.
     ///
-    /// Some floats of 16 digits or more are read as their neighbour, and integers of more than 64 bits
-    /// as floats. Deployed like that, an application that has one among its arguments gets new
-    /// replicas. A change of one application does not go this way, and changes no number.
+    /// Integers of more than 64 bits are read as floats. Deployed like that, an application that has
+    /// one among its arguments gets new replicas. A change of one application does not go this way, and
+    /// changes no number.
     pub fn config(&self) -> ServeConfig {
         let living = self.applications.values().filter(|application| application.is_declarative());
         ServeConfig {

@@ -2,7 +2,7 @@
 //!
 //! An application's configuration that is read and sent back must not change on the way: Ray restarts
 //! the replicas where so much as one digit of an argument differs, and `serde_json::Value` keeps
-//! neither the last digit of every float, nor integers of more than 64 bits, nor the order of keys.
+//! neither integers of more than 64 bits nor the order of keys.
 
 use serde::de::IgnoredAny;
 

@@ -89,3 +89,11 @@ fn an_answer_that_is_not_rays_is_500_and_changes_nothing() {
         assert_eq!(error.status(), 500, "{body}: {error}");
     }
 }
+
+#[test]
+fn a_float_is_read_to_its_last_digit() {
+    for float in ["0.9073038322028689", "0.1", "1e300", "5e-324"] {
+        let value: serde_json::Value = serde_json::from_str(float).unwrap();
+        assert_eq!(value.as_f64(), Some(float.parse().unwrap()), "{float}");
+    }
+}
