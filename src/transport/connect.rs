@@ -1,6 +1,7 @@
 //! TCP for ureq, with what its own connector lacks: `Agent::shutdown` also ends an attempt to
 //! connect, so that dropping a tail frees its worker at once.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -22,6 +23,20 @@ pub(super) fn connector() -> impl Connector<(), Out = impl Transport> {
     #[cfg(feature = "tls")]
     let chain = chain.chain(ureq::unversioned::transport::RustlsConnector::default());
     chain
+}
+
+thread_local! {
+    /// When the reading that this thread is in gives up. ureq's own limit of a read begins anew with
+    /// each byte, so that a server which drips would never meet it.
+    static GIVE_UP: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Reads, from any connection of this module. No wait for bytes begins after this limit.
+pub(super) fn read_within<T>(limit: Duration, read: impl FnOnce() -> T) -> T {
+    GIVE_UP.set(Instant::now().checked_add(limit));
+    let result = read();
+    GIVE_UP.set(None);
+    result
 }
 
 #[derive(Debug)]
@@ -181,6 +196,9 @@ impl Transport for TcpTransport {
             Timeout::RecvResponse | Timeout::Connect => timeout,
             _ => timeout.for_read(),
         };
+        if GIVE_UP.get().is_some_and(|end| Instant::now() >= end) {
+            return Err(Error::Timeout(timeout.reason));
+        }
         let limit = time_left(timeout)?;
         if limit != self.read_timeout {
             self.link.socket.set_read_timeout(limit)?;

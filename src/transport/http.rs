@@ -18,7 +18,7 @@ use crate::config::RetryPolicy;
 use crate::{ClientError, message};
 
 /// The most of a JSON answer that is read, in bytes.
-const MAX_ANSWER: u64 = 256 * 1024 * 1024;
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
 /// The most of an error answer that is read, in bytes.
 const MAX_ERROR: u64 = 1024 * 1024;
 /// The most of an answer's headers that is read, in bytes: less than a buffer holds.
@@ -186,6 +186,8 @@ impl Request {
 pub(crate) struct Answer {
     what: String,
     pub(crate) body: Vec<u8>,
+    /// Whether the server says where it ends. Else it may have been cut.
+    pub(crate) has_end: bool,
 }
 
 impl Answer {
@@ -284,8 +286,28 @@ impl Http {
     }
 
     fn send_once(&self, request: &Request) -> Result<Answer, (ClientError, Option<Duration>)> {
-        let limit = Some(self.settings.read_timeout);
-        let (whole_body, idle) = if request.unhurried { (None, limit) } else { (limit, None) };
+        let idle = self.settings.read_timeout;
+        let whole_body = (!request.unhurried).then_some(idle);
+        self.open(request, whole_body, idle)?.read_whole().map_err(|error| (error, None))
+    }
+
+    /// Opens an answer that is read as it comes. A read that is silent for `idle` says so, and can
+    /// be tried again.
+    pub(crate) fn stream<'r>(
+        &self,
+        request: &'r Request,
+        idle: Duration,
+    ) -> Result<Stream<'r>, ClientError> {
+        self.open(request, None, idle).map_err(|(error, _)| error)
+    }
+
+    /// A 2xx answer; or why there is none, and after which time the server wants to be asked again.
+    fn open<'r>(
+        &self,
+        request: &'r Request,
+        whole_body: Option<Duration>,
+        idle: Duration,
+    ) -> Result<Stream<'r>, (ClientError, Option<Duration>)> {
         let mut response = self
             .run(request, whole_body, idle)
             .map_err(|error| (self.explain(request, error), None))?;
@@ -293,39 +315,18 @@ impl Http {
             let retry_after = retry_after(&response);
             return Err((self.refusal(&request.what, &mut response), retry_after));
         }
-        let body = read_bounded(&mut response, MAX_ANSWER, |error| self.explain(request, error))
-            .map_err(|error| match error {
-                TooLarge::Bound => (
-                    ClientError::unexpected(format_args!(
-                        "{}: the answer is larger than {MAX_ANSWER} bytes",
-                        request.what
-                    )),
-                    None,
-                ),
-                TooLarge::Failed(error) => (error, None),
-            })?;
-        Ok(Answer { what: request.what.clone(), body })
-    }
-
-    /// Opens an answer that is read as it comes. A read that is silent for `idle` says so, and can
-    /// be tried again.
-    pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        let mut response =
-            self.run(request, None, Some(idle)).map_err(|error| self.explain(request, error))?;
-        if !response.status().is_success() {
-            return Err(self.refusal(&request.what, &mut response));
-        }
         let is_chunked = response.headers().contains_key("transfer-encoding");
-        let has_end = is_chunked || response.body().content_length().is_some();
+        let length = response.body().content_length();
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok(Stream { body, has_end, what: request.what.clone(), http: self.clone() })
+        let has_end = is_chunked || length.is_some();
+        Ok(Stream { request, body, length, has_end, idle, http: self.clone() })
     }
 
     fn run(
         &self,
         request: &Request,
         whole_body: Option<Duration>,
-        idle: Option<Duration>,
+        idle: Duration,
     ) -> Result<Response<Body>, Error> {
         let url = format!("{}{}{}", self.settings.base, request.path, request.query);
         let mut builder = ureq::http::Request::builder().method(&request.method).uri(url);
@@ -348,7 +349,7 @@ impl Http {
                     .timeout_connect(Some(connect))
                     .timeout_recv_response(Some(wait))
                     .timeout_recv_body(whole_body)
-                    .timeout_per_read(idle)
+                    .timeout_per_read(Some(idle))
                     .build();
                 self.agent.run(request)
             }};
@@ -363,20 +364,12 @@ impl Http {
 
     /// What a failed exchange means to a user.
     pub(super) fn explain(&self, request: &Request, error: Error) -> ClientError {
-        if matches!(error, Error::Timeout(_)) && request.is_overdue() {
-            let base = &self.settings.base;
-            return ClientError::timeout(format_args!(
-                "{}: no answer from {base} in time",
-                request.what
-            ))
-            .caused_by(error);
-        }
-        self.explain_failure(&request.what, error, self.settings.read_timeout + request.extra_time)
-    }
-
-    fn explain_failure(&self, what: &str, error: Error, wait: Duration) -> ClientError {
-        let base = &self.settings.base;
+        let (what, base) = (&request.what, &self.settings.base);
+        let wait = self.settings.read_timeout + request.extra_time;
         let explained = match &error {
+            Error::Timeout(_) if request.is_overdue() => {
+                ClientError::timeout(format_args!("{what}: no answer from {base} in time"))
+            }
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 ClientError::timeout(format_args!(
                     "{what}: no connection to {base} within {:?}",
@@ -424,14 +417,9 @@ impl Http {
             );
         }
         let mut body = Vec::new();
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(MAX_ERROR);
         // What came before a broken end still holds the reason.
-        let _ = response
-            .body_mut()
-            .with_config()
-            .limit(u64::MAX)
-            .reader()
-            .take(MAX_ERROR)
-            .read_to_end(&mut body);
+        let _ = connect::read_within(self.settings.read_timeout, || reader.read_to_end(&mut body));
         self.rejection(what, status, &body)
     }
 
@@ -457,11 +445,13 @@ impl Http {
 }
 
 /// A body that is read as it comes.
-pub(crate) struct Stream {
+pub(crate) struct Stream<'r> {
+    request: &'r Request,
     body: BodyReader<'static>,
+    length: Option<u64>,
     /// Whether the server says where the body ends. Else a broken connection looks like its end.
     pub(crate) has_end: bool,
-    what: String,
+    idle: Duration,
     http: Http,
 }
 
@@ -472,16 +462,41 @@ pub(crate) enum StreamError {
     Broken(ClientError),
 }
 
-impl Stream {
+impl Stream<'_> {
     /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
-        self.body.read(buf).map_err(|error| match Error::from(error) {
-            Error::Timeout(Timeout::PerRead) => StreamError::Idle,
-            error => {
-                let wait = self.http.settings.read_timeout;
-                StreamError::Broken(self.http.explain_failure(&self.what, error, wait))
+        connect::read_within(self.idle, || self.body.read(buf)).map_err(|error| {
+            match Error::from(error) {
+                Error::Timeout(Timeout::PerRead) => StreamError::Idle,
+                error => StreamError::Broken(self.http.explain(self.request, error)),
             }
         })
+    }
+
+    /// All of it, up to a bound.
+    fn read_whole(mut self) -> Result<Answer, ClientError> {
+        let mut body = Vec::new();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if self.length > Some(MAX_ANSWER as u64) || body.len() > MAX_ANSWER {
+                return Err(ClientError::unexpected(format_args!(
+                    "{}: the answer is larger than {MAX_ANSWER} bytes",
+                    self.request.what
+                )));
+            }
+            match self.read(&mut buffer) {
+                Ok(0) => {
+                    let what = self.request.what.clone();
+                    return Ok(Answer { what, body, has_end: self.has_end });
+                }
+                Ok(length) => body.extend_from_slice(&buffer[..length]),
+                Err(StreamError::Broken(error)) => return Err(error),
+                Err(StreamError::Idle) => {
+                    let error = Error::Timeout(Timeout::PerRead);
+                    return Err(self.http.explain(self.request, error));
+                }
+            }
+        }
     }
 }
 
@@ -498,25 +513,6 @@ fn tls(settings: &Settings) -> ureq::tls::TlsConfig {
         None => config,
     }
     .build()
-}
-
-enum TooLarge {
-    Bound,
-    Failed(ClientError),
-}
-
-fn read_bounded(
-    response: &mut Response<Body>,
-    most: u64,
-    explain: impl Fn(Error) -> ClientError,
-) -> Result<Vec<u8>, TooLarge> {
-    if response.body().content_length().is_some_and(|length| length > most) {
-        return Err(TooLarge::Bound);
-    }
-    let mut body = Vec::new();
-    let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(most + 1);
-    reader.read_to_end(&mut body).map_err(|error| TooLarge::Failed(explain(Error::from(error))))?;
-    if body.len() as u64 > most { Err(TooLarge::Bound) } else { Ok(body) }
 }
 
 /// Scheme and host alone: the rest of a redirect may hold secrets.

@@ -51,24 +51,30 @@ impl WebSocket {
         let what = &request.what;
         let mut wire =
             dial(http, request, register).map_err(|error| http.explain(request, error))?;
-        wire.wait_at_most(request.at_most(http.settings.read_timeout));
+        let limit = request.at_most(http.settings.read_timeout);
+        wire.wait_at_most(limit);
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
-        match tungstenite::client::client_with_config(upgrade(http, request)?, wire, Some(config)) {
-            Ok((socket, _)) => Ok(Self { socket, what: what.clone() }),
-            Err(HandshakeError::Interrupted(_)) => {
-                Err(http.explain(request, ureq::Error::Timeout(Timeout::RecvResponse)))
-            }
-            Err(HandshakeError::Failure(error)) => Err(refusal(http, request, error)),
-        }
+        let upgrade = upgrade(http, request)?;
+        let socket =
+            connect::read_within(limit, || {
+                match tungstenite::client::client_with_config(upgrade, wire, Some(config)) {
+                    Ok((socket, _)) => Ok(socket),
+                    Err(HandshakeError::Interrupted(_)) => {
+                        Err(http.explain(request, ureq::Error::Timeout(Timeout::RecvResponse)))
+                    }
+                    Err(HandshakeError::Failure(error)) => Err(refusal(http, request, error)),
+                }
+            })?;
+        Ok(Self { socket, what: what.clone() })
     }
 
     /// The next message, or that none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
         self.socket.get_mut().wait_at_most(idle);
-        match self.socket.read() {
+        match connect::read_within(idle, || self.socket.read()) {
             Ok(Message::Text(text)) => Ok(Event::Text(text)),
             Ok(Message::Close(frame)) => {
                 Ok(Event::Closed(frame.map_or(1005, |frame| frame.code.into())))
@@ -180,7 +186,7 @@ fn dial(http: &Http, request: &Request, register: Arc<Register>) -> Result<Wire,
     };
     let transport = run_connector(&*connector, &details)?;
     let transport = TransportAdapter::new(transport, Arc::new(Instant::now));
-    Ok(Wire { transport, deadline: None, head: Head::Coming(Vec::new()) })
+    Ok(Wire { transport, head: Head::Coming(Vec::new()) })
 }
 
 fn run_connector(
@@ -196,8 +202,6 @@ fn run_connector(
 /// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
 struct Wire {
     transport: TransportAdapter<Box<dyn Transport>>,
-    /// No read begins after this, however steadily bytes drip in.
-    deadline: Option<std::time::Instant>,
     head: Head,
 }
 
@@ -217,14 +221,6 @@ impl Wire {
             reason: Timeout::RecvBody,
             ..NextTimeout::default()
         });
-        self.deadline = std::time::Instant::now().checked_add(limit);
-    }
-
-    fn read_some(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        self.transport.read(buf).map_err(would_block)
     }
 }
 
@@ -239,7 +235,7 @@ impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match &mut self.head {
-                Head::Over => return self.read_some(buf),
+                Head::Over => return self.transport.read(buf).map_err(would_block),
                 Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
                 Head::Whole(head, start) => {
                     let length = buf.len().min(head.len() - *start);
@@ -250,7 +246,7 @@ impl Read for Wire {
                 Head::Coming(head) => {
                     let so_far = head.len();
                     let mut piece = [0; 4096];
-                    let length = self.read_some(&mut piece)?;
+                    let length = self.transport.read(&mut piece).map_err(would_block)?;
                     let Head::Coming(head) = &mut self.head else { continue };
                     head.extend_from_slice(&piece[..length]);
                     let border = so_far.saturating_sub(3);

@@ -4,6 +4,7 @@
 mod server;
 
 mod bad_answers;
+mod drips;
 mod lost_answers;
 mod retries;
 mod secrets;

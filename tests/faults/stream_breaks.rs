@@ -202,29 +202,6 @@ fn one_byte_at_a_time_is_no_fault() {
     assert_eq!(lines, lines_of(&log));
 }
 
-/// A body without a length ends where its connection does, which says nothing about the log.
-#[test]
-fn an_answer_without_length_that_is_cut_is_not_the_end_of_the_log() {
-    let log = log(2000);
-    let asked = AtomicUsize::new(0);
-    let ray = Server::start({
-        let log = log.clone();
-        move |request, stream| {
-            if request.is("GET /api/version") {
-                return version(stream);
-            } else if !request.is("GET /api/v0/logs/file") {
-                return respond_json(stream, &job("a", "SUCCEEDED"));
-            }
-            let upto = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 1000 } else { log.len() };
-            send(stream, &[b"HTTP/1.1 200 OK\r\n\r\n", &log[..upto]])?;
-            Err(crate::server::close())
-        }
-    });
-    let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));
-    assert!(end.is_none(), "{end:?}");
-    assert_eq!(lines, lines_of(&log));
-}
-
 #[test]
 fn a_log_that_is_lost_says_so_and_names_the_status() {
     let ray = Server::start(|request, stream| {

@@ -1,0 +1,143 @@
+//! Verifies that a server which sends a byte now and then, and never what it promises, holds no call
+//! and no tail beyond its timeout.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ray_client::{Protocol, RayClient, RetryPolicy};
+
+use crate::server::{CHUNKED, FakeRay, Fault, Request, Server, chunk, job, respond_json, version};
+use crate::{client, collect, log, options};
+
+/// Sends this again and again until the other side closes.
+fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    loop {
+        stream.write_all(bytes)?;
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A job that is over, and this for its log.
+fn dripping(
+    answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> (Server, RayClient) {
+    let server = Server::start(move |request: &Request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            answer(stream)
+        } else {
+            respond_json(stream, &job("a", "SUCCEEDED"))
+        }
+    });
+    let client = RayClient::builder(server.address())
+        .read_timeout(Duration::from_millis(500))
+        .retry(RetryPolicy::none())
+        .build()
+        .unwrap();
+    (server, client)
+}
+
+/// Answers that are never whole, as they begin and as they drip on.
+const ENDLESS: [(&str, &[u8]); 5] = [
+    ("HTTP/1.1 200 OK\r\nx: ", b"y"),
+    ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"0"),
+    ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", b"x"),
+    ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ", b"y"),
+    ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),
+];
+
+#[test]
+fn an_answer_that_drips_ends_a_call_with_the_read_timeout() {
+    let whole_body = ("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", &b" "[..]);
+    for (begun, rest) in ENDLESS.into_iter().chain([whole_body]) {
+        let server = Server::start(move |_, stream| {
+            stream.write_all(begun.as_bytes())?;
+            drip(stream, rest)
+        });
+        let client = RayClient::builder(server.address())
+            .read_timeout(Duration::from_millis(500))
+            .build()
+            .unwrap();
+        let start = Instant::now();
+        assert_eq!(client.get_job("a").unwrap_err().status(), 408, "{begun}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{begun}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn the_whole_log_may_take_its_time_but_not_for_nothing() {
+    for (begun, rest) in ENDLESS {
+        let (_server, client) = dripping(move |stream| {
+            stream.write_all(begun.as_bytes())?;
+            drip(stream, rest)
+        });
+        let start = Instant::now();
+        assert_eq!(client.list_job_logs("a").unwrap_err().status(), 408, "{begun}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{begun}: {:?}", start.elapsed());
+    }
+    let (_server, client) = dripping(|stream| {
+        stream.write_all(CHUNKED.as_bytes())?;
+        for _ in 0..10 {
+            stream.write_all(&chunk(b"x"))?;
+            thread::sleep(Duration::from_millis(100));
+        }
+        stream.write_all(b"0\r\n\r\n")
+    });
+    assert_eq!(client.list_job_logs("a").unwrap(), "x".repeat(10), "longer than the read timeout");
+}
+
+#[test]
+fn a_tail_whose_answer_drips_is_408_when_the_stream_timeout_is_over() {
+    const FAULTS: [Fault; 4] = [
+        |s, log| {
+            s.write_all(&[CHUNKED.as_bytes(), &chunk(&log[..99])].concat())?;
+            drip(s, b"0")
+        },
+        |s, log| {
+            s.write_all(&[CHUNKED.as_bytes(), &chunk(&log[..99]), b"1;"].concat())?;
+            drip(s, b"x")
+        },
+        |s, log| {
+            s.write_all(&[CHUNKED.as_bytes(), &chunk(&log[..99]), b"0\r\n"].concat())?;
+            drip(s, b"x: y\r\n")
+        },
+        |s, _| {
+            s.write_all(b"HTTP/1.1 200 OK\r\nx: ")?;
+            drip(s, b"y")
+        },
+    ];
+    let log = &log(100);
+    thread::scope(|scope| {
+        for (number, fault) in FAULTS.into_iter().enumerate() {
+            scope.spawn(move || {
+                let ray = FakeRay::start(log.clone(), [fault; 9]);
+                let start = Instant::now();
+                let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(1));
+                let (lines, end) = collect(&client(&ray.server.address()), options);
+                let error = end.unwrap_or_else(|| panic!("fault {number}: as if all were well"));
+                assert_eq!(error.status(), 408, "fault {number}: {error}");
+                let took = start.elapsed();
+                assert!(took < Duration::from_secs(6), "fault {number}: {took:?}");
+                assert!(lines.len() < 100);
+            });
+        }
+    });
+}
+
+#[test]
+fn an_error_page_that_drips_holds_neither_calls_nor_tails() {
+    let (_server, client) = dripping(|stream| {
+        stream.write_all(b"HTTP/1.1 503 x\r\ncontent-length: 999999\r\n\r\n")?;
+        drip(stream, b"so ")
+    });
+    let start = Instant::now();
+    let error = client.list_job_logs("a").unwrap_err();
+    assert!(error.status() == 503 && error.to_string().contains("so so"), "{error}");
+    let tail = client.tail_job_logs_with("a", options(Protocol::Stream).reconnects(0)).unwrap();
+    let error = tail.last().unwrap().unwrap_err();
+    assert!(error.status() == 503 && error.to_string().contains("so so"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
