@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::feed::{Interrupt, Step};
 use super::file_reader::FileReader;
+use super::whole::{read_whole, text};
 use super::worker::{Progress, Worker};
 use super::{LogTail, TailOptions};
 use crate::transport::{Http, Request, path};
@@ -218,17 +219,18 @@ impl RayClient {
     /// # Errors
     /// 404 where there is no such file, node, actor, task, attempt or worker; 400 where an id is not hex
     /// or the Ray is older; 500 where the file is larger than 256 MiB: [tail](Self::tail_log_file) it;
-    /// else as [`list_nodes_with`](Self::list_nodes_with).
+    /// 503 where a proxy leaves open where the answer ends, and it came differently each of four
+    /// times; else as [`list_nodes_with`](Self::list_nodes_with).
     pub fn read_log_file(&self, file: &LogFile) -> Result<String, ClientError> {
         file.check()?;
         let what = format!("read {}", file.name());
         check_version(&what, &self.version()?)?;
         let request = file.request(&what).query("lines", -1).unhurried();
-        let answer = self.http().send(&request).map_err(absent)?;
-        if answer.body.is_empty() {
+        let content = read_whole(self.http(), &request).map_err(absent)?;
+        if content.is_empty() {
             file.check_exists(self.http(), &what)?;
         }
-        Ok(super::whole::text(answer.body))
+        Ok(text(content))
     }
 
     /// Tails a log file with default options; see

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::jobs::{Job, JobType};
-use crate::transport::{Request, path};
+use crate::transport::{Http, Request, path};
 use crate::{ClientError, RayClient};
 
 impl RayClient {
@@ -15,7 +15,8 @@ impl RayClient {
     /// # Errors
     /// 404 where there is no such job; 400 where the id is not valid or the job was started outside
     /// the job API; 500 where the log is larger than 256 MiB: [tail](Self::tail_job_logs) it; 503
-    /// where the job is over and its log can no longer be had, as when its node died; else as
+    /// where the job is over and its log can no longer be had, as when its node died, or where a proxy
+    /// leaves open where the answer ends, and it came differently each of four times; else as
     /// [`list_jobs`](Self::list_jobs).
     pub fn list_job_logs(&self, id: impl AsRef<str>) -> Result<String, ClientError> {
         let job = self.get_job(id)?;
@@ -31,11 +32,27 @@ impl RayClient {
             return Ok(answer.json::<WholeLog>()?.logs);
         }
         let request = file_request(&what, &job).query("lines", -1).unhurried();
-        match self.http().send(&request) {
-            Ok(answer) => Ok(text(answer.body)),
-            Err(error) => Err(lost(&what, &job, error)),
-        }
+        let log = read_whole(self.http(), &request).map_err(|error| lost(&what, &job, error))?;
+        Ok(text(log))
     }
+}
+
+/// A whole log file. Without a length or chunks, as from a proxy that speaks HTTP/1.0, the end of a
+/// connection is all that tells where it ends. It is believed where the same comes twice.
+pub(super) fn read_whole(http: &Http, request: &Request) -> Result<Vec<u8>, ClientError> {
+    const LOOKS: u32 = 4;
+    let mut last = None;
+    for _ in 0..LOOKS {
+        let answer = http.send(request)?;
+        if answer.has_end || last.as_ref() == Some(&answer.body) {
+            return Ok(answer.body);
+        }
+        last = Some(answer.body);
+    }
+    Err(ClientError::unreachable(format_args!(
+        "{}: the answer has neither a length nor chunks, and came differently each of {LOOKS} times, so that it may have been cut: tail it instead",
+        request.what
+    )))
 }
 
 /// The answer of `GET /api/jobs/{id}/logs`.

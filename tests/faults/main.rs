@@ -3,6 +3,7 @@
 #[path = "../support/server.rs"]
 mod server;
 
+mod answers_without_end;
 mod bad_answers;
 mod drips;
 mod lost_answers;

@@ -1,0 +1,56 @@
+//! Verifies that an answer which does not say where it ends, as from a proxy that speaks HTTP/1.0, is
+//! not taken for whole where its connection was cut.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ray_client::{LogFile, Protocol, RayClient};
+
+use crate::server::{Server, close, job, respond_json, version};
+use crate::{client, collect, lines_of, log, options};
+
+/// A job that is over, whose log comes without length and chunks, up to what `length` says of the n-th
+/// request.
+fn without_end(length: impl Fn(usize) -> usize + Send + Sync + 'static) -> (Server, RayClient) {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            return version(stream);
+        } else if !request.is("GET /api/v0/logs/file") {
+            return respond_json(stream, &job("a", "SUCCEEDED"));
+        }
+        let length = length(asked.fetch_add(1, Ordering::Relaxed));
+        stream.write_all(&[b"HTTP/1.1 200 OK\r\n\r\n", &log(2000)[..length]].concat())?;
+        Err(close())
+    });
+    let client = client(&server.address());
+    (server, client)
+}
+
+#[test]
+fn a_cut_is_not_the_end_of_a_tail() {
+    let all = log(2000);
+    let whole = all.len();
+    let (_server, client) = without_end(move |n| if n == 0 { 1000 } else { whole });
+    let (lines, end) = collect(&client, options(Protocol::Stream));
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&all));
+}
+
+#[test]
+fn a_cut_is_not_the_end_of_a_whole_log() {
+    let all = log(2000);
+    let whole = all.len();
+    let (_server, client) = without_end(move |n| if n % 3 == 0 { 1000 } else { whole });
+    assert_eq!(client.list_job_logs("a").unwrap().as_bytes(), all);
+    assert_eq!(client.read_log_file(&LogFile::of_node("aa", "x.log")).unwrap().as_bytes(), all);
+}
+
+#[test]
+fn a_whole_log_that_comes_differently_each_time_is_503() {
+    let (server, client) = without_end(|n| 1000 + n);
+    let error = client.list_job_logs("a").unwrap_err();
+    assert_eq!(error.status(), 503, "{error}");
+    assert!(error.to_string().contains("may have been cut"), "{error}");
+    assert_eq!(server.count("GET /api/v0/logs/file"), 4);
+}
