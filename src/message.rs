@@ -77,8 +77,7 @@ fn hide_path(word: &str) -> String {
     shown + left
 }
 
-/// The line of an error answer worth showing: the last `SomeError: message` of a Python traceback,
-/// the `msg` of a state API envelope, else the first line.
+/// What of an error answer is worth showing: the last `SomeError: message` of a Python traceback, the `msg` of a state API envelope, else the first line.
 pub(crate) fn reason(body: &str) -> String {
     if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(body) {
         for key in ["msg", "error", "message", "detail"] {
@@ -88,15 +87,15 @@ pub(crate) fn reason(body: &str) -> String {
         }
     }
     let is_traceback = body.contains("Traceback (most recent call last)");
-    let mut lines = body.lines().map(str::trim).filter(|line| !line.is_empty());
     let line = if let Some(first) = first_invalid_field(body) {
         return one_line(&first);
     } else if is_traceback {
-        lines.rfind(|line| is_python_error(line)).unwrap_or("the server gave a traceback only")
+        return last_error(body)
+            .map_or_else(|| "the server gave a traceback only".to_owned(), |e| one_line(&e));
     } else if body.trim_start().starts_with('<') {
         "the answer is an HTML page, not Ray's"
     } else {
-        lines.next().unwrap_or("no reason given")
+        body.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given")
     };
     one_line(line)
 }
@@ -113,6 +112,15 @@ fn first_invalid_field(body: &str) -> Option<String> {
     Some(format!("{field}: {error}"))
 }
 
+/// The last exception of a traceback, with the further lines of its message: `RayActorError` gives the
+/// cause of an actor's death at its end, after lines such as `\tnamespace: serve`.
+fn last_error(traceback: &str) -> Option<String> {
+    let lines: Vec<&str> = traceback.lines().collect();
+    let first = lines.iter().rposition(|line| is_python_error(line))?;
+    let message = lines[first..].iter().filter(|line| line.contains(char::is_alphanumeric));
+    Some(message.copied().collect::<Vec<_>>().join(" "))
+}
+
 /// `ValueError: …`, `ray.exceptions.RuntimeEnvSetupError: …`: a dotted name, a colon, a message.
 fn is_python_error(line: &str) -> bool {
     line.split_once(": ").is_some_and(|(name, message)| {
@@ -126,19 +134,24 @@ fn is_python_error(line: &str) -> bool {
     })
 }
 
-/// The status that Ray means: a 500 that wraps another agent's `Request failed with status code
-/// 400` is that 400.
-pub(crate) fn wrapped_status(status: u16, body: &str) -> u16 {
+/// The status that Ray means. Its 500 may wrap another agent's `Request failed with status code 400`,
+/// and is a 503 where no agent is there yet to start a job, as right after the start of a head; Ray
+/// then says "try again later", after 10 seconds of waiting.
+pub(crate) fn meant_status(status: u16, body: &str) -> u16 {
     const MARK: &str = "Request failed with status code ";
+    const NO_AGENT: [&str; 2] = ["No available agent to", "Failed to get head node agent within"];
+    if status != 500 {
+        return status;
+    }
+    if NO_AGENT.iter().any(|mark| body.contains(mark)) {
+        return 503;
+    }
     let inner = body.rfind(MARK).and_then(|at| {
         let digits: String =
             body[at + MARK.len()..].chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok()
     });
-    match inner {
-        Some(inner) if status == 500 && (400..500).contains(&inner) => inner,
-        _ => status,
-    }
+    inner.filter(|inner| (400..500).contains(inner)).unwrap_or(status)
 }
 
 #[cfg(test)]
@@ -157,10 +170,28 @@ mod tests {
     }
 
     #[test]
+    fn all_of_the_last_error_is_shown() {
+        let died = "Traceback (most recent call last):\n  File \"/x/worker.py\", line 7, in get\n    raise value\nray.exceptions.RayActorError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tnamespace: serve\nThe actor is dead because its owner has died.\n";
+        assert_eq!(
+            reason(died),
+            "ray.exceptions.RayActorError: The actor died unexpectedly before finishing this task. class_name: ServeController namespace: serve The actor is dead because its owner has died."
+        );
+    }
+
+    #[test]
     fn a_400_wrapped_in_a_500_is_a_400() {
-        assert_eq!(wrapped_status(500, DUPLICATE), 400);
-        assert_eq!(wrapped_status(500, "RuntimeError: x"), 500);
-        assert_eq!(wrapped_status(404, DUPLICATE), 404);
+        assert_eq!(meant_status(500, DUPLICATE), 400);
+        assert_eq!(meant_status(500, "RuntimeError: x"), 500);
+        assert_eq!(meant_status(404, DUPLICATE), 404);
+    }
+
+    #[test]
+    fn a_head_without_agents_is_503() {
+        let submit = "No available agent to submit job, please try again later.";
+        let stop = "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 1, in f\nTimeoutError: Failed to get head node agent within 10 seconds. The last exception is x\n";
+        assert_eq!(meant_status(500, submit), 503);
+        assert_eq!(meant_status(500, stop), 503);
+        assert_eq!(meant_status(404, submit), 404);
     }
 
     #[test]

@@ -425,7 +425,7 @@ impl Http {
 
     pub(super) fn rejection(&self, what: &str, status: StatusCode, body: &[u8]) -> ClientError {
         let body = self.without_secrets(String::from_utf8_lossy(body).into_owned());
-        let status = message::wrapped_status(status.as_u16(), &body);
+        let status = message::meant_status(status.as_u16(), &body);
         ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
     }
 

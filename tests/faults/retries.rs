@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ray_client::{ClientError, Job, RayClient, RetryPolicy};
+use ray_client::{ClientError, Job, JobSubmission, RayClient, RetryPolicy};
+use serde_json::json;
 
 use crate::server::{Server, close, hold, job, reset, respond, respond_json};
 
@@ -56,6 +57,23 @@ fn what_does_not_pass_by_itself_is_not_tried_again() {
         let (result, asked) = get(quick(), 9, status, "");
         assert_eq!((result.unwrap_err().status(), asked), (status, 1));
     }
+}
+
+/// Right after its start a head has no agent to start jobs, and answers 500 after 10 seconds (seen on
+/// Ray 2.9.3).
+#[test]
+fn a_submit_outlasts_a_head_that_has_no_agent_yet() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
+        0..=1 => {
+            let text = "No available agent to submit job, please try again later.";
+            respond(stream, 500, "", text)
+        }
+        _ => respond_json(stream, &json!({"job_id": "a", "submission_id": "a"})),
+    });
+    let client = RayClient::builder(server.address()).retry(quick()).build().unwrap();
+    assert!(client.submit_job(&JobSubmission::new("true")).is_ok());
+    assert_eq!(server.count("POST /api/jobs/"), 3);
 }
 
 #[test]
