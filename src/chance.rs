@@ -25,4 +25,30 @@ impl Chance {
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
+
+    /// These bytes with a few changes: some lost, doubled, cut off, moved, or others.
+    pub(crate) fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=self.below(4) {
+            let start = self.below(bytes.len() + 1);
+            let end = start + self.below((bytes.len() - start).min(64) + 1);
+            let piece = bytes[start..end].to_vec();
+            match self.below(6) {
+                0 => bytes.truncate(start),
+                1 => drop(bytes.drain(start..end)),
+                2 => drop(bytes.splice(end..end, piece)),
+                3 => {
+                    let to = self.below(bytes.len() + 1);
+                    bytes.splice(to..to, piece);
+                }
+                4 => bytes[start..end].iter_mut().for_each(|byte| *byte ^= 1 << self.below(8)),
+                _ => {
+                    let others: [&[u8]; 8] =
+                        [b"\"", b"\\", b"\n", b"\0", b"{", b"]", b"-1e999", b"\xf0\x9f"];
+                    bytes.splice(start..start, self.pick(&others).to_vec());
+                }
+            }
+        }
+        bytes
+    }
 }

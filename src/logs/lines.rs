@@ -274,10 +274,19 @@ mod tests {
             b"\xe2\x82",
             b"some words",
         ];
+        let corpus = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/logs"));
+        let corpus: Vec<_> =
+            corpus.unwrap().map(|e| std::fs::read(e.unwrap().path()).unwrap()).collect();
         for seed in 0..2000 {
             let mut chance = Chance(seed);
-            let length = chance.below(60);
-            let log: Vec<u8> = (0..length).flat_map(|_| chance.pick(&alphabet).to_vec()).collect();
+            let log = if seed % 10 == 0 {
+                let mut log = chance.pick(&corpus).clone();
+                log.truncate(2000);
+                chance.mutate(&log)
+            } else {
+                let length = chance.below(60);
+                (0..length).flat_map(|_| chance.pick(&alphabet).to_vec()).collect()
+            };
             let whole = joined(split(1000, &[&log]));
             let max_piece = 4 + chance.below(20);
             let mut blocks = Vec::new();

@@ -1,10 +1,14 @@
 //! The library against servers that fail in every way, without a Ray.
 
+#[path = "../../src/chance.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod chance;
 #[path = "../support/server.rs"]
 mod server;
 
 mod answers_without_end;
 mod bad_answers;
+mod corpus;
 mod drips;
 mod lost_answers;
 mod retries;
