@@ -63,16 +63,26 @@ impl FileReader {
 
     /// Where the last lines of the file begin.
     pub(super) fn start_of_last_lines(&self, worker: &mut Worker, lines: usize) -> Step<u64> {
-        let mut last = LastLines::new(lines);
-        self.read(worker, |_, bytes| {
-            last.push(bytes);
-            Ok(())
-        })?;
-        Ok(last.position())
+        let mut before = None;
+        loop {
+            let mut last = LastLines::new(lines);
+            let has_end = self.read(worker, |_, bytes| {
+                last.push(bytes);
+                Ok(())
+            })?;
+            // As at the end of the log: what may have been cut is believed where it comes twice.
+            let position = last.position();
+            if has_end || before == Some(position) {
+                return Ok(position);
+            }
+            worker.check_silence("its end is not certain")?;
+            before = Some(position);
+        }
     }
 
     /// Delivers what is new, again and again, until `is_over` says so. It is asked between the looks,
-    /// at least every half second.
+    /// at least every half second. The log is silent only once a look that began after the stream
+    /// timeout found nothing.
     pub(super) fn follow(
         &self,
         worker: &mut Worker,
@@ -83,12 +93,17 @@ impl FileReader {
         let mut asked = Instant::now();
         loop {
             let look = Instant::now();
+            let is_last = worker.time_to_silence().is_zero();
             let before = worker.feed.position();
             let Rest { missing, has_end, .. } = self.deliver_rest(worker)?;
             if missing > 0 && has_end && worker.feed.has_delivered() {
                 return worker.ended(missing).map(drop);
             }
-            let mut wait = pace.after(look.elapsed(), before, worker.feed.position());
+            if is_last {
+                worker.check_silence("nothing new was written")?;
+            }
+            let wait = pace.after(look.elapsed(), before, worker.feed.position());
+            let mut wait = wait.min(worker.time_to_silence());
             loop {
                 if asked.elapsed() >= QUIET_INTERVAL {
                     if is_over(worker)? {
@@ -99,8 +114,7 @@ impl FileReader {
                 if wait.is_zero() {
                     break;
                 }
-                worker.check_silence("nothing new was written")?;
-                let slice = wait.min(QUIET_INTERVAL).min(worker.time_to_silence());
+                let slice = wait.min(QUIET_INTERVAL);
                 worker.feed.pause(slice)?;
                 wait = wait.saturating_sub(slice);
             }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::Protocol;
 use super::feed::{Interrupt, Step};
 use super::file_reader::{FileReader, Rest};
-use super::files::check_exists;
 use super::newlines::UniversalNewlines;
 use super::resume::{LastLines, Skip};
-use super::whole::{WholeLog, file_request, lost, no_log, whole_log_request};
+use super::whole::{WholeLog, check_empty, file_request, lost, no_log, whole_log_request};
 use super::worker::{Progress, SLICE, Worker};
 use crate::jobs::{Job, JobStatus, JobType, job_request};
 use crate::transport::{Event, Request, WebSocket, path};
@@ -59,12 +58,21 @@ impl JobLog {
             return Ok(Progress::Again);
         }
         let choice = self.choose(worker)?;
+        match self.follow(worker, &job, choice) {
+            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if is_refusal(&error) => {
+                self.fall_back(worker, choice, error)
+            }
+            other => other,
+        }
+    }
+
+    fn follow(&mut self, worker: &mut Worker, job: &Job, choice: Choice) -> Step<Progress> {
         if let Some(lines) = self.last_lines {
-            let position = start_of_last_lines(worker, &job, choice, lines)?;
+            let position = start_of_last_lines(worker, job, choice, lines)?;
             worker.feed.begin_at(position)?;
             self.last_lines = None;
         }
-        if choice.websocket { self.websocket(worker, choice) } else { self.file(worker, &job) }
+        if choice.websocket { self.websocket(worker, choice) } else { self.file(worker, job) }
     }
 
     fn job(&self, worker: &Worker) -> Step<Job> {
@@ -88,21 +96,18 @@ impl JobLog {
         Ok(*self.choice.insert(Choice { websocket, plain }))
     }
 
-    /// `Auto` goes on by the other way where this one cannot be had at all.
-    fn fall_back(&mut self, error: ClientError) -> Step<Progress> {
-        let refused = matches!(error.status(), 400 | 404 | 405 | 426 | 501)
-            && !matches!(error, ClientError::InvalidParameter { .. });
-        match self.choice {
-            Some(Choice { websocket, plain: true })
-                if refused && self.protocol == Protocol::Auto =>
-            {
-                self.choice = Some(Choice { websocket: !websocket, plain: true });
-                self.protocol = if websocket { Protocol::Stream } else { Protocol::WebSocket };
-                Ok(Progress::Again)
-            }
-            _ if refused => Err(Interrupt::Fatal(error)),
-            _ => Err(Interrupt::of(error)),
+    /// `Auto` takes the WebSocket where files cannot be had at all, as behind a gateway that does not
+    /// know their route. What was there before is only away for a while; and positions of one way are
+    /// none of the other.
+    fn fall_back(&mut self, worker: &Worker, choice: Choice, error: ClientError) -> Step<Progress> {
+        if worker.feed.position() > 0 {
+            return Err(Interrupt::Broken(error));
         }
+        if self.protocol != Protocol::Auto || choice.websocket {
+            return Err(Interrupt::Fatal(error));
+        }
+        self.choice = Some(Choice { websocket: true, ..choice });
+        Ok(Progress::Again)
     }
 
     /// Reads the file until the job is over, and once more then: it is complete before the status
@@ -116,15 +121,10 @@ impl JobLog {
             // is all there is. It is believed where the file ends there twice.
             return match rest {
                 Rest { has_end: false, grew: true, .. } => Ok(Progress::Again),
-                Rest { has_end: false, missing: 1.., .. } => {
-                    Err(Interrupt::Broken(ClientError::unreachable(format_args!(
-                        "{}: the connection broke off",
-                        worker.what
-                    ))))
-                }
+                Rest { has_end: false, missing: 1.., .. } => Err(worker.broke_off()),
                 rest => {
                     if worker.feed.position() == 0 {
-                        check_empty(worker, job)?;
+                        check_empty(&worker.http, &worker.what, job).map_err(Interrupt::of)?;
                     }
                     worker.ended(rest.missing)
                 }
@@ -133,27 +133,20 @@ impl JobLog {
         let followed = file.follow(worker, self.poll_interval, |worker| {
             Ok(self.job(worker)?.status.is_terminal())
         });
-        match followed {
-            Ok(()) => Ok(Progress::Again),
-            Err(
-                Interrupt::Broken(error) | Interrupt::Fatal(error @ ClientError::NotFound { .. }),
-            ) => self.fall_back(lost(&worker.what, job, error)),
-            Err(interrupt) => Err(interrupt),
-        }
+        followed.map(|()| Progress::Again).map_err(|cause| if_lost(&worker.what, job, cause))
     }
 
     /// Reads the WebSocket until Ray closes it. That alone proves nothing.
     fn websocket(&mut self, worker: &mut Worker, choice: Choice) -> Step<Progress> {
         let request = Request::get(&worker.what, path(&["api", "jobs", &self.id, "logs", "tail"]));
         let request = worker.hurried(request);
-        let mut socket = match WebSocket::open(&worker.http, &request, worker.register()) {
-            Ok(socket) => socket,
-            Err(error) => return self.fall_back(error),
-        };
+        let mut socket =
+            WebSocket::open(&worker.http, &request, worker.register()).map_err(Interrupt::of)?;
         let code = receive(&mut socket, worker)?;
         drop(socket);
         let job = self.job(worker)?;
-        if !job.status.is_terminal() || code != 1000 {
+        let is_over = job.status.is_terminal() && (code == 1000 || self.protocol == Protocol::Auto);
+        if !is_over {
             return Err(Interrupt::Broken(ClientError::unreachable(format_args!(
                 "{}: the server closed the WebSocket (code {code}) while the job is {}",
                 worker.what, job.status
@@ -162,9 +155,10 @@ impl JobLog {
         self.check_websocket(worker, &job, choice)
     }
 
-    /// Whether the WebSocket carried the whole log: it closes with 1000, too, where it could not.
+    /// Whether the WebSocket carried the whole log: it closes with 1000, too, where it could not. `Auto`
+    /// delivers what it left out.
     fn check_websocket(&self, worker: &mut Worker, job: &Job, choice: Choice) -> Step<Progress> {
-        let completes = self.protocol == Protocol::Auto && choice.plain;
+        let completes = self.protocol == Protocol::Auto;
         let mut skip = Skip::to(worker.feed.position());
         let mut missing = 0;
         read_text(worker, job, choice, |worker, text| match skip.rest(text) {
@@ -175,8 +169,10 @@ impl JobLog {
             }
         })?;
         if missing > 0 {
+            let others =
+                if choice.plain { "Protocol::Stream or Protocol::Auto" } else { "Protocol::Auto" };
             return Err(Interrupt::Broken(ClientError::unexpected(format_args!(
-                "{}: Ray's WebSocket left out {missing} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use Protocol::Stream or Protocol::Auto",
+                "{}: Ray's WebSocket left out {missing} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use {others}",
                 worker.what,
             ))));
         }
@@ -197,18 +193,6 @@ fn start_of_last_lines(worker: &mut Worker, job: &Job, choice: Choice, lines: us
         Ok(())
     })?;
     Ok(last.position())
-}
-
-/// Whether a log that came empty is there at all.
-fn check_empty(worker: &Worker, job: &Job) -> Step<()> {
-    let name = format!("job-driver-{}.log", job.id());
-    let node_id = job.driver_node_id.as_deref().unwrap_or_default();
-    match check_exists(&worker.http, &worker.what, node_id, &name) {
-        Err(ClientError::NotFound { message }) => {
-            Err(Interrupt::Fatal(ClientError::log_lost(message)))
-        }
-        other => other.map_err(Interrupt::of),
-    }
 }
 
 fn if_lost(what: &str, job: &Job, cause: Interrupt) -> Interrupt {
@@ -244,10 +228,13 @@ fn read_text(
     let mut newlines = UniversalNewlines::default();
     if choice.plain {
         let file = FileReader::new(file_request(&worker.what, job));
-        return file
-            .read(worker, |worker, bytes| take(worker, &newlines.translate(bytes)))
-            .map(drop)
-            .map_err(|cause| if_lost(&worker.what, job, cause));
+        match file.read(worker, |worker, bytes| take(worker, &newlines.translate(bytes))) {
+            Ok(true) => return Ok(()),
+            Ok(false) => return Err(worker.broke_off()),
+            // Nothing came: the other route may be there.
+            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if is_refusal(&error) => {}
+            Err(cause) => return Err(if_lost(&worker.what, job, cause)),
+        }
     }
     let answer = worker
         .http
@@ -255,4 +242,10 @@ fn read_text(
         .map_err(|error| if_lost(&worker.what, job, Interrupt::of(error)))?;
     let log = answer.json::<WholeLog>().map_err(Interrupt::of)?.logs;
     take(worker, &newlines.translate(log.as_bytes()))
+}
+
+/// Whether the server, or what is before it, does not have this route.
+fn is_refusal(error: &ClientError) -> bool {
+    matches!(error.status(), 400 | 404 | 405 | 426 | 501)
+        && !matches!(error, ClientError::InvalidParameter { .. })
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::files::check_exists;
 use crate::jobs::{Job, JobType};
 use crate::transport::{Http, Request, path};
 use crate::{ClientError, RayClient};
@@ -28,11 +29,15 @@ impl RayClient {
             return Ok(String::new());
         }
         if !self.version()?.has_plain_log_streams() {
-            let answer = self.http().send(&whole_log_request(&what, job.id()))?;
+            let answer = self.http().send(&whole_log_request(&what, job.id()));
+            let answer = answer.map_err(|error| lost(&what, &job, error))?;
             return Ok(answer.json::<WholeLog>()?.logs);
         }
         let request = file_request(&what, &job).query("lines", -1).unhurried();
         let log = read_whole(self.http(), &request).map_err(|error| lost(&what, &job, error))?;
+        if log.is_empty() && job.status.is_terminal() {
+            check_empty(self.http(), &what, &job)?;
+        }
         Ok(text(log))
     }
 }
@@ -81,12 +86,27 @@ pub(super) fn no_log(what: &str) -> ClientError {
     )
 }
 
+/// Whether a log that came empty is there at all.
+pub(super) fn check_empty(http: &Http, what: &str, job: &Job) -> Result<(), ClientError> {
+    let name = format!("job-driver-{}.log", job.id());
+    let node_id = job.driver_node_id.as_deref().unwrap_or_default();
+    check_exists(http, what, node_id, &name).map_err(|error| match error {
+        ClientError::NotFound { message } => ClientError::log_lost(message),
+        error => error,
+    })
+}
+
 /// Ray's refusal to send the log of a job that is over means that the log is gone, as with its node.
 /// While the job is not over, as until Ray notices that the node died, it may come back.
 pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
     match error {
         ClientError::Rejected { status: 500, message } => {
             let reason = message.strip_prefix(what).unwrap_or(&message);
+            if message.contains("UnicodeDecodeError") {
+                return ClientError::unexpected(format_args!(
+                    "{what}: the log has bytes that are not UTF-8, which only Ray 2.45 and newer can send{reason}"
+                ));
+            }
             if !job.status.is_terminal() {
                 return ClientError::unreachable(format_args!(
                     "{what}: the job is {}, but its log cannot be had now{reason}",

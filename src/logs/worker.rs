@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a log that is lost is asked for again: right after its start, a dashboard does not know
 /// the nodes yet.
 const LOST_AGAIN: u32 = 4;
-/// How long an answer is waited for at least.
+/// How long an answer, and the first byte of its body, is waited for at least.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 const READ_SIZE: usize = 64 * 1024;
 
@@ -133,6 +133,14 @@ impl Worker {
         ))))
     }
 
+    /// The end of a connection where nothing tells that it is the end of the log.
+    pub(super) fn broke_off(&self) -> Interrupt {
+        let what = &self.what;
+        Interrupt::Broken(ClientError::unreachable(format_args!(
+            "{what}: the connection broke off"
+        )))
+    }
+
     /// Refuses to dial where the tail was closed meanwhile, and tracks the connection where not.
     pub(super) fn register(&self) -> Arc<Register> {
         let control = Arc::clone(&self.control);
@@ -149,6 +157,7 @@ impl Worker {
         let request = self.hurried(request);
         let mut stream = self.http.stream(&request, SLICE).map_err(Interrupt::of)?;
         let mut buffer = vec![0; READ_SIZE];
+        let begun = Instant::now();
         let mut last_piece = None;
         loop {
             match stream.read(&mut buffer) {
@@ -159,7 +168,10 @@ impl Worker {
                 }
                 // What comes once more is nothing new, but it is no silence.
                 Err(StreamError::Idle) => {
-                    if last_piece.is_none_or(|at| at.elapsed() >= self.stream_timeout) {
+                    let is_late = last_piece.map_or(begun.elapsed() >= LAST_WAIT, |at: Instant| {
+                        at.elapsed() >= self.stream_timeout
+                    });
+                    if is_late {
                         self.check_silence("the log does not come")?;
                     }
                 }

@@ -11,6 +11,7 @@ mod bad_answers;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod other_ways;
 mod retries;
 mod secrets;
 mod stream_breaks;
