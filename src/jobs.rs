@@ -330,9 +330,11 @@ impl RayClient {
 
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
-    /// A submit whose answer is lost is tried again under the same id, which Ray takes once only:
-    /// the job runs once, or not at all where this returns an error. After a 408 or 503 the error
-    /// names the id, for the case that the request still arrives.
+    /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
+    /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
+    /// run; after other errors there was none when it was looked for, and the error names the id, for
+    /// the case that the request still arrives. Whether an id of the caller's own is free is asked
+    /// before, so that an older job is not taken for this one.
     ///
     /// # Errors
     /// 400 where a parameter is not valid or the submission id is already used, else as
@@ -344,27 +346,31 @@ impl RayClient {
         }
         submission.check()?;
         let mut submission = submission.clone();
+        let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
         validate::id("submission_id", &id)?;
-        let request = Request::post(format_args!("submit job `{id}`"), path(&["api", "jobs", ""]))
-            .json(&submission)?
-            .idempotent(true);
+        let what = format!("submit job `{id}`");
+        let is_free = is_new || !self.has_job(&what, &id)?;
+        let request =
+            Request::post(&what, path(&["api", "jobs", ""])).json(&submission)?.idempotent(true);
         let (result, arrived) = self.http().send_again(&request);
-        let error = match result {
-            Ok(answer) => {
-                return Ok(answer.json::<Submitted>()?.submission_id.unwrap_or(id));
-            }
+        let error = match result.and_then(|answer| answer.json::<Submitted>()) {
+            Ok(submitted) => return Ok(submitted.submission_id.unwrap_or(id)),
             Err(error) => error,
         };
-        let may_have_arrived = match &error {
-            // The first attempt's own "already exists" is about a job of somebody else.
-            ClientError::Rejected { status: 400, .. } => arrived,
-            _ => error.is_retryable(),
-        };
-        if may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
+        let may_have_arrived = arrived || !matches!(error.status(), 400 | 401 | 403 | 404);
+        if is_free && may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
             return Ok(id);
         }
         Err(error)
+    }
+
+    fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
+        match self.http().send(&Request::get(what, path(&["api", "jobs", id]))) {
+            Ok(_) => Ok(true),
+            Err(ClientError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Tells a job to stop. Calls `POST /api/jobs/{id}/stop`. A job that stays PENDING, as for want

@@ -1,6 +1,8 @@
 //! Verifies that a call whose answer is lost does once what it was to do once.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,7 +88,13 @@ fn a_used_id_is_refused_also_where_an_answer_was_lost() {
 
 #[test]
 fn a_submit_that_cannot_be_told_to_have_arrived_is_an_error_that_names_its_id() {
-    let server = Server::start(|_, stream| Err(reset(stream)));
+    let server = Server::start(|request, stream| {
+        if request.is("POST") {
+            Err(reset(stream))
+        } else {
+            respond(stream, 404, "", "no such job")
+        }
+    });
     let client = RayClient::builder(server.address())
         .retry(RetryPolicy::default().backoff(Duration::from_millis(1)))
         .build()
@@ -101,6 +109,69 @@ fn a_submit_that_cannot_be_told_to_have_arrived_is_an_error_that_names_its_id() 
         .map(|request| serde_json::from_slice(&request.body).unwrap())
         .collect();
     assert!(ids.len() == 3 && ids.iter().all(|body| body["submission_id"] == "my-id"));
+}
+
+/// A server that starts the job of a submit, and answers so.
+fn starting_and_answering(answer: fn(&mut TcpStream) -> io::Result<()>) -> Server {
+    let started = Mutex::new(None);
+    Server::start(move |request, stream| {
+        let mut started = started.lock().unwrap();
+        if request.is("POST") {
+            let submission: Value = serde_json::from_slice(&request.body).unwrap();
+            *started = Some(submission["submission_id"].as_str().unwrap().to_owned());
+            return answer(stream);
+        }
+        match &*started {
+            Some(id) => {
+                let mut job = job(id, "RUNNING");
+                job["entrypoint"] = json!("x");
+                respond_json(stream, &job)
+            }
+            None => respond(stream, 404, "", "no such job"),
+        }
+    })
+}
+
+#[test]
+fn a_submit_whose_answer_says_nothing_is_looked_for() {
+    let answers: [fn(&mut TcpStream) -> io::Result<()>; 4] = [
+        // The head lost its agent's answer.
+        |s| {
+            respond(
+                s,
+                500,
+                "",
+                "aiohttp.client_exceptions.ServerDisconnectedError: Server disconnected",
+            )
+        },
+        |s| respond(s, 200, "", "{\"job_id\": \"rays"),
+        |s| respond(s, 200, "", "<html>"),
+        |s| {
+            s.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"job_")?;
+            Err(close())
+        },
+    ];
+    for answer in answers {
+        for submission in [JobSubmission::new("x"), JobSubmission::new("x").submission_id("mine")] {
+            let server = starting_and_answering(answer);
+            let client = RayClient::new(server.address()).unwrap();
+            client.submit_job(&submission).unwrap();
+            assert_eq!(server.count("POST"), 1);
+        }
+    }
+}
+
+#[test]
+fn an_older_job_of_the_same_id_and_entrypoint_is_not_taken_for_the_new_one() {
+    let runs = Runs::default();
+    let server = forgetful_ray(&runs);
+    let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
+    let client = RayClient::builder(server.address()).retry(policy).build().unwrap();
+    let nightly = JobSubmission::new("nightly.sh").submission_id("nightly");
+    assert_eq!(client.submit_job(&nightly).unwrap(), "nightly");
+    for _ in 0..6 {
+        assert_eq!(client.submit_job(&nightly).unwrap_err().status(), 400);
+    }
 }
 
 /// A server whose job is stopped or deleted by the first such request, the answer to which is lost.
