@@ -1,7 +1,7 @@
 use std::env;
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
@@ -20,10 +20,12 @@ const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// How idempotent calls are tried again: on a connection that cannot be made or breaks off, and on
 /// 429, 502, 503 and 504.
 ///
-/// GET and DELETE are idempotent, and so are the PUTs of Serve. [`submit_job`] is, since its
-/// submission id makes a second arrival of the same request harmless, and so is [`stop_job`]. A
-/// timeout (408) is not tried again: it has taken its time already.
+/// GET and DELETE are idempotent, and so is [`deploy_serve_applications`]. [`submit_job`] is, since its
+/// submission id makes a second arrival of the same request harmless, and so is [`stop_job`]. The PUT
+/// that changes one Serve application is not, since it holds the state of all. A timeout (408) is not
+/// tried again: it has taken its time already.
 ///
+/// [`deploy_serve_applications`]: RayClient::deploy_serve_applications
 /// [`submit_job`]: RayClient::submit_job
 /// [`stop_job`]: RayClient::stop_job
 #[derive(Debug, Clone, PartialEq)]
@@ -169,7 +171,9 @@ impl ClientBuilder {
             })?;
             builder.headers.extend(headers);
         }
-        builder.token = token_from_vars(var)?;
+        let has_own =
+            builder.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        builder.token = if has_own { None } else { token_from_vars(var)? };
         Ok(builder)
     }
 
@@ -234,12 +238,14 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// 400 where the address is not `http://` or `https://` (the latter with feature `tls`) with a
-    /// host and no query, or where a timeout, limit, header, token or certificate is not valid.
+    /// host and no query, or where a timeout, limit, header, token or certificate is not valid; or where
+    /// the environment names a proxy for the address that is neither `http://` nor `https://`.
     pub fn build(self) -> Result<RayClient, ClientError> {
         let (base, basic) = split_address(&self.address)?;
         self.retry.check()?;
         self.limits.check()?;
         let settings = Settings {
+            proxy: crate::transport::proxy_from_vars(&base, |name| env::var(name).ok())?,
             base,
             headers: self.headers(basic)?,
             connect_timeout: validate::timeout("connect_timeout", self.connect_timeout)?,
@@ -355,9 +361,12 @@ fn split_address(address: &str) -> Result<(String, Option<HeaderValue>), ClientE
     Ok((format!("{scheme}://{host}{}", uri.path().trim_end_matches('/')), basic))
 }
 
+/// Where `KubeRay` puts the token of a pod's service account.
+const POD_TOKEN: &str = "/var/run/secrets/ray.io/serviceaccount/token";
+
 /// The token as Ray's own client finds it (`ray/_private/authentication`): only where
-/// `RAY_AUTH_MODE` is `token`, from `RAY_AUTH_TOKEN`, the file of `RAY_AUTH_TOKEN_PATH`, or
-/// `~/.ray/auth_token`.
+/// `RAY_AUTH_MODE` is `token`, from `RAY_AUTH_TOKEN`, the file of `RAY_AUTH_TOKEN_PATH`, with
+/// `RAY_ENABLE_K8S_TOKEN_AUTH` the pod's own file (seen on Ray 2.60.0), or `~/.ray/auth_token`.
 fn token_from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Option<String>, ClientError> {
     if !var("RAY_AUTH_MODE").is_some_and(|mode| mode.eq_ignore_ascii_case("token")) {
         return Ok(None);
@@ -373,6 +382,11 @@ fn token_from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Option<String
     };
     if let Some(path) = var("RAY_AUTH_TOKEN_PATH").filter(|path| !path.is_empty()) {
         return read("the file of RAY_AUTH_TOKEN_PATH", path.into());
+    }
+    let kubernetes = var("RAY_ENABLE_K8S_TOKEN_AUTH")
+        .is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
+    if kubernetes && Path::new(POD_TOKEN).exists() {
+        return read(POD_TOKEN, POD_TOKEN.into());
     }
     let home = var("HOME").map(PathBuf::from).or_else(env::home_dir).unwrap_or_default();
     let default = home.join(".ray").join("auth_token");
@@ -411,6 +425,15 @@ mod tests {
         for other in ["ray://h:10001", "auto", "10.0.0.1:6379"] {
             assert_eq!(from(&[("RAY_ADDRESS", other)]).unwrap_err().status(), 400);
         }
+    }
+
+    #[test]
+    fn a_header_of_the_callers_own_needs_no_token() {
+        let mode = ("RAY_AUTH_MODE", "token");
+        let home = ("HOME", "/nowhere");
+        assert_eq!(from(&[mode, home]).unwrap_err().status(), 400);
+        let headers = ("RAY_JOB_HEADERS", r#"{"authorization": "Bearer own"}"#);
+        assert_eq!(from(&[mode, home, headers]).unwrap().token, None);
     }
 
     #[test]

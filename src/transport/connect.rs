@@ -66,7 +66,7 @@ fn connect_to_any(details: &ConnectionDetails) -> Result<TcpTransport, Error> {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(details.addrs.len() - tried).unwrap_or(1);
         match connect(*addr, share, details) {
-            Ok(link) => return Ok(TcpTransport::new(link, details)),
+            Ok(link) => return Ok(TcpTransport::new(link, deadline, details)),
             Err(error) => failure = error,
         }
     }
@@ -153,16 +153,18 @@ impl ShutdownHandle for Link {
 
 struct TcpTransport {
     link: Arc<Link>,
+    /// When the connection, by way of a proxy and TLS, has to be there.
+    connect_end: Instant,
     buffers: LazyBuffers,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
 
 impl TcpTransport {
-    fn new(link: Arc<Link>, details: &ConnectionDetails) -> Self {
+    fn new(link: Arc<Link>, connect_end: Instant, details: &ConnectionDetails) -> Self {
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Self { link, buffers, read_timeout: None, write_timeout: None }
+        Self { link, connect_end, buffers, read_timeout: None, write_timeout: None }
     }
 }
 
@@ -196,7 +198,11 @@ impl Transport for TcpTransport {
             Timeout::RecvResponse | Timeout::Connect => timeout,
             _ => timeout.for_read(),
         };
-        if GIVE_UP.get().is_some_and(|end| Instant::now() >= end) {
+        let end = match timeout.reason {
+            Timeout::Connect => Some(self.connect_end),
+            _ => GIVE_UP.get(),
+        };
+        if end.is_some_and(|end| Instant::now() >= end) {
             return Err(Error::Timeout(timeout.reason));
         }
         let limit = time_left(timeout)?;

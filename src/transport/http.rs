@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::http::{Method, Response, StatusCode};
+use ureq::http::{Method, Response, StatusCode, Version};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, BodyReader, Error, Timeout};
 
@@ -20,7 +20,7 @@ use crate::{ClientError, message};
 /// The most of a JSON answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
 /// The most of an error answer that is read, in bytes.
-const MAX_ERROR: u64 = 1024 * 1024;
+const MAX_ERROR: usize = 1024 * 1024;
 /// The most of an answer's headers that is read, in bytes: less than a buffer holds.
 pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
@@ -48,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
     pub(crate) retry: RetryPolicy,
+    pub(crate) proxy: Option<ureq::Proxy>,
     #[cfg(feature = "tls")]
     pub(crate) roots: Option<Vec<ureq::tls::Certificate<'static>>>,
     #[cfg(feature = "tls")]
@@ -218,6 +219,7 @@ impl Http {
             .input_buffer_size(64 * 1024)
             .user_agent(concat!("ray-client/", env!("CARGO_PKG_VERSION")))
             .accept("*/*")
+            .proxy(settings.proxy.clone())
             .timeout_resolve(Some(settings.connect_timeout))
             .timeout_connect(Some(settings.connect_timeout))
             .timeout_send_request(Some(settings.read_timeout))
@@ -315,7 +317,7 @@ impl Http {
             let retry_after = retry_after(&response);
             return Err((self.refusal(&request.what, &mut response), retry_after));
         }
-        let is_chunked = response.headers().contains_key("transfer-encoding");
+        let is_chunked = is_chunked(&response);
         let length = response.body().content_length();
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
         let has_end = is_chunked || length.is_some();
@@ -416,11 +418,27 @@ impl Http {
                 ),
             );
         }
-        let mut body = Vec::new();
-        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader().take(MAX_ERROR);
-        // What came before a broken end still holds the reason.
-        let _ = connect::read_within(self.settings.read_timeout, || reader.read_to_end(&mut body));
+        let body = self.error_body(response);
         self.rejection(what, status, &body)
+    }
+
+    /// What comes of an error's body within the read timeout; what came before a broken end still holds
+    /// the reason.
+    fn error_body(&self, response: &mut Response<Body>) -> Vec<u8> {
+        let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut body = Vec::new();
+        let mut piece = [0; 16 * 1024];
+        let end = Instant::now() + self.settings.read_timeout;
+        while body.len() < MAX_ERROR {
+            let left = end.saturating_duration_since(Instant::now());
+            match connect::read_within(left, || reader.read(&mut piece)).map_err(Error::from) {
+                Ok(length) if length > 0 => body.extend_from_slice(&piece[..length]),
+                // In a tail, a read is given up soon.
+                Err(Error::Timeout(Timeout::PerRead)) if !left.is_zero() => {}
+                _ => break,
+            }
+        }
+        body
     }
 
     pub(super) fn rejection(&self, what: &str, status: StatusCode, body: &[u8]) -> ClientError {
@@ -513,6 +531,14 @@ fn tls(settings: &Settings) -> ureq::tls::TlsConfig {
         None => config,
     }
     .build()
+}
+
+/// As ureq sees it: a body of any other coding, and any of HTTP/1.0, ends with the connection.
+fn is_chunked(response: &Response<Body>) -> bool {
+    let codings = response.headers().get_all("transfer-encoding");
+    let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
+    response.version() == Version::HTTP_11
+        && codings.any(|value| value.trim().eq_ignore_ascii_case("chunked"))
 }
 
 /// Scheme and host alone: the rest of a redirect may hold secrets.

@@ -2,6 +2,7 @@
 
 mod connect;
 mod http;
+mod proxy;
 mod websocket;
 
 pub(crate) use http::{Answer, Http, Request, Settings, StreamError, path};
@@ -11,3 +12,4 @@ pub(crate) use websocket::{Event, Register, WebSocket};
 
 #[cfg(feature = "tls")]
 pub(crate) use http::certificates;
+pub(crate) use proxy::from_vars as proxy_from_vars;

@@ -166,7 +166,7 @@ fn dial(http: &Http, request: &Request, register: Arc<Register>) -> Result<Wire,
         ..NextTimeout::default()
     };
     // As for HTTP, a proxy finds the host by itself.
-    let by_proxy = config.proxy().is_some_and(|p| !p.is_no_proxy(&uri) && !p.resolve_target());
+    let by_proxy = config.proxy().is_some_and(|proxy| !proxy.resolve_target());
     let addrs = if by_proxy {
         resolver.empty()
     } else {
