@@ -47,8 +47,9 @@ impl RayClient {
     /// A client as the environment says: the address of `RAY_API_SERVER_ADDRESS`, else of
     /// `RAY_ADDRESS`, else `http://127.0.0.1:8265`; the headers of the JSON object
     /// `RAY_JOB_HEADERS`; and where `RAY_AUTH_MODE` is `token`, the token of `RAY_AUTH_TOKEN`, of the
-    /// file `RAY_AUTH_TOKEN_PATH`, or of `~/.ray/auth_token`. So does Ray's own client (measured on
-    /// Ray 2.60.0).
+    /// file `RAY_AUTH_TOKEN_PATH`, with `RAY_ENABLE_K8S_TOKEN_AUTH` of the pod
+    /// (`/var/run/secrets/ray.io/serviceaccount/token`), or of `~/.ray/auth_token`, unless the headers
+    /// have an `Authorization`. So does Ray's own client (measured on Ray 2.60.0).
     ///
     /// # Errors
     /// 400 where a variable is not valid, as an address that is not `http://` or `https://`.

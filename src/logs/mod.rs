@@ -34,7 +34,8 @@ use worker::Worker;
 #[non_exhaustive]
 pub enum Protocol {
     /// [`Stream`](Self::Stream) where the cluster's Ray is 2.45 or newer, else
-    /// [`WebSocket`](Self::WebSocket); the other where the first cannot be had at all. The default.
+    /// [`WebSocket`](Self::WebSocket), also where the file's route cannot be had at all. What the
+    /// WebSocket leaves out is then delivered by `GET /api/jobs/{id}/logs`. The default.
     #[default]
     Auto,
     /// HTTP, by `GET /api/v0/logs/file` at every [poll interval](TailOptions::poll_interval): fast, and

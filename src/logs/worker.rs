@@ -42,7 +42,7 @@ impl Worker {
     /// Attempts until the log is complete. One that breaks off is followed by another, after a pause,
     /// as long as the log gets on or `reconnects` are left.
     pub(super) fn run(&mut self, mut attempt: impl FnMut(&mut Self) -> Step<Progress>) -> Step<()> {
-        let backoff = RetryPolicy::default().backoff(FIRST_PAUSE);
+        let backoff = RetryPolicy::default().backoff(FIRST_PAUSE).cap(FIRST_PAUSE * 8);
         let mut failures = 0;
         let mut lost = 0;
         let mut position = self.feed.position();
