@@ -30,6 +30,7 @@ fn every_ray_is_used_alike() {
 
         jobs_run_and_are_seen(&client);
         logs_arrive_byte_for_byte(&head, plain);
+        what_the_websocket_cannot_carry_is_delivered_or_an_error(&head, plain);
         a_running_job_is_followed_until_it_is_stopped(&client);
         what_does_not_exist_is_404(&client);
         nodes_and_tasks_are_listed(&client);
@@ -86,6 +87,28 @@ fn logs_arrive_byte_for_byte(head: &Head, plain: bool) {
         Err(error) => {
             assert!(!plain && error.status() == 400, "{error}");
             assert!(error.to_string().contains("2.45"), "{error}");
+        }
+    }
+}
+
+fn what_the_websocket_cannot_carry_is_delivered_or_an_error(head: &Head, plain: bool) {
+    let client = head.client();
+    let long_line = submit(&client, "print(\"x\" * 6_000_000); print(\"end\")");
+    client.wait_for_job(&long_line, Duration::from_secs(120)).unwrap();
+    assert!(tail(&client, &long_line, Protocol::Auto).unwrap() == head.log_file(&long_line));
+    // Ray 2.9.3 carries it, Ray 2.60.0 does not.
+    match tail(&client, &long_line, Protocol::WebSocket) {
+        Ok(log) => assert!(log == head.log_file(&long_line)),
+        Err(error) => assert_eq!(error.status(), 500, "{error}"),
+    }
+
+    let bytes = submit(&client, r#"import sys; sys.stdout.buffer.write(b"a\xff\n")"#);
+    client.wait_for_job(&bytes, Duration::from_secs(120)).unwrap();
+    match tail(&client, &bytes, Protocol::Auto) {
+        Ok(log) => assert!(plain && log == head.log_file(&bytes)),
+        Err(error) => {
+            assert!(!plain && error.status() == 500, "{error}");
+            assert!(error.to_string().contains("not UTF-8"), "{error}");
         }
     }
 }
