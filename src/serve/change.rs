@@ -26,6 +26,10 @@ const OPTIONS: [&str; 7] = [
 /// How often a change is made again that somebody else's took back.
 const ROUNDS: u32 = 20;
 
+/// How often in a row Ray may show what was there before a deployment until it is taken for what Ray
+/// makes of it: it drops options that it does not know, and writes `INFO` for a log level of 20.
+const AS_BEFORE: u32 = 3;
+
 /// How long others may still hold a state that they read before a change, at the least.
 const SETTLE: Duration = Duration::from_millis(250);
 
@@ -44,6 +48,7 @@ impl Change<'_> {
     /// undoes it. So the state is read right before it is written, and looked at again for as long
     /// as others may still hold an older one.
     pub(super) fn make(&self, client: &RayClient) -> Result<(), ClientError> {
+        let mut as_before = 0;
         for round in 0..ROUNDS {
             let start = Instant::now();
             let before = {
@@ -60,16 +65,18 @@ impl Change<'_> {
                 // Sent again later, it would take back what others changed meanwhile.
                 let request = put_request(&self.what).idempotent(false);
                 client.http().send(&request.json_text(self.apply(&before)?))?;
-                application.and_then(|it| it.config).map(str::to_owned)
+                application.map(Shown::of).unwrap_or_default()
             };
-            let holds = self.holds(client, before.as_deref())?;
+            let mut effect = self.effect(client, &before)?;
             // Whoever read the state before this change takes about as long to write it.
             let settle = (start.elapsed() * 5).clamp(SETTLE, SETTLE * 10);
-            if holds {
+            if effect == Effect::Made {
                 thread::sleep(settle);
-                if self.holds(client, before.as_deref())? {
-                    return Ok(());
-                }
+                effect = self.effect(client, &before)?;
+            }
+            as_before = if effect == Effect::AsBefore { as_before + 1 } else { 0 };
+            if effect == Effect::Made || as_before == AS_BEFORE {
+                return Ok(());
             }
             // Two that take each other's change back in step would do so for ever.
             thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
@@ -120,17 +127,19 @@ impl Change<'_> {
         Ok(format!("{{{options}\"applications\":[{}]}}", applications.join(",")))
     }
 
-    /// Whether nobody took the change back, as far as can be seen now.
-    fn holds(&self, client: &RayClient, before: Option<&str>) -> Result<bool, ClientError> {
+    /// What became of the change, as far as can be seen now.
+    fn effect(&self, client: &RayClient, before: &Shown) -> Result<Effect, ClientError> {
         let body = self.read(client)?;
         let state = State::parse(&body).ok_or_else(|| self.not_rays())?;
         let now = state.application(self.name).filter(|it| it.is_kept());
-        Ok(match (self.config, now.and_then(|it| it.config)) {
-            (None, now) => now.is_none(),
-            (Some(_), None) => false,
-            // Ray shows a configuration a little other than it was sent: only one that shows what
-            // was there before was surely not taken over.
-            (Some(sent), Some(now)) => Some(now) != before || shows(now, sent),
+        let now = now.map(Shown::of).unwrap_or_default();
+        Ok(match (self.config, &now.config) {
+            (None, None) => Effect::Made,
+            (Some(sent), Some(config)) if now.config != before.config || shows(config, sent) => {
+                Effect::Made
+            }
+            (Some(_), Some(_)) if now.deployed_at != before.deployed_at => Effect::AsBefore,
+            _ => Effect::TakenBack,
         })
     }
 
@@ -147,6 +156,29 @@ impl Change<'_> {
     }
 }
 
+#[derive(PartialEq)]
+enum Effect {
+    Made,
+    /// Something was deployed, and is shown as what was there before.
+    AsBefore,
+    TakenBack,
+}
+
+/// What Ray shows of an application: its configuration and when that was deployed.
+#[derive(Default)]
+struct Shown {
+    config: Option<String>,
+    deployed_at: Option<String>,
+}
+
+impl Shown {
+    fn of(application: &Application<'_>) -> Self {
+        let [config, deployed_at] =
+            [application.config, application.deployed_at].map(|text| text.map(str::to_owned));
+        Self { config, deployed_at }
+    }
+}
+
 /// What Serve runs, each part as Ray wrote it.
 struct State<'a> {
     options: Vec<(String, &'a str)>,
@@ -156,6 +188,7 @@ struct State<'a> {
 struct Application<'a> {
     name: String,
     config: Option<&'a str>,
+    deployed_at: Option<&'a str>,
     status: Option<ServeApplicationStatus>,
     source: Option<ServeSource>,
 }
@@ -183,10 +216,12 @@ impl<'a> State<'a> {
 
 impl<'a> Application<'a> {
     fn parse(name: String, text: &'a str) -> Option<Self> {
-        let mut application = Application { name, config: None, status: None, source: None };
+        let mut application =
+            Application { name, config: None, deployed_at: None, status: None, source: None };
         for (key, value) in members(text)? {
             match key.as_str() {
                 "deployed_app_config" if value != "null" => application.config = Some(value),
+                "last_deployed_time_s" => application.deployed_at = Some(value),
                 "status" => application.status = serde_json::from_str(value).ok()?,
                 "source" => application.source = serde_json::from_str(value).ok()?,
                 _ => {}

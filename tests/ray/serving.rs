@@ -207,6 +207,24 @@ fn what_is_read_can_be_deployed_again_and_changes_nothing() {
     assert!(details.config().http_options.unwrap()["port"] == serve.port);
 }
 
+/// Ray shows `INFO` for a level of 20, and leaves out what it does not know.
+#[test]
+fn a_configuration_that_ray_shows_otherwise_can_be_deployed_again() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![idle("two")]);
+    let options = json!({"num_cpus": 0.01, "unknown": 1});
+    let application = echo("otherwise")
+        .option("logging_config", json!({"log_level": 20}))
+        .deployment(ServeDeploymentConfig::new("Echo").ray_actor_options(options));
+    for _ in 0..2 {
+        client.deploy_serve_application(&application).unwrap();
+    }
+    let shown = client.get_serve_application("otherwise").unwrap();
+    let shown = serde_json::to_value(shown.deployed_app_config.unwrap()).unwrap();
+    assert_eq!(shown["logging_config"]["log_level"], "INFO");
+    client.delete_serve_application("otherwise").unwrap();
+}
+
 #[test]
 fn deleting_one_application_leaves_every_other_as_it_was() {
     let (serve, _turn) = serve();
