@@ -22,6 +22,8 @@ pub(super) struct JobLog {
     choice: Option<Choice>,
     /// How long a job that has not started is left alone before it is asked again.
     patience: Duration,
+    /// The position at which a WebSocket ended well without the rest of the log.
+    left_out_at: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -39,7 +41,7 @@ impl JobLog {
         last_lines: Option<usize>,
     ) -> Self {
         let patience = Duration::from_millis(50);
-        Self { id, protocol, poll_interval, last_lines, choice: None, patience }
+        Self { id, protocol, poll_interval, last_lines, choice: None, patience, left_out_at: None }
     }
 
     pub(super) fn attempt(&mut self, worker: &mut Worker) -> Step<Progress> {
@@ -157,7 +159,12 @@ impl JobLog {
 
     /// Whether the WebSocket carried the whole log: it closes with 1000, too, where it could not. `Auto`
     /// delivers what it left out.
-    fn check_websocket(&self, worker: &mut Worker, job: &Job, choice: Choice) -> Step<Progress> {
+    fn check_websocket(
+        &mut self,
+        worker: &mut Worker,
+        job: &Job,
+        choice: Choice,
+    ) -> Step<Progress> {
         let completes = self.protocol == Protocol::Auto;
         let mut skip = Skip::to(worker.feed.position());
         let mut missing = 0;
@@ -171,10 +178,14 @@ impl JobLog {
         if missing > 0 {
             let others =
                 if choice.plain { "Protocol::Stream or Protocol::Auto" } else { "Protocol::Auto" };
-            return Err(Interrupt::Broken(ClientError::unexpected(format_args!(
+            let error = ClientError::unexpected(format_args!(
                 "{}: Ray's WebSocket left out {missing} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use {others}",
                 worker.what,
-            ))));
+            ));
+            // Once, it may have been something between; twice, it is Ray.
+            let at = Some(worker.feed.position());
+            let is_rays = std::mem::replace(&mut self.left_out_at, at) == at;
+            return Err(if is_rays { Interrupt::Fatal(error) } else { Interrupt::Broken(error) });
         }
         worker.ended(skip.left())
     }

@@ -110,10 +110,12 @@ fn of_an_old_ray_auto_delivers_what_the_websocket_left_out() {
         assert_eq!(lines, lines_of(&log));
     }
     let server = without_files("2.9.3", "RUNNING", &log, false, whole);
-    let websocket = options(Protocol::WebSocket).reconnects(0);
-    let error = collect(&client(&server.address()), websocket).1.unwrap();
-    assert_eq!(error.status(), 500);
-    assert!(error.to_string().ends_with("use Protocol::Auto"), "{error}");
+    for reconnects in [0, 1000] {
+        let websocket = options(Protocol::WebSocket).reconnects(reconnects);
+        let error = collect(&client(&server.address()), websocket).1.unwrap();
+        assert_eq!(error.status(), 500);
+        assert!(error.to_string().ends_with("use Protocol::Auto"), "{error}");
+    }
 }
 
 #[test]
