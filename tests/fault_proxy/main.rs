@@ -93,7 +93,7 @@ fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
                     let mut chance = Chance(seed);
                     let protocol =
                         if seed % 2 == 0 { Protocol::Stream } else { Protocol::WebSocket };
-                    let proxy = Proxy::start(&head.address, move || plan(&mut chance));
+                    let proxy = Proxy::start(&head.address, move |_| plan(&mut chance));
                     let client = RayClient::new(proxy.address()).unwrap();
                     let (log, error) = read_all(&client, &id, patient(protocol));
                     assert!(error.is_none(), "seed {seed}: {error:?}");
@@ -193,7 +193,7 @@ fn submits_of_which_a_third_lose_their_answer_run_exactly_once() {
     std::fs::create_dir_all(&folder).unwrap();
     let mut connection = 0;
     // The answer is there, and the connection cut before its first byte.
-    let proxy = Proxy::start(&head.address, move || {
+    let proxy = Proxy::start(&head.address, move |_| {
         connection += 1;
         Plan { cut: (connection % 3 == 0).then_some(0), ..Plan::default() }
     });

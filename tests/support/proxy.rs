@@ -42,7 +42,8 @@ struct Shared {
 }
 
 impl Proxy {
-    pub fn start(address: &str, mut plan: impl FnMut() -> Plan + Send + 'static) -> Proxy {
+    /// `plan` is told how many connections were refused or cut before.
+    pub fn start(address: &str, mut plan: impl FnMut(usize) -> Plan + Send + 'static) -> Proxy {
         let upstream: SocketAddr = address.trim_start_matches("http://").parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -54,7 +55,8 @@ impl Proxy {
                     if shared.stopped.load(Ordering::Acquire) {
                         break;
                     }
-                    let (shared, plan) = (Arc::clone(&shared), plan());
+                    let plan = plan(shared.cuts.load(Ordering::Relaxed));
+                    let shared = Arc::clone(&shared);
                     thread::spawn(move || {
                         // An error is one more cut.
                         let _ = shared.forward(&client, upstream, plan);
