@@ -366,7 +366,9 @@ impl RayClient {
     }
 
     fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
-        match self.http().send(&Request::get(what, path(&["api", "jobs", id]))) {
+        let mut request = job_request(id);
+        what.clone_into(&mut request.what);
+        match self.http().send(&request) {
             Ok(_) => Ok(true),
             Err(ClientError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),

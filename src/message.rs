@@ -77,7 +77,8 @@ fn hide_path(word: &str) -> String {
     shown + left
 }
 
-/// What of an error answer is worth showing: the last `SomeError: message` of a Python traceback, the `msg` of a state API envelope, else the first line.
+/// What of an error answer is worth showing: the last `SomeError: message` of a Python traceback, the
+/// `msg` of a state API envelope, else the first line.
 pub(crate) fn reason(body: &str) -> String {
     if let Ok(serde_json::Value::Object(object)) = serde_json::from_str(body) {
         for key in ["msg", "error", "message", "detail"] {
@@ -86,18 +87,17 @@ pub(crate) fn reason(body: &str) -> String {
             }
         }
     }
-    let is_traceback = body.contains("Traceback (most recent call last)");
-    let line = if let Some(first) = first_invalid_field(body) {
-        return one_line(&first);
-    } else if is_traceback {
-        return last_error(body)
-            .map_or_else(|| "the server gave a traceback only".to_owned(), |e| one_line(&e));
+    let text = if let Some(first) = first_invalid_field(body) {
+        first
+    } else if body.contains("Traceback (most recent call last)") {
+        last_error(body).unwrap_or_else(|| "the server gave a traceback only".to_owned())
     } else if body.trim_start().starts_with('<') {
-        "the answer is an HTML page, not Ray's"
+        "the answer is an HTML page, not Ray's".to_owned()
     } else {
-        body.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason given")
+        let line = body.lines().find(|line| !line.trim().is_empty());
+        line.unwrap_or("no reason given").to_owned()
     };
-    one_line(line)
+    one_line(&text)
 }
 
 /// Of pydantic's `2 validation errors for Model`, the first: its field and what is wrong with it. What

@@ -132,13 +132,18 @@ impl Change<'_> {
         let body = self.read(client)?;
         let state = State::parse(&body).ok_or_else(|| self.not_rays())?;
         let now = state.application(self.name).filter(|it| it.is_kept());
-        let now = now.map(Shown::of).unwrap_or_default();
-        Ok(match (self.config, &now.config) {
+        Ok(match (self.config, now) {
             (None, None) => Effect::Made,
-            (Some(sent), Some(config)) if now.config != before.config || shows(config, sent) => {
-                Effect::Made
+            (Some(sent), Some(now)) => {
+                let is_other = now.config != before.config.as_deref();
+                if is_other || now.config.is_some_and(|config| shows(config, sent)) {
+                    Effect::Made
+                } else if now.deployed_at != before.deployed_at.as_deref() {
+                    Effect::AsBefore
+                } else {
+                    Effect::TakenBack
+                }
             }
-            (Some(_), Some(_)) if now.deployed_at != before.deployed_at => Effect::AsBefore,
             _ => Effect::TakenBack,
         })
     }
@@ -164,7 +169,7 @@ enum Effect {
     TakenBack,
 }
 
-/// What Ray shows of an application: its configuration and when that was deployed.
+/// What Ray showed of an application before a change: its configuration and when that was deployed.
 #[derive(Default)]
 struct Shown {
     config: Option<String>,
