@@ -12,16 +12,15 @@ mod server;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::time::Duration;
 
 use proxy::{Plan, Proxy};
 use ray_client::{JobSubmission, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
 use server::{
-    CLOSE, FakeRay, Fault, TEXT, TEXT_TO_BE_CONTINUED, close_frame, frame, hold, messages,
+    CLOSE, FakeRay, Fault, TEXT_TO_BE_CONTINUED, close_frame, frame, half_then, send_half,
 };
-use support::{Head, eventually};
+use support::{Head, eventually, is_wanted};
 
 /// How often each fault is tried.
 const RUNS: usize = 3;
@@ -30,8 +29,6 @@ const SLOW: &str =
     "import time\nfor n in range(400): print(n, \"x\" * (n % 97), flush=True); time.sleep(.02)";
 
 fn main() {
-    let names: Vec<String> =
-        std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     let head = Head::start(&[]);
     let all = [
         ("connections", broken_connections as fn(&Head)),
@@ -42,7 +39,7 @@ fn main() {
         ("answers", lost_answers),
     ];
     for (name, run) in all {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+        if is_wanted(name) {
             run(&head);
         }
     }
@@ -113,31 +110,18 @@ fn broken_connections(head: &Head) {
     }
 }
 
-fn after_half(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> std::io::Result<()> {
-    let messages = messages(log);
-    for text in &messages[..messages.len() / 2] {
-        stream.write_all(&frame(TEXT, text))?;
-    }
-    stream.write_all(bytes)?;
-    Err(hold(stream))
-}
-
 const WEBSOCKET_FAULTS: [(&str, Fault); 8] = [
-    ("closed with 1000", |s, log| after_half(s, log, &close_frame(1000))),
-    ("closed with 1001", |s, log| after_half(s, log, &close_frame(1001))),
-    ("closed with 1009", |s, log| after_half(s, log, &close_frame(1009))),
-    ("closed with 1011", |s, log| after_half(s, log, &close_frame(1011))),
-    ("closed without a code", |s, log| after_half(s, log, &frame(CLOSE, b""))),
+    ("closed with 1000", |s, log| half_then(s, log, &close_frame(1000))),
+    ("closed with 1001", |s, log| half_then(s, log, &close_frame(1001))),
+    ("closed with 1009", |s, log| half_then(s, log, &close_frame(1009))),
+    ("closed with 1011", |s, log| half_then(s, log, &close_frame(1011))),
+    ("closed without a code", |s, log| half_then(s, log, &frame(CLOSE, b""))),
     ("closed in mid-message", |s, log| {
         let begun = frame(TEXT_TO_BE_CONTINUED, b"never whole");
-        after_half(s, log, &[begun, close_frame(1000)].concat())
+        half_then(s, log, &[begun, close_frame(1000)].concat())
     }),
-    ("a frame of a reserved opcode", |s, log| after_half(s, log, &frame(0x83, b"what"))),
-    ("a FIN", |s, log| {
-        let messages = messages(log);
-        let half = &messages[..messages.len() / 2];
-        half.iter().try_for_each(|text| s.write_all(&frame(TEXT, text)))
-    }),
+    ("a frame of a reserved opcode", |s, log| half_then(s, log, &frame(0x83, b"what"))),
+    ("a FIN", send_half),
 ];
 
 /// A WebSocket that ends in the middle of the log, while the job runs.

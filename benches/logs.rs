@@ -19,14 +19,12 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
-use support::Head;
+use support::{Head, is_wanted};
 
 const CLOCK: &str = "import time\nend = time.time() + 20\nwhile time.time() < end:\n    print(time.time(), flush=True)\n    time.sleep(0.05)";
 const FLOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/flood.py");
 
 fn main() {
-    let names: Vec<String> =
-        std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
     let head = Head::start(&[]);
     let all = [
         ("memory", memory as fn(&Head)),
@@ -36,7 +34,7 @@ fn main() {
     ];
     // Memory first, while this process has not done anything else.
     for (name, measure) in all {
-        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+        if is_wanted(name) {
             println!("\n{name}");
             measure(&head);
         }

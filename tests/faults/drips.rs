@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ray_client::{Protocol, RayClient, RetryPolicy};
 
-use crate::server::{CHUNKED, FakeRay, Fault, Request, Server, chunk, job, respond_json, version};
+use crate::server::{CHUNKED, FakeRay, Fault, Server, chunk, finished_job};
 use crate::{client, collect, log, options};
 
 /// Sends this again and again until the other side closes.
@@ -23,15 +23,7 @@ fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 fn dripping(
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> (Server, RayClient) {
-    let server = Server::start(move |request: &Request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.is("GET /api/v0/logs/file") {
-            answer(stream)
-        } else {
-            respond_json(stream, &job("a", "SUCCEEDED"))
-        }
-    });
+    let server = finished_job("SUCCEEDED", answer);
     let client = RayClient::builder(server.address())
         .read_timeout(Duration::from_millis(500))
         .retry(RetryPolicy::none())

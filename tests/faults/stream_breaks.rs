@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use ray_client::Protocol;
 
-use crate::server::{
-    CHUNKED, FakeRay, Fault, Server, chunk, hold, job, reset, respond, respond_json, version,
-};
+use crate::server::{CHUNKED, FakeRay, Fault, chunk, finished_job, hold, reset, respond};
 use crate::{check_message, client, collect, lines_of, log, options};
 
 fn send(stream: &mut TcpStream, parts: &[&[u8]]) -> std::io::Result<()> {
@@ -183,19 +181,10 @@ fn an_answer_that_does_not_begin_is_408_when_the_stream_timeout_is_over() {
 #[test]
 fn one_byte_at_a_time_is_no_fault() {
     let log = log(20);
-    let ray = Server::start({
-        let log = log.clone();
-        move |request, stream| {
-            if request.is("GET /api/version") {
-                return version(stream);
-            } else if !request.is("GET /api/v0/logs/file") {
-                return respond_json(stream, &job("a", "SUCCEEDED"));
-            }
-            let mut answer = CHUNKED.as_bytes().to_vec();
-            answer.extend(chunk(&log));
-            answer.extend(b"0\r\n\r\n");
-            answer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
-        }
+    let sent = log.clone();
+    let ray = finished_job("SUCCEEDED", move |stream| {
+        let answer = [CHUNKED.as_bytes(), &chunk(&sent), b"0\r\n\r\n"].concat();
+        answer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
     });
     let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream).reconnects(0));
     assert!(end.is_none(), "{end:?}");
@@ -204,14 +193,8 @@ fn one_byte_at_a_time_is_no_fault() {
 
 #[test]
 fn a_log_that_is_lost_says_so_and_names_the_status() {
-    let ray = Server::start(|request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.is("GET /api/v0/logs/file") {
-            respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
-        } else {
-            respond_json(stream, &job("a", "FAILED"))
-        }
+    let ray = finished_job("FAILED", |stream| {
+        respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
     });
     let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));
     let error = end.unwrap();

@@ -9,22 +9,10 @@ use ray_client::Protocol;
 
 use crate::server::{
     BINARY, CLOSE, CONTINUED, FakeRay, Fault, LAST_CONTINUED, PING, Server, TEXT,
-    TEXT_TO_BE_CONTINUED, close, close_frame, frame, hold, job, messages, reset, respond,
-    respond_chunked, respond_json, upgrade, version,
+    TEXT_TO_BE_CONTINUED, close, close_frame, frame, half_then, hold, job, messages, reset,
+    respond, respond_chunked, respond_json, send_half, upgrade, version,
 };
 use crate::{check_message, client, collect, lines_of, log, options};
-
-/// The first half of the log's messages.
-fn send_half(stream: &mut TcpStream, log: &[u8]) -> io::Result<()> {
-    let messages = messages(log);
-    messages[..messages.len() / 2].iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))
-}
-
-fn then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result<()> {
-    send_half(stream, log)?;
-    stream.write_all(bytes)?;
-    Err(hold(stream))
-}
 
 fn masked(text: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
@@ -35,12 +23,12 @@ fn masked(text: &[u8]) -> Vec<u8> {
 }
 
 const FAULTS: [(&str, Fault); 17] = [
-    ("closed with 1000", |s, log| then(s, log, &close_frame(1000))),
-    ("closed with 1001", |s, log| then(s, log, &close_frame(1001))),
-    ("closed with 1006", |s, log| then(s, log, &close_frame(1006))),
-    ("closed with 1009", |s, log| then(s, log, &close_frame(1009))),
-    ("closed with 1011", |s, log| then(s, log, &close_frame(1011))),
-    ("closed without a code", |s, log| then(s, log, &frame(CLOSE, b""))),
+    ("closed with 1000", |s, log| half_then(s, log, &close_frame(1000))),
+    ("closed with 1001", |s, log| half_then(s, log, &close_frame(1001))),
+    ("closed with 1006", |s, log| half_then(s, log, &close_frame(1006))),
+    ("closed with 1009", |s, log| half_then(s, log, &close_frame(1009))),
+    ("closed with 1011", |s, log| half_then(s, log, &close_frame(1011))),
+    ("closed without a code", |s, log| half_then(s, log, &frame(CLOSE, b""))),
     ("a FIN", send_half),
     ("a reset", |s, log| {
         send_half(s, log)?;
@@ -53,17 +41,17 @@ const FAULTS: [(&str, Fault); 17] = [
     }),
     ("a close frame in mid-message", |s, log| {
         let begun = frame(TEXT_TO_BE_CONTINUED, b"never whole");
-        then(s, log, &[begun, close_frame(1000)].concat())
+        half_then(s, log, &[begun, close_frame(1000)].concat())
     }),
-    ("a masked frame", |s, log| then(s, log, &masked(b"masked"))),
-    ("a reserved opcode", |s, log| then(s, log, &frame(0x83, b"what"))),
-    ("a reserved control opcode", |s, log| then(s, log, &frame(0x8b, b"what"))),
-    ("reserved bits", |s, log| then(s, log, &frame(TEXT | 0x40, b"what"))),
+    ("a masked frame", |s, log| half_then(s, log, &masked(b"masked"))),
+    ("a reserved opcode", |s, log| half_then(s, log, &frame(0x83, b"what"))),
+    ("a reserved control opcode", |s, log| half_then(s, log, &frame(0x8b, b"what"))),
+    ("reserved bits", |s, log| half_then(s, log, &frame(TEXT | 0x40, b"what"))),
     ("an oversized frame", |s, log| {
-        then(s, log, &[&[TEXT, 127][..], &(1_u64 << 40).to_be_bytes(), b"begun"].concat())
+        half_then(s, log, &[&[TEXT, 127][..], &(1_u64 << 40).to_be_bytes(), b"begun"].concat())
     }),
-    ("a continuation of nothing", |s, log| then(s, log, &frame(LAST_CONTINUED, b"what"))),
-    ("a text that is not UTF-8", |s, log| then(s, log, &frame(TEXT, b"\xff\xfe"))),
+    ("a continuation of nothing", |s, log| half_then(s, log, &frame(LAST_CONTINUED, b"what"))),
+    ("a text that is not UTF-8", |s, log| half_then(s, log, &frame(TEXT, b"\xff\xfe"))),
 ];
 
 #[test]
@@ -105,7 +93,7 @@ fn without_reconnects_each_break_is_one_503() {
 
 #[test]
 fn a_binary_message_is_500() {
-    let fault: Fault = |s, log| then(s, log, &frame(BINARY, b"what"));
+    let fault: Fault = |s, log| half_then(s, log, &frame(BINARY, b"what"));
     let ray = FakeRay::start(log(100), [fault]);
     let (_, end) =
         collect(&client(&ray.server.address()), options(Protocol::WebSocket).reconnects(0));
@@ -294,7 +282,7 @@ fn neither_silence_nor_pings_nor_a_message_that_never_ends_outlast_the_stream_ti
 
 #[test]
 fn reconnects_count_attempts_without_progress() {
-    let same_half: Fault = |s, log| then(s, log, &close_frame(1011));
+    let same_half: Fault = |s, log| half_then(s, log, &close_frame(1011));
     let ray = FakeRay::start(log(100), [same_half; 100]);
     let options = options(Protocol::WebSocket).reconnects(2);
     let (lines, end) = collect(&client(&ray.server.address()), options);

@@ -126,6 +126,13 @@ pub fn delete_for_good(client: &RayClient, id: &str) {
     eventually("the job is gone", || client.delete_job(id).err().filter(|e| e.status() == 404));
 }
 
+/// Whether a benchmark is to run: each is where the command line names none.
+pub fn is_wanted(name: &str) -> bool {
+    let mut names =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    names.peek().is_none() || names.any(|wanted| wanted == name)
+}
+
 /// Asks again until there is an answer.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);

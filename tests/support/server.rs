@@ -278,6 +278,35 @@ pub fn close_frame(code: u16) -> Vec<u8> {
     frame(CLOSE, &code.to_be_bytes())
 }
 
+/// The first half of the log's WebSocket messages.
+pub fn send_half(stream: &mut TcpStream, log: &[u8]) -> io::Result<()> {
+    let messages = messages(log);
+    messages[..messages.len() / 2].iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))
+}
+
+/// The first half of the log's WebSocket messages, and these bytes.
+pub fn half_then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result<()> {
+    send_half(stream, log)?;
+    stream.write_all(bytes)?;
+    Err(hold(stream))
+}
+
+/// A server with a job that is over, and this for what asks for its log file.
+pub fn finished_job(
+    status: &'static str,
+    answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> Server {
+    Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            answer(stream)
+        } else {
+            respond_json(stream, &job("a", status))
+        }
+    })
+}
+
 /// What a [`FakeRay`] does to one request for the log. The connection is closed after it.
 pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;
 
