@@ -1,5 +1,6 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use crate::message;
 
@@ -40,6 +41,8 @@ pub enum ClientError {
         status: u16,
         /// The operation, the resource and Ray's own last error line.
         message: String,
+        /// What the server's `Retry-After` says, if it has one.
+        retry_after: Option<Duration>,
     },
 
     /// 404: the job, node, task, application or route does not exist.
@@ -154,7 +157,25 @@ impl ClientError {
 
     pub(crate) fn rejected(status: u16, message: impl fmt::Display) -> Self {
         let message = message::one_line(&message.to_string());
-        if status == 404 { Self::NotFound { message } } else { Self::Rejected { status, message } }
+        match status {
+            404 => Self::NotFound { message },
+            status => Self::Rejected { status, message, retry_after: None },
+        }
+    }
+
+    /// How long the server asks to be left alone (`Retry-After`), if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rejected { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        if let Self::Rejected { retry_after, .. } = &mut self {
+            *retry_after = after;
+        }
+        self
     }
 
     pub(crate) fn timeout(message: impl fmt::Display) -> Self {

@@ -18,6 +18,7 @@ mod listing;
 mod logs;
 mod message;
 mod numbers;
+mod ray_fault;
 mod serve;
 mod state;
 mod transport;

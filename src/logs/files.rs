@@ -304,7 +304,7 @@ fn check_version(what: &str, version: &Version) -> Result<(), ClientError> {
 fn absent(error: ClientError) -> ClientError {
     const MARKS: [&str; 4] = ["not found", "Could not find", "doesn't exist", "is not supported"];
     match error {
-        ClientError::Rejected { status: 500, message }
+        ClientError::Rejected { status: 500, message, .. }
             if MARKS.iter().any(|mark| message.contains(mark)) =>
         {
             ClientError::not_found(message)

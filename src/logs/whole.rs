@@ -100,7 +100,7 @@ pub(super) fn check_empty(http: &Http, what: &str, job: &Job) -> Result<(), Clie
 /// While the job is not over, as until Ray notices that the node died, it may come back.
 pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
     match error {
-        ClientError::Rejected { status: 500, message } => {
+        ClientError::Rejected { status: 500, message, .. } => {
             let reason = message.strip_prefix(what).unwrap_or(&message);
             if message.contains("UnicodeDecodeError") {
                 return ClientError::unexpected(format_args!(

@@ -191,7 +191,7 @@ impl RayClient {
             .json(&Scale { target_num_replicas: replicas })?
             .idempotent(true);
         match self.http().send(&request) {
-            Err(ClientError::Rejected { status: 503, message })
+            Err(ClientError::Rejected { status: 503, message, .. })
                 if message.ends_with("Serve controller is not available") =>
             {
                 Err(ClientError::not_found(message))

@@ -144,7 +144,7 @@ fn refused_filter(error: ClientError, options: &ListOptions) -> ClientError {
     let raised =
         |text: &str| text.contains(": ValueError: ") || text.contains(": binascii.Error: ");
     match error {
-        ClientError::Rejected { status: 500, message }
+        ClientError::Rejected { status: 500, message, .. }
             if options.has_filters() && raised(&message) =>
         {
             ClientError::rejected(400, message)

@@ -13,9 +13,9 @@ use ureq::http::{Method, Response, StatusCode, Version};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, BodyReader, Error, Timeout};
 
-use super::{HeaderMap, Uri, connect};
+use super::{HeaderMap, HeaderValue, Uri, connect};
 use crate::config::RetryPolicy;
-use crate::{ClientError, message};
+use crate::{ClientError, ray_fault};
 
 /// The most of a JSON answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -82,6 +82,7 @@ pub(crate) struct Request {
     method: Method,
     pub(crate) path: String,
     query: String,
+    headers: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     idempotent: bool,
     extra_time: Duration,
@@ -97,6 +98,7 @@ impl Request {
             method,
             path,
             query: String::new(),
+            headers: Vec::new(),
             body: None,
             idempotent,
             extra_time: Duration::ZERO,
@@ -126,6 +128,12 @@ impl Request {
         self.query.push_str(key);
         self.query.push('=');
         self.query.extend(utf8_percent_encode(&value.to_string(), ENCODED));
+        self
+    }
+
+    /// Asks for these bytes only: the answer may be 206, or 416 if there are none.
+    pub(crate) fn range(mut self, range: ByteRange) -> Self {
+        self.headers.push(("range", range.to_string()));
         self
     }
 
@@ -183,9 +191,51 @@ impl Request {
     }
 }
 
-/// A 2xx answer, read whole.
+/// Which bytes of a file are asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum ByteRange {
+    /// From this offset up to, and without, that one.
+    Between(u64, u64),
+    /// The last bytes, as many as this.
+    Last(u64),
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Between(start, end) => write!(f, "bytes={start}-{}", end - 1),
+            Self::Last(count) => write!(f, "bytes=-{count}"),
+        }
+    }
+}
+
+/// Which bytes of how many a partial answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    pub(crate) start: u64,
+    /// The offset right behind the last byte.
+    pub(crate) end: u64,
+    pub(crate) total: u64,
+}
+
+impl ContentRange {
+    /// Of 206 `bytes 5-9/10`, of 416 `bytes */10`.
+    fn parse(value: &str) -> Option<Self> {
+        let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let total = total.parse().ok()?;
+        if range == "*" {
+            return Some(Self { start: total, end: total, total });
+        }
+        let (start, last) = range.split_once('-')?;
+        let (start, end) = (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
+        (start < end && end <= total).then_some(Self { start, end, total })
+    }
+}
+
+/// A 2xx answer, or 416 to a request for a range, read whole.
 pub(crate) struct Answer {
     what: String,
+    pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the server says where it ends. Else it may have been cut.
     pub(crate) has_end: bool,
@@ -238,6 +288,17 @@ impl Http {
             retry: RetryPolicy::none(),
             ..(*self.settings).clone()
         };
+        Self { agent: agent(self.agent.config().clone()), settings: Arc::new(settings) }
+    }
+
+    /// The same for another address, which gets no header of the caller's but the token, and that
+    /// only if `with_token`.
+    pub(crate) fn at(&self, base: String, with_token: bool) -> Self {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = self.settings.headers.get("authorization").filter(|_| with_token) {
+            headers.insert("authorization", token.clone());
+        }
+        let settings = Settings { base, headers, ..(*self.settings).clone() };
         Self { agent: agent(self.agent.config().clone()), settings: Arc::new(settings) }
     }
 
@@ -313,15 +374,20 @@ impl Http {
         let mut response = self
             .run(request, whole_body, idle)
             .map_err(|error| (self.explain(request, error), None))?;
-        if !response.status().is_success() {
+        let range = response.headers().get("content-range").and_then(|v| v.to_str().ok());
+        let content_range = range.and_then(ContentRange::parse);
+        let is_empty_range = response.status() == StatusCode::RANGE_NOT_SATISFIABLE
+            && request.headers.iter().any(|(name, _)| *name == "range");
+        if !response.status().is_success() && !is_empty_range {
             let retry_after = retry_after(&response);
-            return Err((self.refusal(&request.what, &mut response), retry_after));
+            let error = self.refusal(&request.what, &mut response).with_retry_after(retry_after);
+            return Err((error, retry_after));
         }
         let is_chunked = is_chunked(&response);
         let length = response.body().content_length();
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
         let has_end = is_chunked || length.is_some();
-        Ok(Stream { request, body, length, has_end, idle, http: self.clone() })
+        Ok(Stream { request, body, content_range, length, has_end, idle, http: self.clone() })
     }
 
     fn run(
@@ -334,6 +400,10 @@ impl Http {
         let mut builder = ureq::http::Request::builder().method(&request.method).uri(url);
         if let Some(headers) = builder.headers_mut() {
             headers.extend(self.settings.headers.clone());
+            for (name, value) in &request.headers {
+                headers
+                    .insert(*name, HeaderValue::from_str(value).map_err(ureq::http::Error::from)?);
+            }
             if request.body.is_some() {
                 let json = ureq::http::HeaderValue::from_static("application/json");
                 headers.insert("content-type", json);
@@ -418,8 +488,11 @@ impl Http {
                 ),
             );
         }
+        let content_type = response.headers().get("content-type");
+        let content_type =
+            content_type.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let body = self.error_body(response);
-        self.rejection(what, status, &body)
+        self.rejection(what, status, &content_type, &body)
     }
 
     /// What comes of an error's body within the read timeout; what came before a broken end still holds
@@ -441,10 +514,15 @@ impl Http {
         body
     }
 
-    pub(super) fn rejection(&self, what: &str, status: StatusCode, body: &[u8]) -> ClientError {
+    pub(super) fn rejection(
+        &self,
+        what: &str,
+        status: StatusCode,
+        content_type: &str,
+        body: &[u8],
+    ) -> ClientError {
         let body = self.without_secrets(String::from_utf8_lossy(body).into_owned());
-        let status = message::meant_status(status.as_u16(), &body);
-        ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
+        ray_fault::rejection(what, status.as_u16(), content_type, body.as_bytes(), &[])
     }
 
     /// A proxy may repeat what it was sent. A value of a few characters is no secret, and would be
@@ -466,6 +544,7 @@ impl Http {
 pub(crate) struct Stream<'r> {
     request: &'r Request,
     body: BodyReader<'static>,
+    content_range: Option<ContentRange>,
     length: Option<u64>,
     /// Whether the server says where the body ends. Else a broken connection looks like its end.
     pub(crate) has_end: bool,
@@ -505,7 +584,8 @@ impl Stream<'_> {
             match self.read(&mut buffer) {
                 Ok(0) => {
                     let what = self.request.what.clone();
-                    return Ok(Answer { what, body, has_end: self.has_end });
+                    let (content_range, has_end) = (self.content_range, self.has_end);
+                    return Ok(Answer { what, content_range, body, has_end });
                 }
                 Ok(length) => body.extend_from_slice(&buffer[..length]),
                 Err(StreamError::Broken(error)) => return Err(error),

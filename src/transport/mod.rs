@@ -5,7 +5,9 @@ mod http;
 mod proxy;
 mod websocket;
 
-pub(crate) use http::{Answer, Http, Request, Settings, StreamError, path};
+pub(crate) use http::{
+    Answer, ByteRange, ContentRange, Http, Request, Settings, StreamError, path,
+};
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub(crate) use ureq::unversioned::transport::ShutdownHandle;
 pub(crate) use websocket::{Event, Register, WebSocket};

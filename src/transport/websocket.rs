@@ -123,7 +123,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
         }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            http.rejection(what, response.status(), body)
+            http.rejection(what, response.status(), "", body)
         }
         Error::Io(io) => http.explain(request, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {

@@ -1,0 +1,190 @@
+//! What Ray tells of a job.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::numbers;
+use crate::wire::{string_enum, time_from_ms};
+
+string_enum! {
+    /// Where a job is in its life.
+    JobStatus {
+        /// Accepted, but its entrypoint has not started.
+        Pending = "PENDING",
+        /// Its entrypoint runs.
+        Running = "RUNNING",
+        /// Stopped by a call to stop it.
+        Stopped = "STOPPED",
+        /// Its entrypoint ended with exit code 0.
+        Succeeded = "SUCCEEDED",
+        /// Its entrypoint failed, or could not be started.
+        Failed = "FAILED",
+    }
+}
+
+impl JobStatus {
+    /// Whether the job is over: stopped, succeeded or failed. A status that is not known is not
+    /// taken for an end.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Succeeded | Self::Failed)
+    }
+}
+
+string_enum! {
+    /// How a job was started.
+    JobType {
+        /// By the job API.
+        Submission = "SUBMISSION",
+        /// By a program that called `ray.init` itself.
+        Driver = "DRIVER",
+    }
+}
+
+/// The driver process of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DriverInfo {
+    /// The job id of the driver.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The IP address of its node.
+    #[serde(default)]
+    pub node_ip_address: Option<String>,
+    /// Its process id.
+    #[serde(default)]
+    pub pid: Option<String>,
+    /// Everything else that Ray sends.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A job as `GET /api/jobs/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Job {
+    /// How it was started.
+    #[serde(rename = "type")]
+    pub job_type: JobType,
+    /// The id of its driver in the cluster; `None` until the driver has called `ray.init`.
+    #[serde(default)]
+    pub job_id: Option<String>,
+    /// The id that it was submitted with; `None` for a [`JobType::Driver`].
+    #[serde(default)]
+    pub submission_id: Option<String>,
+    /// Its driver process, once there is one.
+    #[serde(default)]
+    pub driver_info: Option<DriverInfo>,
+    /// Where it is in its life.
+    pub status: JobStatus,
+    /// Its shell command.
+    #[serde(default)]
+    pub entrypoint: String,
+    /// Ray's explanation of the status.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// The kind of failure, as `RUNTIME_ENV_SETUP_FAILURE`.
+    #[serde(default)]
+    pub error_type: Option<String>,
+    /// When it was submitted, in milliseconds since the epoch.
+    #[serde(default, rename = "start_time", deserialize_with = "numbers::time_ms")]
+    pub start_time_ms: Option<u64>,
+    /// When it ended, in milliseconds since the epoch; `None` while it is not over.
+    #[serde(default, rename = "end_time", deserialize_with = "numbers::time_ms")]
+    pub end_time_ms: Option<u64>,
+    /// What the submitter noted about it.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Its runtime environment.
+    #[serde(default)]
+    pub runtime_env: Option<Map<String, Value>>,
+    /// The address of the dashboard agent on its node.
+    #[serde(default)]
+    pub driver_agent_http_address: Option<String>,
+    /// The id of the node its entrypoint runs on; `None` until it was placed.
+    #[serde(default)]
+    pub driver_node_id: Option<String>,
+    /// The exit code of its entrypoint.
+    #[serde(default)]
+    pub driver_exit_code: Option<i32>,
+    /// Everything else that Ray sends.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Job {
+    /// What every other call takes: the submission id, or the job id of a job that was started
+    /// outside the job API. Empty where Ray gives neither.
+    pub fn id(&self) -> &str {
+        self.submission_id.as_deref().or(self.job_id.as_deref()).unwrap_or_default()
+    }
+
+    /// When it was submitted.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.start_time_ms.and_then(time_from_ms)
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<SystemTime> {
+        self.end_time_ms.and_then(time_from_ms)
+    }
+
+    /// From submission to end; `None` while it is not over.
+    pub fn duration(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.end_time_ms?.saturating_sub(self.start_time_ms?)))
+    }
+}
+
+/// The answer to a call to stop a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StopOutcome {
+    /// The job that was told to stop.
+    pub job_id: String,
+    /// Its status right after that: mostly still `Running`, and `Stopped` about a second later.
+    pub status: JobStatus,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_stopped_succeeded_and_failed_are_terminal() {
+        for (wire, terminal) in [
+            ("PENDING", false),
+            ("RUNNING", false),
+            ("STOPPED", true),
+            ("SUCCEEDED", true),
+            ("FAILED", true),
+            ("PAUSED", false),
+        ] {
+            let status = JobStatus::from(wire.to_owned());
+            assert_eq!((status.as_str(), status.is_terminal()), (wire, terminal));
+        }
+    }
+
+    #[test]
+    fn a_job_keeps_what_it_does_not_know() {
+        let wire = serde_json::json!({
+            "type": "SUBMISSION", "submission_id": "a", "status": "PAUSED", "entrypoint": "x",
+            "job_id": null, "mood": {"good": true},
+        });
+        let job: Job = serde_json::from_value(wire).unwrap();
+        assert_eq!(job.id(), "a");
+        assert_eq!(job.status, JobStatus::Unknown("PAUSED".to_owned()));
+        assert_eq!(serde_json::to_value(&job).unwrap()["mood"]["good"], true);
+    }
+
+    #[test]
+    fn a_driver_that_runs_has_no_end() {
+        let wire = serde_json::json!({
+            "type": "DRIVER", "job_id": "01000000", "status": "RUNNING", "start_time": 5,
+            "end_time": 0,
+        });
+        let job: Job = serde_json::from_value(wire).unwrap();
+        assert!(job.started_at().is_some() && job.ended_at().is_none() && job.duration().is_none());
+    }
+}

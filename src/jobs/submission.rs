@@ -1,0 +1,175 @@
+//! What a job is submitted with.
+
+use std::collections::BTreeMap;
+
+use rand::RngExt;
+use rand::distr::Alphanumeric;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Job;
+use crate::{ClientError, validate};
+
+/// A job to submit: its entrypoint and all of Ray's parameters.
+///
+/// ```
+/// use ray_client::JobSubmission;
+///
+/// let job = JobSubmission::new("python train.py")
+///     .metadata("team", "ml")
+///     .runtime_env(serde_json::json!({"env_vars": {"EPOCHS": "3"}}))
+///     .entrypoint_num_cpus(0.5);
+/// ```
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobSubmission {
+    entrypoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) submission_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_env: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_num_cpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_num_gpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrypoint_memory: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    entrypoint_resources: BTreeMap<String, f64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    entrypoint_label_selector: BTreeMap<String, String>,
+}
+
+impl JobSubmission {
+    /// A job that runs this shell command.
+    pub fn new(entrypoint: impl Into<String>) -> Self {
+        Self {
+            entrypoint: entrypoint.into(),
+            submission_id: None,
+            runtime_env: None,
+            metadata: BTreeMap::new(),
+            entrypoint_num_cpus: None,
+            entrypoint_num_gpus: None,
+            entrypoint_memory: None,
+            entrypoint_resources: BTreeMap::new(),
+            entrypoint_label_selector: BTreeMap::new(),
+        }
+    }
+
+    /// The id of the job, which no other job of the cluster may have. Defaults to `raysubmit_` and 16
+    /// random letters and digits.
+    pub fn submission_id(mut self, id: impl Into<String>) -> Self {
+        self.submission_id = Some(id.into());
+        self
+    }
+
+    /// The runtime environment: a JSON object as Ray documents it. Defaults to none.
+    pub fn runtime_env(mut self, runtime_env: impl Into<Value>) -> Self {
+        self.runtime_env = Some(runtime_env.into());
+        self
+    }
+
+    /// Notes this key and value about the job.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// The CPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    pub fn entrypoint_num_cpus(mut self, cpus: f64) -> Self {
+        self.entrypoint_num_cpus = Some(cpus);
+        self
+    }
+
+    /// The GPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    pub fn entrypoint_num_gpus(mut self, gpus: f64) -> Self {
+        self.entrypoint_num_gpus = Some(gpus);
+        self
+    }
+
+    /// The memory to reserve for the entrypoint, in bytes. Defaults to Ray's 0.
+    pub fn entrypoint_memory(mut self, bytes: u64) -> Self {
+        self.entrypoint_memory = Some(bytes);
+        self
+    }
+
+    /// The amount of a custom resource to reserve for the entrypoint, from 0 on.
+    pub fn entrypoint_resource(mut self, name: impl Into<String>, amount: f64) -> Self {
+        self.entrypoint_resources.insert(name.into(), amount);
+        self
+    }
+
+    /// A label that the entrypoint's node must have, as `("ray.io/market-type", "spot")`; Ray's
+    /// operators (`!spot`, `in(a,b)`) pass as they are. Needs Ray 2.49 or newer.
+    pub fn entrypoint_label_selector(
+        mut self,
+        label: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        self.entrypoint_label_selector.insert(label.into(), value.into());
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        if self.entrypoint.trim().is_empty() {
+            return Err(ClientError::invalid("entrypoint: must not be empty"));
+        }
+        if self.runtime_env.as_ref().is_some_and(|env| !env.is_object()) {
+            return Err(ClientError::invalid("runtime_env: must be a JSON object"));
+        }
+        let amounts = [
+            ("entrypoint_num_cpus", self.entrypoint_num_cpus),
+            ("entrypoint_num_gpus", self.entrypoint_num_gpus),
+        ];
+        for (name, amount) in amounts {
+            validate::amount(name, amount.unwrap_or_default())?;
+        }
+        for (name, amount) in &self.entrypoint_resources {
+            validate::amount(&format!("entrypoint_resource {name}"), *amount)?;
+        }
+        Ok(())
+    }
+
+    /// Whether this is the job that was submitted here: what Ray keeps of it is the same.
+    pub(super) fn is(&self, job: &Job) -> bool {
+        job.entrypoint == self.entrypoint
+            && job.metadata.as_ref().is_none_or(|metadata| {
+                self.metadata.iter().all(|(key, value)| metadata.get(key) == Some(value))
+            })
+    }
+}
+
+/// As Ray's own client makes them: without characters that are easily taken for another.
+pub(super) fn new_submission_id() -> String {
+    let letters = rand::rng().sample_iter(Alphanumeric).map(char::from);
+    let letters: String = letters.filter(|c| !"0OIl1".contains(*c)).take(16).collect();
+    format!("raysubmit_{letters}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submission_id_is_made_as_ray_makes_it() {
+        let id = new_submission_id();
+        let letters = id.strip_prefix("raysubmit_").unwrap();
+        assert!(letters.len() == 16 && letters.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        assert_ne!(id, new_submission_id());
+    }
+
+    #[test]
+    fn bad_submissions_are_refused() {
+        for bad in [
+            JobSubmission::new(" "),
+            JobSubmission::new("x").runtime_env("text"),
+            JobSubmission::new("x").entrypoint_num_cpus(-1.0),
+            JobSubmission::new("x").entrypoint_num_gpus(f64::NAN),
+            JobSubmission::new("x").entrypoint_resource("a", f64::INFINITY),
+        ] {
+            assert_eq!(bad.check().unwrap_err().status(), 400, "{bad:?}");
+        }
+    }
+}
