@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use threadpool::ThreadPool;
 
 use crate::ClientError;
-use crate::transport::{Http, ShutdownHandle};
+use crate::transport::{Connection, Http};
 
 /// How many tails of one client run at the same time.
 pub(crate) const WORKERS: usize = 5;
@@ -104,7 +104,7 @@ enum State {
     /// `alive` is never sent to: its end is what the worker's waits wake up from.
     Open {
         alive: Sender<Infallible>,
-        sockets: Vec<Weak<dyn ShutdownHandle>>,
+        sockets: Vec<Weak<Connection>>,
     },
     Closed(ClosedBy),
 }
@@ -118,7 +118,7 @@ impl Control {
     }
 
     /// Tracks a WebSocket's connection; refused where the tail is closed already.
-    pub(super) fn register(&self, handle: Weak<dyn ShutdownHandle>) -> io::Result<()> {
+    pub(super) fn register(&self, handle: Weak<Connection>) -> io::Result<()> {
         match &mut *lock(&self.state) {
             State::Open { sockets, .. } => {
                 sockets.retain(|socket| socket.strong_count() > 0);
