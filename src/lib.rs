@@ -13,12 +13,14 @@ mod chance;
 mod client;
 mod config;
 mod error;
+mod gateway;
 mod jobs;
+mod json;
 mod listing;
 mod logs;
-mod message;
 mod numbers;
 mod ray_fault;
+mod redact;
 mod serve;
 mod state;
 mod transport;
@@ -29,7 +31,7 @@ mod wire;
 
 pub use client::RayClient;
 pub use config::{ClientBuilder, RetryPolicy};
-pub use error::ClientError;
+pub use error::{ClientError, StreamLimit, TimeoutKind};
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{

@@ -4,15 +4,15 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::ClientError;
+use crate::{ClientError, TimeoutKind};
 
-/// How long an answer is waited for at least: near the end of a wait, too, it is worth to be had.
+/// Every poll gets at least this long, even if little of the timeout is left.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Asks, at first every 100 ms and later every second, until the answer is what was waited for, and
-/// also where the cluster cannot be reached. `ask` says how it is instead by the inner `Err`, and is
-/// given the time that no request should take longer than. 408 after `timeout`, with `not_so` and how
-/// it was at last.
+/// Polls, at first every 100 ms and later every second, until the answer is what was waited for. An error
+/// that is retryable is a poll like any other; every other error ends the wait. `ask` says how it is
+/// instead by the inner `Err`, and is given the time that no request should take longer than. 408 after
+/// `timeout`, with `not_so` and how it was at last.
 pub(crate) fn until<T>(
     timeout: Duration,
     not_so: impl fmt::Display,
@@ -34,7 +34,10 @@ pub(crate) fn until<T>(
         };
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(ClientError::timeout(format_args!("{not_so} after {timeout:?}: {how}")));
+            return Err(ClientError::timeout(format_args!(
+                "{not_so} after the timeout of {timeout:?} that was given: {how}"
+            ))
+            .of_kind(TimeoutKind::Wait));
         }
         thread::sleep(left.map_or(pause, |left| pause.min(left)));
         pause = (pause * 3 / 2).min(Duration::from_secs(1));

@@ -19,7 +19,7 @@ pub use details::{
 };
 
 use crate::transport::{Request, path};
-use crate::{ClientError, Listing, RayClient, message, validate, wait};
+use crate::{ClientError, Listing, RayClient, ray_fault, validate, wait};
 use change::Change;
 
 /// The first deployment starts Serve, and a shutdown waits until all replicas have ended.
@@ -222,7 +222,7 @@ impl RayClient {
             match application.status {
                 ServeApplicationStatus::Running => Ok(Ok(application)),
                 ServeApplicationStatus::DeployFailed => {
-                    let why = message::reason(&application.message);
+                    let why = ray_fault::reason(&application.message);
                     Err(ClientError::rejected(400, format_args!("{what}: {why}")))
                 }
                 status => Ok(Err(status.to_string())),

@@ -13,7 +13,7 @@ use super::agent::Line;
 use super::fault::explain;
 use super::request::Request;
 use super::settings::Settings;
-use crate::ClientError;
+use crate::{ClientError, json};
 
 /// The most of a JSON answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -55,7 +55,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
                 self.what

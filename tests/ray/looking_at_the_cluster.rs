@@ -346,11 +346,11 @@ fn runtime_environments_are_what_ray_says() {
 fn the_jobs_view_is_what_ray_says() {
     let work = Work::shared();
     let options = ListOptions::default().filter("submission_id", Filter::Eq, &work.submission_id);
-    let jobs = work.client.list_jobs_with(&options.clone().detail(true)).unwrap();
+    let jobs = work.client.list_jobs_state(&options.clone().detail(true)).unwrap();
     let rays = format!("rows(list_jobs, *equal(submission_id='{}'))", work.submission_id);
     assert_same(&jobs, &python(&rays));
     assert_eq!(jobs.results[0], work.client.get_job(&work.submission_id).unwrap());
-    let brief = work.client.list_jobs_with(&options.limit(1)).unwrap();
+    let brief = work.client.list_jobs_state(&options.limit(1)).unwrap();
     assert_eq!(brief.results[0].id(), work.submission_id);
     assert!(brief.results[0].start_time_ms.is_none());
 }
@@ -483,7 +483,7 @@ fn options_that_ray_cannot_follow_are_400() {
     assert_status(client.list_objects_with(&by("mood", "1")), 400, unknown);
     assert_status(client.list_placement_groups_with(&by("mood", "1")), 400, unknown);
     assert_status(client.list_runtime_envs_with(&by("mood", "1")), 400, unknown);
-    assert_status(client.list_jobs_with(&by("mood", "1")), 400, "jobs can be filtered by job_id");
+    assert_status(client.list_jobs_state(&by("mood", "1")), 400, "jobs can be filtered by job_id");
     assert_status(client.summarize_tasks_with(&by("mood", "1")), 400, unknown);
     assert_status(client.summarize_actors_with(&by("mood", "1")), 400, unknown);
     assert_status(client.summarize_objects_with(&by("mood", "1")), 400, unknown);
