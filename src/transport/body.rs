@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
 use ureq::{Agent, BodyReader, Error, Timeout};
 
@@ -157,9 +158,10 @@ impl Stream<'_> {
 
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
-        if let Body::Unhurried(pieces) = &self.body
+        if let Body::Unhurried(pieces) = &mut self.body
             && !pieces.is_over
         {
+            pieces.stop();
             self.line.leave(&pieces.agent);
         }
     }
@@ -172,15 +174,24 @@ pub(super) struct Pieces {
     piece: Vec<u8>,
     start: usize,
     is_over: bool,
+    is_left: Arc<AtomicBool>,
     agent: Agent,
 }
 
 impl Pieces {
     /// The thread ends with the body, or when `agent` is shut down.
-    pub(super) fn of(mut body: BodyReader<'static>, agent: Agent) -> io::Result<Self> {
+    pub(super) fn of(
+        mut body: BodyReader<'static>,
+        agent: Agent,
+        line: &Line,
+    ) -> io::Result<Self> {
         let (sender, receiver) = bounded(1);
+        let is_left = Arc::new(AtomicBool::new(false));
+        let (line, stop) = (line.clone(), Arc::clone(&is_left));
         let read = move || {
-            loop {
+            // A socket that was shut down must be closed with what is left to read: this is what
+            // tells a server with a full send buffer.
+            while line.check_open().is_ok() && !stop.load(Ordering::Acquire) {
                 let mut piece = vec![0; PIECE];
                 let read = body.read(&mut piece).map(|length| {
                     piece.truncate(length);
@@ -193,7 +204,12 @@ impl Pieces {
             }
         };
         thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        Ok(Self { receiver, piece: Vec::new(), start: 0, is_over: false, agent })
+        Ok(Self { receiver, piece: Vec::new(), start: 0, is_over: false, is_left, agent })
+    }
+
+    fn stop(&mut self) {
+        self.is_left.store(true, Ordering::Release);
+        self.receiver = never();
     }
 
     /// `None` if nothing came for so long.

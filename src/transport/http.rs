@@ -101,7 +101,7 @@ impl Http {
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
         let body = if is_unhurried {
-            Body::Unhurried(Pieces::of(body, agent).map_err(|error| failed(Error::from(error)))?)
+            Body::Unhurried(Pieces::of(body, agent, &self.line).map_err(|error| failed(Error::from(error)))?)
         } else {
             Body::Bounded(body)
         };
