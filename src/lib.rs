@@ -7,11 +7,14 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+mod address;
+mod agent_access;
+mod builder;
 #[cfg(test)]
 #[allow(dead_code, reason = "the test programs use all of it")]
 mod chance;
 mod client;
-mod config;
+mod environment;
 mod error;
 mod gateway;
 mod jobs;
@@ -21,6 +24,7 @@ mod logs;
 mod numbers;
 mod ray_fault;
 mod redact;
+mod retry;
 mod serve;
 mod state;
 mod transport;
@@ -29,8 +33,10 @@ mod version;
 mod wait;
 mod wire;
 
+pub use agent_access::AgentAccess;
+pub use builder::ClientBuilder;
 pub use client::RayClient;
-pub use config::{ClientBuilder, RetryPolicy};
+pub use retry::RetryPolicy;
 pub use error::{ClientError, StreamLimit, TimeoutKind};
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;

@@ -109,7 +109,7 @@ impl LogFile {
     }
 
     fn request(&self, what: &str) -> Request {
-        let request = Request::get(what, path(&["api", "v0", "logs", "file"]));
+        let request = Request::get(what, path(&["api", "v0", "logs", "file"])).bytes();
         let request = match &self.source {
             Source::Node { node_id, name } => {
                 request.query("node_id", node_id).query("filename", name)

@@ -77,6 +77,7 @@ pub(super) fn file_request(what: &str, job: &Job) -> Request {
         // Ray wants a node id, and does not use it where a submission id is given.
         .query("node_id", job.driver_node_id.as_deref().unwrap_or_default())
         .query("submission_id", job.id())
+        .bytes()
 }
 
 pub(super) fn no_log(what: &str) -> ClientError {

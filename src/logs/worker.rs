@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::feed::{Feed, Interrupt, Step};
 use super::pool::Control;
 use crate::ClientError;
-use crate::config::RetryPolicy;
+use crate::retry::RetryPolicy;
 use crate::transport::{Answer, Http, Register, Request, StreamError};
 
 /// How long a read waits before the worker looks at the clock and at the job.

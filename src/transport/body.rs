@@ -12,6 +12,7 @@ use ureq::{Agent, BodyReader, Error, Timeout};
 
 use super::agent::Line;
 use super::fault::explain;
+use super::proxied::ProxiedBody;
 use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
@@ -48,6 +49,7 @@ impl ContentRange {
 /// A whole answer: 200, or to a request for a range also 206 and 416.
 pub(crate) struct Answer {
     what: String,
+    content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the server says where the body ends. If not, it may have been cut.
@@ -56,6 +58,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
+            return Err(ClientError::unexpected(format_args!(
+                "{}: the answer is not Ray's: it is {kind}, not JSON",
+                self.what
+            )));
+        }
         json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
@@ -72,6 +81,7 @@ pub(crate) struct Stream<'r> {
     pub(super) settings: Arc<Settings>,
     pub(super) line: Line,
     pub(super) body: Body,
+    pub(super) content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
     /// Whether the server says where the body ends. If not, a broken connection looks like its end.
@@ -89,18 +99,41 @@ pub(crate) enum StreamError {
 /// Where the bytes come from.
 pub(super) enum Body {
     /// ureq, within its absolute timeout.
-    Bounded(BodyReader<'static>),
+    Bounded {
+        body: BodyReader<'static>,
+        length: Option<u64>,
+    },
     Unhurried(Pieces),
+    Proxied {
+        body: ProxiedBody,
+        is_unhurried: bool,
+    },
+}
+
+impl Body {
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bounded { length, .. } => *length,
+            Self::Unhurried(pieces) => pieces.length,
+            Self::Proxied { body, .. } => body.length(),
+        }
+    }
 }
 
 impl Stream<'_> {
     /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
-            Body::Bounded(body) => body.read(buf),
-            Body::Unhurried(pieces) => {
-                pieces.read(buf, self.idle).ok_or(StreamError::Idle)?
+            Body::Bounded { body, .. } => body.read(buf),
+            Body::Unhurried(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
+            Body::Proxied { body, is_unhurried: true } => {
+                body.wait_at_most(self.idle);
+                match body.read(buf) {
+                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
+                    other => other,
+                }
             }
+            Body::Proxied { body, .. } => body.read(buf),
         };
         let read = match read {
             Ok(0) => self.line.check_open().map(|()| 0),
@@ -110,7 +143,12 @@ impl Stream<'_> {
             self.line.note(read.is_ok());
         }
         read.map_err(|error| {
-            StreamError::Broken(explain(self.request, &self.settings, Error::from(error)))
+            let error = if is_timeout(&error) {
+                Error::Timeout(Timeout::RecvBody)
+            } else {
+                Error::from(error)
+            };
+            StreamError::Broken(explain(self.request, &self.settings, error))
         })
     }
 
@@ -135,8 +173,13 @@ impl Stream<'_> {
                 }
             }
         }
-        let what = self.request.what.clone();
-        Ok(Answer { what, content_range: self.content_range, body, has_end: self.has_end })
+        Ok(Answer {
+            what: self.request.what.clone(),
+            content_type: std::mem::take(&mut self.content_type),
+            content_range: self.content_range,
+            body,
+            has_end: self.has_end,
+        })
     }
 
     /// What comes of an error's page within the read timeout. What came before a broken end still
@@ -170,6 +213,7 @@ impl Drop for Stream<'_> {
 /// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
 /// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
 pub(super) struct Pieces {
+    length: Option<u64>,
     receiver: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     start: usize,
@@ -182,6 +226,7 @@ impl Pieces {
     /// The thread ends with the body, or when `agent` is shut down.
     pub(super) fn of(
         mut body: BodyReader<'static>,
+        length: Option<u64>,
         agent: Agent,
         line: &Line,
     ) -> io::Result<Self> {
@@ -204,7 +249,8 @@ impl Pieces {
             }
         };
         thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        Ok(Self { receiver, piece: Vec::new(), start: 0, is_over: false, is_left, agent })
+        let piece = Vec::new();
+        Ok(Self { length, receiver, piece, start: 0, is_over: false, is_left, agent })
     }
 
     fn stop(&mut self) {
@@ -231,4 +277,8 @@ impl Pieces {
         self.start += length;
         Some(Ok(length))
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
