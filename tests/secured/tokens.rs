@@ -51,7 +51,7 @@ fn the_environment_gives_the_token_as_rays_own_client_reads_it() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.success(), works, "{variables:?}: {said}");
-        assert!(works || said.contains("status: 401"), "{said}");
+        assert!(works || said.contains("status 401"), "{said}");
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
