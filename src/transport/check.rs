@@ -27,7 +27,7 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
         let error = rejection(what, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
-    if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml") {
+    if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
         let page = stream.read_error_page();
         let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
         return Some(ClientError::unexpected(format_args!("{what}: the answer is not Ray's: {said}")));
