@@ -159,9 +159,9 @@ impl ClientBuilder {
 
     /// Sends `Authorization: Bearer <token>` with every request, as a cluster with
     /// `RAY_AUTH_MODE=token` wants it. If the address has a user name and a password, for example for
-    /// an ingress, they stay in `Authorization`, and the token goes in `X-Ray-Authorization`. A header
-    /// `Authorization` set with [`header`](Self::header) wins. No token is sent by default, and none
-    /// ever follows a redirect.
+    /// an ingress, they stay in `Authorization`, and the token goes in `X-Ray-Authorization`, which Ray
+    /// reads if the ingress keeps `Authorization` for itself. A header `Authorization` set with
+    /// [`header`](Self::header) wins. No token is sent by default, and none ever follows a redirect.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(FoundToken { value: token.into(), file: None });
         self
@@ -221,7 +221,8 @@ impl ClientBuilder {
                 self.tail_workers
             )));
         }
-        let Credentials { headers, token, token_header } = self.credentials(address.credentials)?;
+        let Credentials { headers, token, token_header } =
+            self.credentials(address.credentials.as_deref())?;
         let proxies = Proxies::from_vars(variable)?;
         let settings = Settings {
             proxy: proxies.of(&address.base)?,
@@ -243,7 +244,7 @@ impl ClientBuilder {
     }
 
     /// The headers, and the token apart from them, because agents get the token alone.
-    fn credentials(&self, basic: Option<String>) -> Result<Credentials, ClientError> {
+    fn credentials(&self, basic: Option<&str>) -> Result<Credentials, ClientError> {
         let mut headers = self.own_headers()?;
         for name in [AUTHORIZATION, RAY_AUTHORIZATION] {
             let own = headers.get(name).and_then(|value| value.to_str().ok());
@@ -257,7 +258,7 @@ impl ClientBuilder {
             return Ok(Credentials { headers, token: None, token_header: AUTHORIZATION });
         }
         let token_header = if basic.is_some() { RAY_AUTHORIZATION } else { AUTHORIZATION };
-        let basic = basic.as_deref().and_then(secret);
+        let basic = basic.and_then(secret);
         headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
         let token = self.token.as_ref().map(|token| {
             Token::new(&token.value, token.file.clone()).ok_or_else(|| {
@@ -297,7 +298,7 @@ impl ClientBuilder {
 }
 
 const AUTHORIZATION: &str = "authorization";
-/// Ray looks here for a token if `Authorization` holds none.
+/// Ray looks here for a token if there is no `Authorization` (seen on Ray 2.60.0).
 const RAY_AUTHORIZATION: &str = "x-ray-authorization";
 
 struct Credentials {
@@ -381,7 +382,7 @@ mod tests {
     #[test]
     fn a_token_beside_a_password_has_a_header_of_its_own() {
         let builder = ClientBuilder::new("http://h").bearer_token("t");
-        let both = builder.credentials(Some("Basic x".to_owned())).unwrap();
+        let both = builder.credentials(Some("Basic x")).unwrap();
         assert_eq!(both.headers[AUTHORIZATION], "Basic x");
         assert!(both.token.is_some() && both.token_header == RAY_AUTHORIZATION);
     }

@@ -36,13 +36,13 @@ mod wire;
 pub use agent_access::AgentAccess;
 pub use builder::ClientBuilder;
 pub use client::RayClient;
-pub use retry::RetryPolicy;
 pub use error::{ClientError, StreamLimit, TimeoutKind};
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
     LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
 };
+pub use retry::RetryPolicy;
 pub use serve::{
     ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
     ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,

@@ -143,7 +143,7 @@ impl JobLog {
         let request = Request::get(&worker.what, path(&["api", "jobs", &self.id, "logs", "tail"]));
         let request = worker.hurried(request);
         let mut socket =
-            WebSocket::open(&worker.http, &request, worker.register()).map_err(Interrupt::of)?;
+            WebSocket::open(&worker.http, &request, &*worker.register()).map_err(Interrupt::of)?;
         let code = receive(&mut socket, worker)?;
         drop(socket);
         let job = self.job(worker)?;

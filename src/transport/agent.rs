@@ -59,16 +59,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn shared(config: Config) -> Self {
+    pub(super) fn shared(config: &Config) -> Self {
         Self::new(config, None)
     }
 
     /// A line that `shutdown` closes, along with the lines made from it.
-    pub(super) fn of_tail(&self, config: Config) -> Self {
+    pub(super) fn of_tail(&self, config: &Config) -> Self {
         Self::new(config, Some(self.closing.clone().unwrap_or_default()))
     }
 
-    fn new(config: Config, closing: Option<Arc<Closing>>) -> Self {
+    fn new(config: &Config, closing: Option<Arc<Closing>>) -> Self {
         let agent = Arc::new(Mutex::new(config.new_agent()));
         if let Some(closing) = &closing {
             let mut agents = lock(&closing.agents);

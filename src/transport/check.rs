@@ -30,7 +30,9 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
         let page = stream.read_error_page();
         let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
-        return Some(ClientError::unexpected(format_args!("{what}: the answer is not Ray's: {said}")));
+        return Some(ClientError::unexpected(format_args!(
+            "{what}: the answer is not Ray's: {said}"
+        )));
     }
     let refuse = |why: &str| {
         Some(ClientError::unexpected(format_args!("{what}: the answer is not Ray's: {why}")))

@@ -58,12 +58,14 @@ pub(super) fn dial(
 /// Has the proxy connect to the cluster.
 fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
-    let mut request =
-        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n");
-    if let Some(credentials) = credentials(proxy) {
-        request += &format!("Proxy-Authorization: {credentials}\r\n");
-    }
-    wire.write_all(format!("{request}\r\n").as_bytes()).map_err(of_connect)?;
+    let mut request = vec![
+        format!("CONNECT {host}:{port} HTTP/1.1"),
+        format!("Host: {host}:{port}"),
+        format!("User-Agent: {USER_AGENT}"),
+    ];
+    request.extend(credentials(proxy).map(|it| format!("Proxy-Authorization: {it}")));
+    let request = request.join("\r\n") + "\r\n\r\n";
+    wire.write_all(request.as_bytes()).map_err(of_connect)?;
     let mut head = Vec::new();
     // A byte at a time, because what comes behind the head is not the proxy's.
     while !head.ends_with(b"\r\n\r\n") {

@@ -153,10 +153,14 @@ pub(super) fn never_arrived(error: &ClientError) -> bool {
         return true;
     }
     match (OddAnswer::of(error), error) {
-        (Some(OddAnswer::NotAProxy | OddAnswer::Refused(_)), _) => true,
         (_, Error::Io(io)) => no_connection(io),
-        (_, Error::HostNotFound | Error::ConnectionFailed) => true,
-        (_, Error::Timeout(Timeout::Connect | Timeout::Resolve)) => true,
+        (Some(OddAnswer::NotAProxy | OddAnswer::Refused(_)), _)
+        | (
+            _,
+            Error::HostNotFound
+            | Error::ConnectionFailed
+            | Error::Timeout(Timeout::Connect | Timeout::Resolve),
+        ) => true,
         _ => false,
     }
 }

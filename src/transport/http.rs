@@ -6,6 +6,7 @@ use std::time::Duration;
 use ureq::Error;
 use ureq::http::{Method, Response};
 
+use super::HeaderValue;
 use super::agent::{Line, config};
 use super::body::{Answer, Body, Pieces, Stream};
 use super::check::refusal;
@@ -13,7 +14,6 @@ use super::fault::{MAX_HEADERS, explain, of_connect};
 use super::proxied::{exchange, is_chunked};
 use super::request::Request;
 use super::settings::{Limits, Settings};
-use super::HeaderValue;
 use crate::ClientError;
 use crate::retry::RetryPolicy;
 
@@ -28,7 +28,7 @@ type HttpRequest = ureq::http::Request<()>;
 
 impl Http {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { line: Line::shared(config(&settings)), settings: Arc::new(settings) }
+        Self { line: Line::shared(&config(&settings)), settings: Arc::new(settings) }
     }
 
     /// The same with connections of its own, so that closing them ends no other call, and without
@@ -40,7 +40,7 @@ impl Http {
             retry: RetryPolicy::none(),
             ..(*self.settings).clone()
         };
-        Self { line: self.line.of_tail(config(&settings)), settings: Arc::new(settings) }
+        Self { line: self.line.of_tail(&config(&settings)), settings: Arc::new(settings) }
     }
 
     /// The same for another address, which gets no header of the caller's but the token, and that
@@ -50,7 +50,7 @@ impl Http {
     /// 400 if the environment names a proxy for this address that cannot be used.
     pub(crate) fn at(&self, base: String, with_token: bool) -> Result<Self, ClientError> {
         let settings = self.settings.at(base, with_token)?;
-        Ok(Self { line: self.line.of_tail(config(&settings)), settings: Arc::new(settings) })
+        Ok(Self { line: self.line.of_tail(&config(&settings)), settings: Arc::new(settings) })
     }
 
     /// Where it sends, without credentials.
@@ -95,7 +95,7 @@ impl Http {
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
         let (mut head, mut body) = self.run(request, is_unhurried).map_err(failed)?;
-        if head.status() == 401 && self.has_new_token(sent.as_ref()) {
+        if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
             (head, body) = self.run(request, is_unhurried).map_err(failed)?;
         }
@@ -208,5 +208,124 @@ impl Http {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
         }
         Ok(http)
+    }
+}
+
+/// Whether another token may help. Ray answers 401 without one, and 403 to one that is not valid.
+pub(super) fn is_denied(status: u16) -> bool {
+    matches!(status, 401 | 403)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::transport::{Proxies, Token};
+
+    /// A server, and the lines of the requests that it gets.
+    fn server() -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while stream.read_line(&mut line).is_ok_and(|length| length > 2) {
+                    let _ = sender.send(std::mem::take(&mut line).trim_end().to_lowercase());
+                }
+                let _ =
+                    stream.get_mut().write_all(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}");
+            }
+        });
+        (address, lines)
+    }
+
+    fn client(base: &str, vars: &[(&str, &str)]) -> Http {
+        let var = |name: &str| {
+            let found = vars.iter().find(|(n, _)| *n == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        };
+        let proxies = Proxies::from_vars(var).unwrap();
+        let mut headers = super::super::HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Basic passw0rd"));
+        headers.insert("x-team", HeaderValue::from_static("ml"));
+        Http::new(Settings {
+            proxy: proxies.of(base).unwrap(),
+            proxies,
+            base: base.to_owned(),
+            headers,
+            token: Token::new("t0ken", None).map(Arc::new),
+            token_header: "x-ray-authorization",
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
+            retry: RetryPolicy::none(),
+            #[cfg(feature = "tls")]
+            roots: None,
+            #[cfg(feature = "tls")]
+            accept_invalid_certs: false,
+        })
+    }
+
+    fn sent_to_agent(
+        client: &Http,
+        agent: &str,
+        with_token: bool,
+        lines: &Receiver<String>,
+    ) -> String {
+        let agent = client.at(agent.to_owned(), with_token).unwrap();
+        agent.send(&Request::get("log", "/logs/a".to_owned()).bytes()).unwrap();
+        lines.try_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_agent_gets_the_token_at_most_and_no_header_of_the_callers() {
+        let (agent, lines) = server();
+        for base in ["http://ray.example:8265", "https://ray.example:8265"] {
+            let client = client(base, &[]);
+            let without = sent_to_agent(&client, &agent, false, &lines);
+            assert!(without.starts_with("get /logs/a http/1.1"), "{without}");
+            assert!(!without.contains("authorization") && !without.contains("x-team"), "{without}");
+            let with = sent_to_agent(&client, &agent, true, &lines);
+            assert!(with.contains("\nauthorization: bearer t0ken"), "{with}");
+            assert!(!with.contains("passw0rd") && !with.contains("x-team"), "{with}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_asked_by_the_proxy_that_the_environment_names_for_it() {
+        let (proxy, lines) = server();
+        let (direct, direct_lines) = server();
+        let vars = [("HTTP_PROXY", &*proxy), ("NO_PROXY", "127.0.0.0/8")];
+        let client = client("https://ray.example:8265", &vars);
+        let by_proxy = sent_to_agent(&client, "http://10.0.0.5:52365", false, &lines);
+        assert!(by_proxy.starts_with("get http://10.0.0.5:52365/logs/a http/1.1"), "{by_proxy}");
+        assert!(!sent_to_agent(&client, &direct, false, &direct_lines).is_empty());
+        assert!(lines.try_iter().next().is_none());
+        let socks = client_with_socks();
+        assert_eq!(
+            socks.at("http://10.0.0.5:52365".to_owned(), false).err().unwrap().status(),
+            400
+        );
+    }
+
+    fn client_with_socks() -> Http {
+        client("https://ray.example:8265", &[("HTTP_PROXY", "socks5://proxy.example")])
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed_with_what_was_made_from_it() {
+        let (address, _lines) = server();
+        let tail = client(&address, &[]).for_tail(Duration::from_secs(5));
+        let agent = tail.at(address.clone(), false).unwrap();
+        let request = Request::get("log", "/logs/a".to_owned());
+        assert!(agent.send(&request).is_ok() && tail.send(&request).is_ok());
+        tail.shutdown();
+        for http in [&agent, &tail, &tail.at(address, false).unwrap()] {
+            assert_eq!(http.send(&request).err().unwrap().status(), 503);
+        }
     }
 }

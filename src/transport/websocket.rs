@@ -1,7 +1,6 @@
 //! A WebSocket: its handshake, and its messages one by one.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tungstenite::error::{Error, ProtocolError};
@@ -14,7 +13,7 @@ use super::check::rejection;
 use super::connect::Register;
 use super::dial::{Wire, dial};
 use super::fault::{MAX_HEADERS, explain};
-use super::http::Http;
+use super::http::{Http, is_denied};
 use super::request::Request;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
@@ -43,12 +42,12 @@ impl WebSocket {
     pub(crate) fn open(
         http: &Http,
         request: &Request,
-        register: Arc<Register>,
+        register: &Register,
     ) -> Result<Self, ClientError> {
         let sent = http.settings.token.as_ref().map(|token| token.value());
-        match Self::open_once(http, request, &*register) {
-            Err(error) if error.status() == 401 && http.has_new_token(sent.as_ref()) => {
-                Self::open_once(http, request, &*register)
+        match Self::open_once(http, request, register) {
+            Err(error) if is_denied(error.status()) && http.has_new_token(sent.as_ref()) => {
+                Self::open_once(http, request, register)
             }
             other => other,
         }

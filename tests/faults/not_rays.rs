@@ -1,8 +1,8 @@
 //! Verifies that what something between the client and Ray answers is not taken for Ray's answer.
 
+use std::io::Write;
 #[cfg(feature = "tls")]
 use std::io::{self, BufRead, BufReader};
-use std::io::Write;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 

@@ -107,7 +107,9 @@ fn client_by_proxy() -> RayClient {
 }
 
 fn log_of_one_line() -> Server {
-    finished_job("SUCCEEDED", |stream| respond(stream, 200, "content-type: text/plain\r\n", "one\n"))
+    finished_job("SUCCEEDED", |stream| {
+        respond(stream, 200, "content-type: text/plain\r\n", "one\n")
+    })
 }
 
 fn tail(client: &RayClient, protocol: Protocol) -> Result<Vec<String>, ClientError> {
