@@ -3,6 +3,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ClientError;
+use crate::agent_access::AgentAccess;
 use crate::config::ClientBuilder;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
@@ -20,6 +21,7 @@ struct Inner {
     http: Http,
     limits: StreamLimits,
     tails: Tails,
+    agent_access: AgentAccess,
     serve_turn: Mutex<()>,
 }
 
@@ -57,8 +59,19 @@ impl RayClient {
         ClientBuilder::from_vars(|name| env::var(name).ok())?.build()
     }
 
-    pub(crate) fn from_parts(http: Http, limits: StreamLimits) -> Self {
-        let inner = Inner { http, limits, tails: Tails::default(), serve_turn: Mutex::default() };
+    pub(crate) fn from_parts(
+        http: Http,
+        limits: StreamLimits,
+        tail_workers: usize,
+        agent_access: AgentAccess,
+    ) -> Self {
+        let inner = Inner {
+            http,
+            limits,
+            tails: Tails::new(tail_workers),
+            agent_access,
+            serve_turn: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -73,6 +86,10 @@ impl RayClient {
     /// The turn to change the state of Serve, which is read and written as a whole. Clones take turns.
     pub(crate) fn serve_turn(&self) -> MutexGuard<'_, ()> {
         self.inner.serve_turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn agent_access(&self) -> AgentAccess {
+        self.inner.agent_access
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {

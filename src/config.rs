@@ -112,6 +112,8 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     headers: Vec<(String, String)>,
     token: Option<String>,
+    tail_workers: usize,
+    agent_access: crate::AgentAccess,
     #[cfg(feature = "tls")]
     ca: Option<Vec<u8>>,
     #[cfg(feature = "tls")]
@@ -143,6 +145,8 @@ impl ClientBuilder {
             retry: RetryPolicy::default(),
             headers: Vec::new(),
             token: None,
+            tail_workers: 5,
+            agent_access: crate::AgentAccess::default(),
             #[cfg(feature = "tls")]
             ca: None,
             #[cfg(feature = "tls")]
@@ -220,6 +224,20 @@ impl ClientBuilder {
         self
     }
 
+    /// How many tails of this client run at the same time, each in a thread of its own: 1 to 64; defaults
+    /// to 5. The threads are made at the first tail.
+    pub fn tail_workers(mut self, workers: usize) -> Self {
+        self.tail_workers = workers;
+        self
+    }
+
+    /// Whether tails may read logs from the agents of the nodes. Defaults to
+    /// [`AgentAccess::WithoutToken`](crate::AgentAccess::WithoutToken).
+    pub fn agent_access(mut self, access: crate::AgentAccess) -> Self {
+        self.agent_access = access;
+        self
+    }
+
     /// Trusts the certificates of this PEM text instead of the built-in roots (those of Mozilla).
     #[cfg(feature = "tls")]
     pub fn ca_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -244,6 +262,12 @@ impl ClientBuilder {
         let (base, basic) = split_address(&self.address)?;
         self.retry.check()?;
         self.limits.check()?;
+        if !(1..=64).contains(&self.tail_workers) {
+            return Err(ClientError::invalid(format_args!(
+                "tail_workers: must be 1 to 64, is {}",
+                self.tail_workers
+            )));
+        }
         let settings = Settings {
             proxy: crate::transport::proxy_from_vars(&base, |name| env::var(name).ok())?,
             base,
@@ -256,7 +280,12 @@ impl ClientBuilder {
             #[cfg(feature = "tls")]
             accept_invalid_certs: self.accept_invalid_certs,
         };
-        Ok(RayClient::from_parts(Http::new(settings), self.limits))
+        Ok(RayClient::from_parts(
+            Http::new(settings),
+            self.limits,
+            self.tail_workers,
+            self.agent_access,
+        ))
     }
 
     fn headers(&self, basic: Option<HeaderValue>) -> Result<HeaderMap, ClientError> {

@@ -7,6 +7,7 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+mod agent_access;
 #[cfg(test)]
 #[allow(dead_code, reason = "the test programs use all of it")]
 mod chance;
@@ -29,13 +30,15 @@ mod version;
 mod wait;
 mod wire;
 
+pub use agent_access::AgentAccess;
 pub use client::RayClient;
 pub use config::{ClientBuilder, RetryPolicy};
 pub use error::{ClientError, StreamLimit, TimeoutKind};
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
-    LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
+    LineEnding, LogFile, LogFileName, LogLine, LogReader, LogTail, NextLine, Protocol,
+    StreamLimits, TailHandle, TailOptions,
 };
 pub use serve::{
     ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,

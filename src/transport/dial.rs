@@ -54,8 +54,9 @@ pub(super) fn dial(
 /// Has the proxy connect to the cluster.
 fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
-    let mut request =
-        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n");
+    let mut request = format!(
+        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
+    );
     if let Some(credentials) = credentials(proxy) {
         request += &format!("Proxy-Authorization: {credentials}\r\n");
     }

@@ -77,20 +77,16 @@ impl Http {
 
     /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
     /// `idle` says so, and can be tried again.
-    pub(crate) fn stream<'r>(
-        &self,
-        request: &'r Request,
-        idle: Duration,
-    ) -> Result<Stream<'r>, ClientError> {
+    pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
         self.open(request, true, idle)
     }
 
-    fn open<'r>(
+    fn open(
         &self,
-        request: &'r Request,
+        request: &Request,
         is_unhurried: bool,
         idle: Duration,
-    ) -> Result<Stream<'r>, ClientError> {
+    ) -> Result<Stream, ClientError> {
         let failed = |error| {
             self.line.note(false);
             explain(request, &self.settings, error)
@@ -106,7 +102,7 @@ impl Http {
             Body::Bounded(body)
         };
         let mut stream = Stream {
-            request,
+            request: request.clone(),
             settings: Arc::clone(&self.settings),
             line: self.line.clone(),
             body,
@@ -123,7 +119,7 @@ impl Http {
 
     /// Why this is not the answer that was asked for.
     fn refusal(&self, head: &Response<()>, stream: &mut Stream) -> Option<ClientError> {
-        let what = &stream.request.what;
+        let what = stream.request.what.clone();
         let status = head.status();
         let is_empty_range =
             status == StatusCode::RANGE_NOT_SATISFIABLE && stream.request.range.is_some();
@@ -141,7 +137,7 @@ impl Http {
         }
         let content_type = header(head, "content-type").unwrap_or_default();
         let page = stream.read_error_page();
-        let error = self.rejection(what, status, content_type, &page);
+        let error = self.rejection(&what, status, content_type, &page);
         Some(error.with_retry_after(retry_after(head)))
     }
 
@@ -162,13 +158,12 @@ impl Http {
         is_unhurried: bool,
     ) -> Result<(Response<ureq::Body>, Agent), Error> {
         self.line.check_listener(&self.settings, request).map_err(of_connect)?;
-        let agent =
-            if is_unhurried { self.line.agent_to_leave() } else { self.line.agent() };
+        let agent = if is_unhurried { self.line.agent_to_leave() } else { self.line.agent() };
         let response = match self.run_with(&agent, request, is_unhurried, MAX_HEADERS) {
             // ureq also counts what came behind a 1xx. Without its limit, the buffer is the limit.
-            Err(too_large @ Error::LargeResponseHeader(..)) if request.is_idempotent => self
-                .run_with(&agent, request, is_unhurried, usize::MAX)
-                .map_err(|_| too_large),
+            Err(too_large @ Error::LargeResponseHeader(..)) if request.is_idempotent => {
+                self.run_with(&agent, request, is_unhurried, usize::MAX).map_err(|_| too_large)
+            }
             other => other,
         };
         response.map(|response| (response, agent))

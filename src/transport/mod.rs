@@ -17,7 +17,7 @@ mod settings;
 mod tls;
 mod websocket;
 
-pub(crate) use body::{Answer, ContentRange, StreamError};
+pub(crate) use body::{Answer, ContentRange, Stream, StreamError};
 pub(crate) use connect::{Connection, Register};
 pub(crate) use http::Http;
 pub(crate) use proxy::from_vars as proxy_from_vars;

@@ -53,7 +53,8 @@ pub(super) fn of_websocket(settings: &Settings) -> Result<Arc<ClientConfig>, rus
     let mut roots = RootCertStore::empty();
     match &settings.roots {
         Some(own) => {
-            roots.add_parsable_certificates(own.iter().map(|root| CertificateDer::from(root.der())));
+            roots
+                .add_parsable_certificates(own.iter().map(|root| CertificateDer::from(root.der())));
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
