@@ -1,21 +1,18 @@
-//! Whether tails use the dashboard agents of the nodes.
+//! Whether logs may be read from the dashboard agents of the nodes.
 
-/// Whether live logs are read from the dashboard agent of a job's node, which serves a log file by
-/// ranges of bytes, so that every new byte is read once.
+/// Whether tails may read logs from the dashboard agent of a job's node, and whether it gets the token.
 ///
-/// An agent's address is only a claim of the dashboard's, and is used only after it has shown the same
-/// bytes as the dashboard. No header of the caller's is sent to it, and the token only by
-/// [`WithToken`](Self::WithToken). An agent speaks plain `http://`.
+/// An agent speaks plain `http://`, and its address is only what the cluster says of it. No header of
+/// [`ClientBuilder::header`](crate::ClientBuilder::header) is ever sent to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum AgentAccess {
-    /// Agents are not used. The log is read from the dashboard.
+    /// No agent is asked.
     Never,
-    /// Agents are used if they want no token, and only behind an `http://` address. This is the
-    /// default.
+    /// Agents are asked without the token. One that wants it (401) is not used. Behind an `https://`
+    /// address none is asked. The default.
     #[default]
     WithoutToken,
-    /// Agents are used, and get the bearer token, unencrypted. Only for networks in which nobody else
-    /// can listen.
+    /// Agents get the bearer token, also behind an `https://` address.
     WithToken,
 }

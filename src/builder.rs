@@ -240,7 +240,7 @@ impl ClientBuilder {
             accept_invalid_certs: self.accept_invalid_certs,
         };
         let http = Http::new(settings);
-        Ok(RayClient::from_parts(http, self.limits, self.agent_access, self.tail_workers))
+        Ok(RayClient::from_parts(http, self.limits, self.tail_workers, self.agent_access))
     }
 
     /// The headers, and the token apart from them, because agents get the token alone.

@@ -20,9 +20,8 @@ pub struct RayClient {
 struct Inner {
     http: Http,
     limits: StreamLimits,
-    agent_access: AgentAccess,
-    tail_workers: usize,
     tails: Tails,
+    agent_access: AgentAccess,
     serve_turn: Mutex<()>,
 }
 
@@ -62,22 +61,16 @@ impl RayClient {
     pub(crate) fn from_parts(
         http: Http,
         limits: StreamLimits,
-        agent_access: AgentAccess,
         tail_workers: usize,
+        agent_access: AgentAccess,
     ) -> Self {
-        let (tails, serve_turn) = (Tails::default(), Mutex::default());
-        let inner = Inner { http, limits, agent_access, tail_workers, tails, serve_turn };
+        let (tails, serve_turn) = (Tails::new(tail_workers), Mutex::default());
+        let inner = Inner { http, limits, tails, agent_access, serve_turn };
         Self { inner: Arc::new(inner) }
     }
 
-    #[allow(dead_code, reason = "for live logs")]
     pub(crate) fn agent_access(&self) -> AgentAccess {
         self.inner.agent_access
-    }
-
-    #[allow(dead_code, reason = "for live logs")]
-    pub(crate) fn tail_workers(&self) -> usize {
-        self.inner.tail_workers
     }
 
     pub(crate) fn http(&self) -> &Http {

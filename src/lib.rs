@@ -40,7 +40,8 @@ pub use error::{ClientError, StreamLimit, TimeoutKind};
 pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
-    LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
+    LineEnding, LogFile, LogFileName, LogLine, LogReader, LogTail, NextLine, Protocol,
+    StreamLimits, TailHandle, TailOptions,
 };
 pub use retry::RetryPolicy;
 pub use serve::{

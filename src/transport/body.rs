@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// Whether the server says where the body ends. If not, it may have been cut.
     pub(crate) has_end: bool,
+    /// Whether the body is longer than what was asked for with `first_bytes`.
+    pub(crate) goes_on: bool,
 }
 
 impl Answer {
@@ -76,8 +78,8 @@ impl Answer {
 }
 
 /// A body that is read as it comes.
-pub(crate) struct Stream<'r> {
-    pub(super) request: &'r Request,
+pub(crate) struct Stream {
+    pub(super) request: Request,
     pub(super) settings: Arc<Settings>,
     pub(super) line: Line,
     pub(super) body: Body,
@@ -120,7 +122,7 @@ impl Body {
     }
 }
 
-impl Stream<'_> {
+impl Stream {
     /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
@@ -148,7 +150,7 @@ impl Stream<'_> {
             } else {
                 Error::from(error)
             };
-            StreamError::Broken(explain(self.request, &self.settings, error))
+            StreamError::Broken(explain(&self.request, &self.settings, error))
         })
     }
 
@@ -156,8 +158,17 @@ impl Stream<'_> {
     pub(super) fn read_whole(mut self) -> Result<Answer, ClientError> {
         let mut body = Vec::new();
         let mut buffer = vec![0; PIECE];
+        let mut goes_on = false;
+        let first = self.request.first_bytes;
         loop {
-            if self.length > Some(MAX_ANSWER as u64) || body.len() > MAX_ANSWER {
+            if first.is_some_and(|most| body.len() > most) {
+                body.truncate(first.unwrap_or_default());
+                self.line.note(false);
+                goes_on = true;
+                break;
+            }
+            let is_too_large = self.length > Some(MAX_ANSWER as u64) && first.is_none();
+            if is_too_large || body.len() > MAX_ANSWER {
                 return Err(ClientError::unexpected(format_args!(
                     "{}: the answer is larger than {MAX_ANSWER} bytes",
                     self.request.what
@@ -169,7 +180,7 @@ impl Stream<'_> {
                 Err(StreamError::Broken(error)) => return Err(error),
                 Err(StreamError::Idle) => {
                     let error = Error::Timeout(Timeout::RecvBody);
-                    return Err(explain(self.request, &self.settings, error));
+                    return Err(explain(&self.request, &self.settings, error));
                 }
             }
         }
@@ -179,6 +190,7 @@ impl Stream<'_> {
             content_range: self.content_range,
             body,
             has_end: self.has_end,
+            goes_on,
         })
     }
 
@@ -199,7 +211,7 @@ impl Stream<'_> {
     }
 }
 
-impl Drop for Stream<'_> {
+impl Drop for Stream {
     fn drop(&mut self) {
         if let Body::Unhurried(pieces) = &mut self.body
             && !pieces.is_over

@@ -12,7 +12,7 @@ use crate::{ClientError, gateway, ray_fault};
 
 /// Why this is not the answer that was asked for. Notes on the stream what its head says of the body.
 pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<ClientError> {
-    let request = stream.request;
+    let request = stream.request.clone();
     let what = &request.what;
     let status = head.status();
     let has_range = request.range.is_some();

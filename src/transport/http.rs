@@ -75,20 +75,16 @@ impl Http {
 
     /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
     /// `idle` says so, and can be tried again.
-    pub(crate) fn stream<'r>(
-        &self,
-        request: &'r Request,
-        idle: Duration,
-    ) -> Result<Stream<'r>, ClientError> {
+    pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
         self.open(request, true, idle)
     }
 
-    fn open<'r>(
+    fn open(
         &self,
-        request: &'r Request,
+        request: &Request,
         is_unhurried: bool,
         idle: Duration,
-    ) -> Result<Stream<'r>, ClientError> {
+    ) -> Result<Stream, ClientError> {
         let failed = |error| {
             self.line.note(false);
             explain(request, &self.settings, error)
@@ -101,7 +97,7 @@ impl Http {
         }
         let length = body.length();
         let mut stream = Stream {
-            request,
+            request: request.clone(),
             settings: Arc::clone(&self.settings),
             line: self.line.clone(),
             has_end: length.is_some() || is_chunked(&head),

@@ -37,6 +37,7 @@ pub(crate) struct Request {
     pub(super) extra_time: Duration,
     pub(super) is_unhurried: bool,
     pub(super) wants_bytes: bool,
+    pub(super) first_bytes: Option<usize>,
     pub(super) deadline: Option<Instant>,
 }
 
@@ -54,6 +55,7 @@ impl Request {
             extra_time: Duration::ZERO,
             is_unhurried: false,
             wants_bytes: false,
+            first_bytes: None,
             deadline: None,
         }
     }
@@ -91,6 +93,12 @@ impl Request {
     /// The answer is a file, not JSON: any other content type is refused.
     pub(crate) fn bytes(mut self) -> Self {
         self.wants_bytes = true;
+        self
+    }
+
+    /// Reads no more than so many bytes of the answer, and leaves the rest.
+    pub(crate) fn first_bytes(mut self, most: usize) -> Self {
+        self.first_bytes = Some(most);
         self
     }
 
