@@ -18,6 +18,8 @@ mod listing;
 mod logs;
 mod message;
 mod numbers;
+#[cfg(feature = "packages")]
+mod packages;
 mod ray_fault;
 mod serve;
 mod state;
@@ -30,11 +32,13 @@ mod wire;
 pub use client::RayClient;
 pub use config::{ClientBuilder, RetryPolicy};
 pub use error::ClientError;
-pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
+pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, RuntimeEnv, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
     LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
 };
+#[cfg(feature = "packages")]
+pub use packages::{Package, PackageUpload};
 pub use serve::{
     ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
     ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,
@@ -44,7 +48,7 @@ pub use state::{
     Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, Filter,
     ListOptions, Node, NodeState, Object, ObjectGroup, ObjectSummary, PlacementGroup,
     PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
-    RuntimeEnv, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo, TaskState, TaskSummary,
+    RuntimeEnvState, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo, TaskState, TaskSummary,
     TaskTimeline, TaskType, Worker, WorkerExitType, WorkerType,
 };
 pub use version::Version;

@@ -1,6 +1,7 @@
 //! The job API: list, get, submit, stop, delete, wait.
 
 mod model;
+mod runtime_env;
 mod submission;
 
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
+pub use runtime_env::RuntimeEnv;
 pub use submission::JobSubmission;
 
 use crate::state::Resource;
@@ -68,6 +70,14 @@ impl RayClient {
     /// 400 where a parameter is not valid or the submission id is already used, else as
     /// [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
+        self.submit(submission, &mut |_, _| {})
+    }
+
+    pub(crate) fn submit(
+        &self,
+        submission: &JobSubmission,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Submitted {
             submission_id: Option<String>,
@@ -77,6 +87,7 @@ impl RayClient {
         let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
         validate::id("submission_id", &id)?;
+        submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
         let what = format!("submit job `{id}`");
         let is_free = is_new || !self.has_job(&what, &id)?;
         let request =

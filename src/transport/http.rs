@@ -323,12 +323,40 @@ impl Http {
 
     /// The same, and whether an attempt before the last may have reached the server.
     pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
+        self.attempts(request, || self.send_once(request))
+    }
+
+    /// Sends a body of `length` bytes as it is read, again as the retry policy says. `body` gives it from
+    /// its start, for each attempt.
+    #[cfg(feature = "packages")]
+    pub(crate) fn upload<'b>(
+        &self,
+        request: &Request,
+        length: u64,
+        body: impl Fn() -> io::Result<Box<dyn Read + 'b>>,
+    ) -> Result<Answer, ClientError> {
+        let idle = self.settings.read_timeout;
+        let send = || {
+            let mut body = body().map_err(|error| (self.explain(request, error.into()), None))?;
+            let body = Some((length, &mut *body as &mut dyn Read));
+            self.open_with(request, body, Some(idle), idle)?
+                .read_whole()
+                .map_err(|error| (error, None))
+        };
+        self.attempts(request, send).0
+    }
+
+    fn attempts(
+        &self,
+        request: &Request,
+        mut send: impl FnMut() -> Result<Answer, (ClientError, Option<Duration>)>,
+    ) -> (Result<Answer, ClientError>, bool) {
         let policy = &self.settings.retry;
         let start = Instant::now();
         let mut attempt = 1;
         let mut arrived = false;
         loop {
-            let (error, retry_after) = match self.send_once(request) {
+            let (error, retry_after) = match send() {
                 Ok(answer) => return (Ok(answer), arrived),
                 Err(failure) => failure,
             };
@@ -371,8 +399,19 @@ impl Http {
         whole_body: Option<Duration>,
         idle: Duration,
     ) -> Result<Stream<'r>, (ClientError, Option<Duration>)> {
+        self.open_with(request, None, whole_body, idle)
+    }
+
+    /// The same, with a body of this length that is read as it is sent.
+    fn open_with<'r>(
+        &self,
+        request: &'r Request,
+        upload: Option<(u64, &mut dyn Read)>,
+        whole_body: Option<Duration>,
+        idle: Duration,
+    ) -> Result<Stream<'r>, (ClientError, Option<Duration>)> {
         let mut response = self
-            .run(request, whole_body, idle)
+            .run(request, upload, whole_body, idle)
             .map_err(|error| (self.explain(request, error), None))?;
         let range = response.headers().get("content-range").and_then(|v| v.to_str().ok());
         let content_range = range.and_then(ContentRange::parse);
@@ -393,6 +432,7 @@ impl Http {
     fn run(
         &self,
         request: &Request,
+        upload: Option<(u64, &mut dyn Read)>,
         whole_body: Option<Duration>,
         idle: Duration,
     ) -> Result<Response<Body>, Error> {
@@ -407,6 +447,12 @@ impl Http {
             if request.body.is_some() {
                 let json = ureq::http::HeaderValue::from_static("application/json");
                 headers.insert("content-type", json);
+            }
+            if let Some((length, _)) = upload {
+                let binary = HeaderValue::from_static("application/octet-stream");
+                headers.insert("content-type", binary);
+                // Else ureq sends it in chunks.
+                headers.insert("content-length", HeaderValue::from(length));
             }
         }
         let wait = request.at_most(self.settings.read_timeout + request.extra_time);
@@ -426,6 +472,9 @@ impl Http {
                 self.agent.run(request)
             }};
         }
+        if let Some((_, body)) = upload {
+            return run!(ureq::SendBody::from_reader(body));
+        }
         match &request.body {
             Some(body) => run!(body),
             // Else ureq sends an empty body in chunks, which not every server and proxy takes.
@@ -436,6 +485,14 @@ impl Http {
 
     /// What a failed exchange means to a user.
     pub(super) fn explain(&self, request: &Request, error: Error) -> ClientError {
+        // What a body of our own says while it is read.
+        let error = match error {
+            Error::Io(io) => match io.downcast::<ClientError>() {
+                Ok(own) => return own,
+                Err(io) => Error::Io(io),
+            },
+            error => error,
+        };
         let (what, base) = (&request.what, &self.settings.base);
         let wait = self.settings.read_timeout + request.extra_time;
         let explained = match &error {
