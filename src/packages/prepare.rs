@@ -118,7 +118,7 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
     let (mut hash, mut entries) = (DirectoryHash::new(), Vec::new());
     for Found { name, kind } in &found {
         let hashed_name = name.replace('/', MAIN_SEPARATOR_STR);
-        let name_in_zip = format!("{prefix}{}", if name == "." { "" } else { name });
+        let name_in_zip = format!("{prefix}{name}");
         match *kind {
             Kind::File { mode, .. } => {
                 let path = package.path.join(name);
@@ -137,9 +137,9 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
             }
             Kind::Directory { is_empty, mode } => {
                 hash.add(&hash_of_name(&hashed_name));
-                let folder = format!("{}/", name_in_zip.trim_end_matches('/'));
-                if is_empty && folder != "/" {
-                    entries.push(zip::Entry { name: folder, mode, file: None });
+                if is_empty {
+                    let name = format!("{}/", name_in_zip.trim_end_matches("/."));
+                    entries.push(zip::Entry { name, mode, file: None });
                 }
             }
             Kind::Other => hash.add(&hash_of_name(&hashed_name)),

@@ -9,8 +9,9 @@ use super::gitwildmatch::Patterns;
 
 /// What Ray leaves out of every working directory, unless the environment says otherwise.
 const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
-/// More than fit in a package; a walk that gets there goes round in symbolic links.
-const MAX_PATHS: usize = 1_000_000;
+/// How often a link may lead back to a directory that it is in. The system follows one such link about
+/// 40 times, and Ray packs what is there each time; with two, the number of paths doubles each time.
+const MAX_CIRCLES: usize = 200;
 
 /// What Ray's own client reads from the environment about this.
 pub(super) struct Rules {
@@ -66,7 +67,7 @@ pub(super) fn walk(
     let defaults = if is_working_dir { &rules.default_excludes[..] } else { &[] };
     let patterns = Patterns::parse(defaults.iter().chain(excludes).map(String::as_str));
     let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
-    let mut walk = Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new() };
+    let mut walk = Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
     walk.visit(root, "")?;
     Ok(walk.found)
 }
@@ -83,6 +84,8 @@ struct Walk<'a> {
     /// Those of all directories on the way from the root. A path is left out if any of them says so.
     ignored: Vec<Ignored>,
     found: Vec<Found>,
+    /// How many links led back to a directory that they are in.
+    circles: usize,
 }
 
 impl Walk<'_> {
@@ -96,19 +99,21 @@ impl Walk<'_> {
             self.load_ignore_files(path, name)?;
         }
         if !self.leaves_out(name) {
-            let children = if is_dir { self.children(path, name)? } else { Vec::new() };
-            if self.found.len() == MAX_PATHS {
-                return Err(format!(
-                    "has more than {MAX_PATHS} paths; symbolic links may lead round in a circle"
-                ));
-            }
+            let children = if is_dir { children(path, name)? } else { Vec::new() };
             let kind = kind_of(metadata.as_ref(), children.is_empty());
             let shown = if name.is_empty() { "." } else { name };
             self.found.push(Found { name: shown.to_owned(), kind });
-            for child in children {
+            for (child, is_link) in children {
                 let below =
                     if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
-                self.visit(&path.join(child), &below)?;
+                let child = path.join(child);
+                if is_link && leads_back(&child) {
+                    self.circles += 1;
+                    if self.circles > MAX_CIRCLES {
+                        return Err(format!("`{below}`: symbolic links lead round in circles"));
+                    }
+                }
+                self.visit(&child, &below)?;
             }
         }
         self.ignored.truncate(outer);
@@ -140,18 +145,31 @@ impl Walk<'_> {
         })
     }
 
-    /// The names of what is in it, in order. Ray, too, refuses names that are not Unicode.
-    fn children(&self, path: &Path, name: &str) -> Result<Vec<String>, String> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(|error| cannot("list", name, &error))? {
-            let child = entry.map_err(|error| cannot("list", name, &error))?.file_name();
-            let child = child
-                .into_string()
-                .map_err(|child| format!("the name {child:?} in `{name}` is not UTF-8"))?;
-            names.push(child);
-        }
-        names.sort_unstable();
-        Ok(names)
+}
+
+/// The names of what is in it, in order, and whether each is a symbolic link. Ray, too, refuses names
+/// that are not Unicode.
+fn children(path: &Path, name: &str) -> Result<Vec<(String, bool)>, String> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| cannot("list", name, &error))? {
+        let entry = entry.map_err(|error| cannot("list", name, &error))?;
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let child = entry
+            .file_name()
+            .into_string()
+            .map_err(|child| format!("the name {child:?} in `{name}` is not UTF-8"))?;
+        children.push((child, is_link));
+    }
+    children.sort_unstable();
+    Ok(children)
+}
+
+/// Whether this link leads to a directory that it is in.
+fn leads_back(link: &Path) -> bool {
+    let folder = link.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, link.canonicalize()) {
+        (Some(folder), Ok(target)) => folder.starts_with(target),
+        _ => false,
     }
 }
 
