@@ -69,10 +69,7 @@ impl RuntimeEnv {
     }
 
     /// Adds options of `pip install`. Defaults to Ray's.
-    pub fn pip_install_options(
-        self,
-        options: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
+    pub fn pip_install_options(self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("pip", |pip| pip.add("pip_install_options", options))
     }
 
@@ -378,9 +375,8 @@ impl fmt::Debug for RuntimeEnv {
 
 /// What this member of a runtime environment must be, if it is something else.
 fn wrong_kind(name: &str, value: &Value) -> Option<&'static str> {
-    let is_texts = |value: &Value| {
-        value.as_array().is_some_and(|items| items.iter().all(Value::is_string))
-    };
+    let is_texts =
+        |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
     let (right, wanted) = match name {
         "working_dir" | "py_executable" | "image_uri" | "worker_process_setup_hook" => {
             (value.is_string(), "a string")

@@ -61,8 +61,9 @@ impl Pattern {
         if pattern.is_empty() {
             return Err(format!("the pattern `{line}` has nothing to match"));
         }
-        let parts = parts_of(&segments_of(pattern), leaves_out)
-            .ok_or_else(|| format!("the pattern `{line}` has a range whose end is before its start"))?;
+        let parts = parts_of(&segments_of(pattern), leaves_out).ok_or_else(|| {
+            format!("the pattern `{line}` has a range whose end is before its start")
+        })?;
         Ok(Some(Self { leaves_out, parts }))
     }
 

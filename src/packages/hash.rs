@@ -79,7 +79,12 @@ impl Hashed {
     /// Reads it again.
     pub(super) fn open(&self) -> io::Result<Reread<'_>> {
         let file = File::open(&self.path).map_err(|error| self.differs(&error))?;
-        Ok(Reread { file, hashed: self, left: self.size, sha1: Sha1::new_with_prefix(&self.name) })
+        let sha1 = Sha1::new_with_prefix(&self.name);
+        let mut reread = Reread { file, hashed: self, left: self.size, sha1 };
+        if self.size == 0 {
+            reread.check()?;
+        }
+        Ok(reread)
     }
 
     fn differs(&self, why: &dyn fmt::Display) -> io::Error {

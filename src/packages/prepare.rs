@@ -70,7 +70,8 @@ pub(super) fn prepare(
     if let Some((limit, metadata)) = limit.zip(path.metadata().ok()) {
         check_size(metadata.len(), limit, vec![(&name, metadata.len())]).map_err(refuse)?;
     }
-    let result = if name.ends_with(".py") { single_file(path, &name) } else { archive(path, &name) };
+    let result =
+        if name.ends_with(".py") { single_file(path, &name) } else { archive(path, &name) };
     result.map_err(|error| refuse(format!("cannot be read: {error}")))
 }
 
@@ -100,7 +101,11 @@ fn single_file(path: &Path, name: &str) -> io::Result<Prepared> {
 fn packed(hash: &DirectoryHash, entries: Vec<zip::Entry>) -> Prepared {
     let sizes = entries.iter().map(|e| (&*e.name, e.file.as_ref().map_or(0, |f| f.size)));
     let bytes = zip::size_of(sizes);
-    Prepared { uri: format!("gcs://_ray_pkg_{hash}.zip"), bytes, content: Content::Entries(entries) }
+    Prepared {
+        uri: format!("gcs://_ray_pkg_{hash}.zip"),
+        bytes,
+        content: Content::Entries(entries),
+    }
 }
 
 /// Errors tell what is wrong.

@@ -67,7 +67,8 @@ pub(super) fn walk(
     let defaults = if is_working_dir { &rules.default_excludes[..] } else { &[] };
     let patterns = Patterns::parse(defaults.iter().chain(excludes).map(String::as_str));
     let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
-    let mut walk = Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
+    let mut walk =
+        Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
     walk.visit(root, "")?;
     Ok(walk.found)
 }
@@ -104,8 +105,7 @@ impl Walk<'_> {
             let shown = if name.is_empty() { "." } else { name };
             self.found.push(Found { name: shown.to_owned(), kind });
             for (child, is_link) in children {
-                let below =
-                    if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
+                let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
                 let child = path.join(child);
                 if is_link && leads_back(&child) {
                     self.circles += 1;
@@ -144,7 +144,6 @@ impl Walk<'_> {
             ignored.patterns.leave_out(relative.unwrap_or("."))
         })
     }
-
 }
 
 /// The names of what is in it, in order, and whether each is a symbolic link. Ray, too, refuses names
@@ -187,7 +186,11 @@ fn metadata(path: &Path) -> Result<Option<Metadata>, std::io::Error> {
         }
         Err(error) => {
             let is_link = fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink());
-            if is_link && error.kind() != ErrorKind::PermissionDenied { Ok(None) } else { Err(error) }
+            if is_link && error.kind() != ErrorKind::PermissionDenied {
+                Ok(None)
+            } else {
+                Err(error)
+            }
         }
     }
 }

@@ -86,7 +86,11 @@ pub(super) fn size_of<'a>(entries: impl Iterator<Item = (&'a str, u64)>) -> u64 
         size += LOCAL_SIZE + CENTRAL_SIZE + 2 * name.len() as u64 + bytes;
         count += 1;
     }
-    size + if u16::try_from(count).is_ok_and(|count: u16| count < u16::MAX) { 0 } else { END_64_SIZE }
+    size + if u16::try_from(count).is_ok_and(|count: u16| count < u16::MAX) {
+        0
+    } else {
+        END_64_SIZE
+    }
 }
 
 /// What comes next of the archive.

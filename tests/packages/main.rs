@@ -3,6 +3,8 @@
 #[path = "../../src/chance.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]
 mod chance;
+mod faults;
+mod jobs;
 mod names;
 #[path = "../support/server.rs"]
 mod server;

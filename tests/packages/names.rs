@@ -55,8 +55,7 @@ fn compare_generated_directories(count: u64) {
         let mut chance = Chance(seed);
         let path = folder.path().join(seed.to_string()).join("größe");
         trees::write(&path, &mut chance);
-        let excludes: Vec<_> =
-            (0..chance.below(3)).map(|_| trees::pattern(&mut chance)).collect();
+        let excludes: Vec<_> = (0..chance.below(3)).map(|_| trees::pattern(&mut chance)).collect();
         for role in ROLES {
             let package = package(role, &path).excludes(excludes.clone());
             let uploaded = store.client.upload_package(&package);
@@ -101,7 +100,8 @@ fn each_pattern_leaves_out_what_ray_leaves_out() {
     let root = folder.path().join("root");
     let cases: Vec<_> = (0..4000)
         .map(|_| {
-            let excludes: Vec<_> = (0..=chance.below(2)).map(|_| trees::pattern(&mut chance)).collect();
+            let excludes: Vec<_> =
+                (0..=chance.below(2)).map(|_| trees::pattern(&mut chance)).collect();
             json!({"path": root, "role": "working_dir", "excludes": excludes, "zip": null})
         })
         .collect();
@@ -125,7 +125,8 @@ fn each_pattern_leaves_out_what_ray_leaves_out() {
 #[test]
 fn archives_wheels_and_single_files_have_the_names_that_ray_gives_them() {
     let folder = Folder::new();
-    let files = ["a.zip", "b.tar.gz", "c.tgz", "d.tar.xz", "my_lib-1.0+cpu-py3-none-any.whl", "m.py"];
+    let files =
+        ["a.zip", "b.tar.gz", "c.tgz", "d.tar.xz", "my_lib-1.0+cpu-py3-none-any.whl", "m.py"];
     let mut cases = Vec::new();
     for (file, role) in files.into_iter().flat_map(|file| ROLES.map(|role| (file, role))) {
         let path = folder.write(file, file);
