@@ -180,6 +180,33 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_environment_and_packages_does_not_matter() {
+        let env = RuntimeEnv::new().env_var("A", "1").excludes(["b"]);
+        let before = JobSubmission::new("x").working_dir("gcs://a").excludes(["a"]);
+        let before = before.runtime_env(env.clone());
+        assert_eq!(
+            *before.runtime_env.as_json(),
+            json!({"working_dir": "gcs://a", "env_vars": {"A": "1"}, "excludes": ["b"]})
+        );
+        let after = JobSubmission::new("x").runtime_env(env).working_dir("gcs://a");
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn a_submission_goes_to_json_and_back() {
+        let job = JobSubmission::new("x")
+            .submission_id("a")
+            .working_dir(".")
+            .metadata("k", "v")
+            .entrypoint_num_cpus(0.5)
+            .entrypoint_resource("r", 1.0);
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<JobSubmission>(&text).unwrap(), job);
+        let least: JobSubmission = serde_json::from_value(json!({"entrypoint": "x"})).unwrap();
+        assert_eq!(least, JobSubmission::new("x"));
+    }
+
+    #[test]
     fn bad_submissions_are_refused() {
         for bad in [
             JobSubmission::new(" "),

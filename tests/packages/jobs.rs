@@ -99,7 +99,7 @@ fn code() -> Folder {
 
 /// A wheel, made by hand: packing tools want the network.
 fn wheel(head: &Head, folder: &Folder) -> PathBuf {
-    let program = "import json, sys, zipfile\nname = \"wheeled-1.0+local-py3-none-any.whl\"\nwith zipfile.ZipFile(name, \"w\") as wheel:\n    wheel.writestr(\"wheeled.py\", \"VALUE = 'round'\\n\")\n    info = \"wheeled-1.0+local.dist-info/\"\n    wheel.writestr(info + \"METADATA\", \"Metadata-Version: 2.1\\nName: wheeled\\nVersion: 1.0\\n\")\n    wheel.writestr(info + \"WHEEL\", \"Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n\")\n    wheel.writestr(info + \"RECORD\", f\"wheeled.py,,\\n{info}METADATA,,\\n{info}WHEEL,,\\n{info}RECORD,,\\n\")\n";
+    let program = "import json, sys, zipfile\nname = \"wheeled-1.0+local-py3-none-any.whl\"\nwith zipfile.ZipFile(name, \"w\") as wheel:\n    wheel.writestr(\"wheeled.py\", \"VALUE = 'round'\\n\")\n    info = \"wheeled-1.0+local.dist-info/\"\n    wheel.writestr(info + \"METADATA\", \"Metadata-Version: 2.1\\nName: wheeled\\nVersion: 1.0+local\\n\")\n    wheel.writestr(info + \"WHEEL\", \"Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n\")\n    wheel.writestr(info + \"RECORD\", f\"wheeled.py,,\\n{info}METADATA,,\\n{info}WHEEL,,\\n{info}RECORD,,\\n\")\n";
     let made = Command::new(&head.python)
         .args(["-c", program])
         .current_dir(folder.path())
