@@ -68,7 +68,7 @@ pub(super) fn prepare(
         return Err(refuse(format!("must be a directory that exists, or a file: {others}")));
     }
     if let Some((limit, metadata)) = limit.zip(path.metadata().ok()) {
-        check_size(metadata.len(), limit, vec![(&name, metadata.len())]).map_err(refuse)?;
+        check_size(metadata.len(), limit, &[(&name, metadata.len())]).map_err(refuse)?;
     }
     let result =
         if name.ends_with(".py") { single_file(path, &name) } else { archive(path, &name) };
@@ -155,15 +155,12 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
 
 /// What a module is imported by: the last part of the path as it was given.
 fn module_name(path: &Path) -> Result<String, String> {
-    let resolved;
-    let name = match path.file_name() {
-        Some(name) => name,
+    let mut path = path.to_owned();
+    if path.file_name().is_none() {
         // As in `.` and `..`.
-        None => {
-            resolved = path.canonicalize().map_err(|error| error.to_string())?;
-            resolved.file_name().ok_or("the root directory is no module")?
-        }
-    };
+        path = path.canonicalize().map_err(|error| error.to_string())?;
+    }
+    let name = path.file_name().ok_or("the root directory is no module")?;
     name.to_str().map(str::to_owned).ok_or_else(|| "its name is not UTF-8".to_owned())
 }
 
@@ -178,12 +175,12 @@ fn check_total(found: &[Found], prefix: &str, limit: u64) -> Result<(), String> 
     let prefixes = 2 * (prefix.len() * files.len()) as u64;
     let total = zip::size_of(files.iter().copied()) + prefixes;
     files.sort_unstable_by_key(|(_, size)| std::cmp::Reverse(*size));
-    check_size(total, limit, files)
+    check_size(total, limit, &files)
 }
 
 /// `files` begins with the largest.
 #[allow(clippy::cast_precision_loss, reason = "sizes are shown with one decimal")]
-fn check_size(total: u64, limit: u64, files: Vec<(&str, u64)>) -> Result<(), String> {
+fn check_size(total: u64, limit: u64, files: &[(&str, u64)]) -> Result<(), String> {
     if total < limit {
         return Ok(());
     }

@@ -38,9 +38,16 @@ impl Entry {
         self.file.as_ref().map_or(0, |file| file.size)
     }
 
-    /// The fields that both headers of an entry share. Sizes fit, since a package is below 100 MiB, and
-    /// so do names, since no system takes a longer path.
-    #[allow(clippy::cast_possible_truncation)]
+    /// What it takes before the central directory.
+    fn stored_size(&self) -> u64 {
+        LOCAL_SIZE + self.name.len() as u64 + self.size()
+    }
+
+    /// The fields that both headers of an entry share.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a package is below 100 MiB, and no system takes a path of 64 KiB"
+    )]
     fn push_shared(&self, header: &mut Vec<u8>) {
         let utf8 = if self.name.is_ascii() { 0 } else { NAME_IS_UTF8 };
         let stored = 0;
@@ -96,6 +103,7 @@ pub(super) fn size_of<'a>(entries: impl Iterator<Item = (&'a str, u64)>) -> u64 
 /// What comes next of the archive.
 enum Stage {
     Entry(usize),
+    /// The header of this entry in the central directory, which is the list at the end.
     Central(usize),
     Over,
 }
@@ -103,11 +111,11 @@ enum Stage {
 pub(super) struct Zip<'a> {
     entries: &'a [Entry],
     stage: Stage,
-    /// Where the next entry, or the next header of the directory at the end, belongs to.
+    /// Where the entry begins whose header in the central directory is next.
     offset: u64,
     central_start: u64,
     central_end: u64,
-    /// A header that is being read, and how much of it was.
+    /// The header that is being read, and how much of it was.
     header: Vec<u8>,
     read: usize,
     file: Option<Reread<'a>>,
@@ -151,38 +159,35 @@ impl Read for Zip<'_> {
 }
 
 impl Zip<'_> {
-    /// Makes the next header; false where there is none.
+    /// Makes the next header; false if the archive is complete.
     fn go_on(&mut self) -> io::Result<bool> {
         self.read = 0;
-        self.header = match self.stage {
-            Stage::Entry(i) => match self.entries.get(i) {
-                Some(entry) => {
-                    self.stage = Stage::Entry(i + 1);
-                    self.central_start += LOCAL_SIZE + entry.name.len() as u64 + entry.size();
-                    self.file = entry.file.as_ref().map(Hashed::open).transpose()?;
-                    entry.local_header()
-                }
-                None => {
-                    self.stage = Stage::Central(0);
-                    self.central_end = self.central_start;
-                    Vec::new()
-                }
-            },
-            Stage::Central(i) => match self.entries.get(i) {
-                Some(entry) => {
-                    self.stage = Stage::Central(i + 1);
-                    let header = entry.central_header(self.offset);
-                    self.offset += LOCAL_SIZE + entry.name.len() as u64 + entry.size();
-                    self.central_end += header.len() as u64;
-                    header
-                }
-                None => {
-                    self.stage = Stage::Over;
-                    self.end()
-                }
-            },
+        self.header.clear();
+        match self.stage {
+            Stage::Entry(i) if i < self.entries.len() => {
+                let entry = &self.entries[i];
+                self.stage = Stage::Entry(i + 1);
+                self.header = entry.local_header();
+                self.file = entry.file.as_ref().map(Hashed::open).transpose()?;
+                self.central_start += entry.stored_size();
+            }
+            Stage::Entry(_) => {
+                self.stage = Stage::Central(0);
+                self.central_end = self.central_start;
+            }
+            Stage::Central(i) if i < self.entries.len() => {
+                let entry = &self.entries[i];
+                self.stage = Stage::Central(i + 1);
+                self.header = entry.central_header(self.offset);
+                self.offset += entry.stored_size();
+                self.central_end += self.header.len() as u64;
+            }
+            Stage::Central(_) => {
+                self.stage = Stage::Over;
+                self.header = self.end();
+            }
             Stage::Over => return Ok(false),
-        };
+        }
         Ok(true)
     }
 
