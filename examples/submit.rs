@@ -51,9 +51,12 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         None => RayClient::from_env()?,
     };
     let status = StatusLine { on: io::stderr().is_terminal() };
+    let mut shown = None;
     let id = client.submit_job_with_progress(&job, |done, all| {
         let percent = done * 100 / all.max(1);
-        status.show(&format!("uploading {} of {} KiB ({percent} %)", done / 1024, all / 1024));
+        if shown.replace(percent) != Some(percent) {
+            status.show(&format!("uploading {percent} % of {} KiB", all.div_ceil(1024)));
+        }
     })?;
     status.clear();
     if !wait {
@@ -81,7 +84,7 @@ impl Arguments {
         let (mut address, mut wait) = (None, true);
         // The command is the last argument, and comes first in a submission.
         let mut options: Vec<Box<dyn FnOnce(JobSubmission) -> JobSubmission>> = Vec::new();
-        let mut env = RuntimeEnv::new();
+        let (mut env, mut vars) = (RuntimeEnv::new(), Vec::new());
         while let Some(name) = arguments.next() {
             match name.as_str() {
                 "--" => break,
@@ -100,14 +103,8 @@ impl Arguments {
             };
             match name.as_str() {
                 "--address" => address = Some(value),
-                "--env" => {
-                    let (key, value) = pair()?;
-                    env = env.env_var(key, value);
-                }
-                "--runtime-env-json" => {
-                    let json: serde_json::Value = serde_json::from_str(&value)?;
-                    options.insert(0, Box::new(move |job| job.runtime_env(json)));
-                }
+                "--env" => vars.push(pair()?),
+                "--runtime-env-json" => env = serde_json::from_str(&value)?,
                 "--working-dir" => options.push(Box::new(move |job| job.working_dir(value))),
                 "--py-module" => options.push(Box::new(move |job| job.py_module(value))),
                 "--exclude" => options.push(Box::new(move |job| job.excludes([value]))),
@@ -140,9 +137,9 @@ impl Arguments {
         if command.is_empty() {
             return Err(format!("no command\n{USAGE}").into());
         }
-        let job =
-            options.into_iter().fold(JobSubmission::new(command.join(" ")), |job, set| set(job));
-        Ok(Some(Self { address, job: job.runtime_env(env), wait }))
+        let job = JobSubmission::new(command.join(" ")).runtime_env(env.env_vars(vars));
+        let job = options.into_iter().fold(job, |job, set| set(job));
+        Ok(Some(Self { address, job, wait }))
     }
 }
 
@@ -163,7 +160,8 @@ struct StatusLine {
 impl StatusLine {
     fn show(&self, text: &str) {
         if self.on {
-            eprint!("\r\x1b[K{text}");
+            // Longer than the terminal is wide, it could not be written over.
+            eprint!("\r\x1b[K{}", text.chars().take(79).collect::<String>());
         }
     }
 

@@ -7,6 +7,10 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+#[cfg(all(doctest, feature = "packages"))]
+#[doc = include_str!("../docs/packages.md")]
+mod packages_guide {}
+
 #[cfg(test)]
 #[allow(dead_code, reason = "the test programs use all of it")]
 mod chance;

@@ -176,13 +176,22 @@ impl RuntimeEnv {
         self,
         options: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let options = options.into_iter().map(|(name, value)| (name.into(), value.into().into()));
-        self.set("nsight", options.collect::<Map<String, Value>>())
+        self.set("nsight", texts(options))
     }
 
     /// Profiles workers with rocprof-sys, with Ray's default options. Needs a newer Ray than 2.9.
     pub fn rocprof_sys_default(self) -> Self {
         self.set("rocprof_sys", "default")
+    }
+
+    /// Profiles workers with rocprof-sys: its options, and its environment variables. Needs a newer Ray
+    /// than 2.9.
+    pub fn rocprof_sys<K: Into<String>, V: Into<String>>(
+        self,
+        args: impl IntoIterator<Item = (K, V)>,
+        env: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.set("rocprof_sys", json!({"args": texts(args), "env": texts(env)}))
     }
 
     /// Any other member, as it is.
@@ -273,9 +282,9 @@ impl RuntimeEnv {
         mut self,
         mut upload: impl FnMut(&str, &str, Vec<String>) -> Result<String, ClientError>,
     ) -> Result<Self, ClientError> {
-        let texts = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |value: &Value| value.as_str().map(str::to_owned);
         let excludes: Vec<String> = match self.0.get("excludes") {
-            Some(Value::Array(list)) => list.iter().filter_map(texts).collect(),
+            Some(Value::Array(list)) => list.iter().filter_map(text).collect(),
             _ => Vec::new(),
         };
         for name in ["working_dir", "py_modules"] {
@@ -371,6 +380,12 @@ impl fmt::Debug for RuntimeEnv {
         }
         map.finish()
     }
+}
+
+fn texts<K: Into<String>, V: Into<String>>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.into(), value.into().into())).collect()
 }
 
 /// What this member of a runtime environment must be, if it is something else.

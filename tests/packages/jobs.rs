@@ -3,18 +3,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use ray_client::{JobStatus, JobSubmission, Package, RayClient, RuntimeEnv};
+use ray_client::{
+    JobStatus, JobSubmission, Package, RayClient, RuntimeEnv, ServeApplicationConfig, ServeConfig,
+};
+use serde_json::json;
 use support::Head;
 
 use crate::Folder;
 
 #[test]
 fn ray_2_60_runs_uploaded_code() {
-    runs_uploaded_code(Head::shared(), "./run.sh", true);
+    let head = Head::start(&[]);
+    runs_uploaded_code(&head, "./run.sh", true);
+    serve_runs_uploaded_code(&head.client());
 }
 
 #[test]
@@ -128,4 +134,22 @@ fn assert_printed(client: &RayClient, id: &str, line: &str) {
     assert_eq!(job.status, JobStatus::Succeeded, "{:?}: {log}", job.message);
     // A line of Ray's own may come after it.
     assert!(log.lines().any(|printed| printed == line), "{line}: {log}");
+}
+
+fn serve_runs_uploaded_code(client: &RayClient) {
+    let folder = Folder::new();
+    let code = "from ray import serve\n\n@serve.deployment\nclass Hello:\n    def __call__(self, request):\n        return 'hello'\n\napp = Hello.bind()\n";
+    folder.write("serving.py", code);
+    let upload = client.upload_package(&Package::working_dir(folder.path())).unwrap();
+    assert!(upload.uploaded);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let serve = ServeConfig {
+        http_options: json!({"host": "127.0.0.1", "port": port}).as_object().cloned(),
+        ..ServeConfig::default()
+    };
+    client.deploy_serve_applications(&serve).unwrap();
+    let env = RuntimeEnv::new().working_dir(upload.uri);
+    let application = ServeApplicationConfig::new("hello", "serving:app").runtime_env(env);
+    client.deploy_serve_application(&application).unwrap();
+    client.wait_for_serve_application("hello", Duration::from_secs(120)).unwrap();
 }

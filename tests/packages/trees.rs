@@ -96,7 +96,8 @@ pub fn pattern(chance: &mut Chance) -> String {
         }
         // A star alone leaves out the root, and with it all.
         let names = i == 0 && chance.below(8) > 0 || chance.below(2) == 0;
-        pattern.push_str(if names { chance.pick(&NAMES) } else { chance.pick(&SEGMENTS) });
+        let from = if names { &NAMES[..] } else { &SEGMENTS[..] };
+        pattern.push_str(chance.pick(from));
     }
     if chance.below(5) == 0 {
         pattern.push('/');
