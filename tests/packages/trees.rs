@@ -97,7 +97,7 @@ pub fn pattern(chance: &mut Chance) -> String {
         // A star alone leaves out the root, and with it all.
         let names = i == 0 && chance.below(8) > 0 || chance.below(2) == 0;
         let from = if names { &NAMES[..] } else { &SEGMENTS[..] };
-        pattern.push_str(chance.pick(from));
+        pattern += *chance.pick(from);
     }
     if chance.below(5) == 0 {
         pattern.push('/');
