@@ -60,6 +60,9 @@ impl RayClient {
 
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
+    /// With the feature `packages`, directories and archives on this machine that the runtime environment
+    /// names are uploaded first, with the routes and errors of `upload_package`.
+    ///
     /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
     /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
     /// run; after other errors there was none when it was looked for, and the error names the id, for
@@ -67,7 +70,8 @@ impl RayClient {
     /// before, so that an older job is not taken for this one.
     ///
     /// # Errors
-    /// 400 where a parameter is not valid or the submission id is already used, else as
+    /// 400 where a parameter is not valid, the submission id is already used, or the runtime environment
+    /// names something on this machine and the library is without the feature `packages`; else as
     /// [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
         self.submit(submission, &mut |_, _| {})

@@ -25,7 +25,7 @@ use crate::{ClientError, RayClient};
 /// checked when it is used. `Debug` hides the values of `env_vars`.
 #[must_use]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Value", into = "Value")]
 pub struct RuntimeEnv(Value);
 
 impl RuntimeEnv {
@@ -73,7 +73,7 @@ impl RuntimeEnv {
         self.inside("pip", |pip| pip.add("pip_install_options", options))
     }
 
-    /// Adds requirements for uv to install. Needs Ray 2.41 or newer.
+    /// Adds requirements for uv to install. Ray 2.40 and newer; 2.9 does not know it.
     pub fn uv(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("uv", |uv| uv.add("packages", requirements))
     }
@@ -122,11 +122,13 @@ impl RuntimeEnv {
     }
 
     /// The command that starts a worker's Python, for example `uv run`. Defaults to the cluster's Python.
+    /// Ray 2.49 and newer; 2.40 does not know it.
     pub fn py_executable(self, command: impl Into<String>) -> Self {
         self.set("py_executable", command.into())
     }
 
-    /// The container image that workers run in. Goes with `env_vars` and `config` only.
+    /// The container image that workers run in. Goes with `env_vars` and `config` only. Ray 2.40 and
+    /// newer; 2.9 does not know it.
     pub fn image_uri(self, uri: impl Into<String>) -> Self {
         self.set("image_uri", uri.into())
     }
@@ -161,7 +163,8 @@ impl RuntimeEnv {
         self.inside("config", |config| config.set("eager_install", eager))
     }
 
-    /// Adds log files of this environment for the dashboard to show. Needs a newer Ray than 2.9.
+    /// Adds log files of this environment for the dashboard to show. Ray 2.40 and newer; 2.9 does not
+    /// know it.
     pub fn log_files(self, files: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("config", |config| config.add("log_files", files))
     }
@@ -179,13 +182,13 @@ impl RuntimeEnv {
         self.set("nsight", texts(options))
     }
 
-    /// Profiles workers with rocprof-sys, with Ray's default options. Needs a newer Ray than 2.9.
+    /// Profiles workers with rocprof-sys, with Ray's default options. Ray 2.49 and newer; 2.40 does not
+    /// know it.
     pub fn rocprof_sys_default(self) -> Self {
         self.set("rocprof_sys", "default")
     }
 
-    /// Profiles workers with rocprof-sys: its options, and its environment variables. Needs a newer Ray
-    /// than 2.9.
+    /// Profiles workers with rocprof-sys: its options, and its environment variables.
     pub fn rocprof_sys<K: Into<String>, V: Into<String>>(
         self,
         args: impl IntoIterator<Item = (K, V)>,
@@ -242,7 +245,6 @@ impl RuntimeEnv {
             Value::Object(members) => {
                 members.into_iter().fold(self, |env, (name, value)| env.set(name, value))
             }
-            Value::Null => self,
             no_object => Self(no_object),
         }
     }
@@ -340,7 +342,7 @@ impl Default for RuntimeEnv {
 
 impl From<Value> for RuntimeEnv {
     fn from(json: Value) -> Self {
-        Self(json)
+        if json.is_null() { Self::new() } else { Self(json) }
     }
 }
 

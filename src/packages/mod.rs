@@ -53,7 +53,7 @@ enum Role {
 
 impl Package {
     /// A working directory: a directory, or an archive (`.zip`, `.tar.gz`, `.tgz`, `.tar.xz`) that is
-    /// uploaded as it is. Rays older than 2.55 unpack `.zip` only.
+    /// uploaded as it is. Ray 2.49 and older unpack `.zip` only.
     pub fn working_dir(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), role: Role::WorkingDir, excludes: Vec::new() }
     }
@@ -80,7 +80,7 @@ impl Package {
     ///
     /// # Errors
     /// 400 if there is no such directory or archive, a file or directory in it cannot be read, an
-    /// ignore pattern is not valid, or the excludes leave nothing.
+    /// ignore pattern is not valid, or nothing is left of it.
     pub fn uri(&self) -> Result<String, ClientError> {
         prepare(self, &Rules::from_env(), None).map(|prepared| prepared.uri)
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{MAIN_SEPARATOR_STR, Path};
 
 use super::hash::{DirectoryHash, Hashed, hash_of_name, hex};
-use super::walk::{Found, Kind, Rules, walk};
+use super::walk::{Found, Kind, Rules, mode, walk};
 use super::zip::{self, Zip};
 use super::{Package, Role};
 use crate::ClientError;
@@ -95,7 +95,8 @@ fn single_file(path: &Path, name: &str) -> io::Result<Prepared> {
     let file = Hashed::read(File::open(path)?, path, name)?;
     let mut hash = DirectoryHash::new();
     hash.add(&file.sha1);
-    Ok(packed(&hash, vec![zip::Entry { name: name.to_owned(), mode: 0o100_644, file: Some(file) }]))
+    let mode = mode(&path.metadata()?);
+    Ok(packed(&hash, vec![zip::Entry { name: name.to_owned(), mode, file: Some(file) }]))
 }
 
 fn packed(hash: &DirectoryHash, entries: Vec<zip::Entry>) -> Prepared {
@@ -114,7 +115,11 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
     let found = walk(&package.path, rules, is_working_dir, &package.excludes)?;
     if found.is_empty() {
         // Ray gives all of these the same name, whatever they hold.
-        return Err("the excludes leave nothing of it".to_owned());
+        return Err(
+            "nothing is left of it: a pattern leaves out the directory itself, as `*` and \
+                    `.*` do; name what is below it, as `*.bin` does"
+                .to_owned(),
+        );
     }
     let prefix = if is_working_dir { String::new() } else { module_name(&package.path)? + "/" };
     if let Some(limit) = limit {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::prepare::{Prepared, prepare};
 use super::walk::Rules;
 use super::{Package, Role};
-use crate::transport::{Request, path};
+use crate::transport::{Answer, Request, path};
 use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
 
 /// The dashboard takes up to 100 MiB; older ones, whose aiohttp counts otherwise, a byte less.
@@ -94,7 +94,7 @@ impl RayClient {
                 Some(other) if other.is_same(&prepared) => {}
                 Some(_) => {
                     return Err(ClientError::invalid(format_args!(
-                        "{}: Ray gives it the name of another package of this job, which has the same content in another layout",
+                        "{}: has the same content, and so the same name, as another package of this job that is laid out in another way; the cluster would hold one of them only",
                         package.label()
                     )));
                 }
@@ -118,8 +118,9 @@ impl RayClient {
 
     fn has_package(&self, package: &Prepared) -> Result<bool, ClientError> {
         let (name, route) = name_and_route(package);
-        match self.http().send(&Request::get(format_args!("look for package `{name}`"), route)) {
-            Ok(_) => Ok(true),
+        let request = Request::get(format_args!("look for package `{name}`"), route);
+        match self.http().send(&request) {
+            Ok(answer) => check_empty(&request, &answer).map(|()| true),
             Err(ClientError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
@@ -137,8 +138,17 @@ impl RayClient {
         let body = || -> io::Result<Box<dyn Read>> {
             Ok(Box::new(Counted { content: package.open()?, sent: 0, progress: &progress }))
         };
-        self.http().upload(&request, package.bytes, body).map(drop)
+        let answer = self.http().upload(&request, package.bytes, body)?;
+        check_empty(&request, &answer)
     }
+}
+
+/// Ray answers without a word; a page comes from somebody in between, who keeps no packages.
+fn check_empty(request: &Request, answer: &Answer) -> Result<(), ClientError> {
+    if answer.body.is_empty() {
+        return Ok(());
+    }
+    Err(ClientError::unexpected(format_args!("{}: the answer is not Ray's", request.what)))
 }
 
 fn name_and_route(package: &Prepared) -> (&str, String) {

@@ -206,12 +206,12 @@ fn kind_of(metadata: Option<&Metadata>, is_empty: bool) -> Kind {
 }
 
 #[cfg(unix)]
-fn mode(metadata: &Metadata) -> u32 {
+pub(super) fn mode(metadata: &Metadata) -> u32 {
     std::os::unix::fs::MetadataExt::mode(metadata)
 }
 
 #[cfg(not(unix))]
-fn mode(metadata: &Metadata) -> u32 {
+pub(super) fn mode(metadata: &Metadata) -> u32 {
     if metadata.is_dir() { 0o40755 } else { 0o100_644 }
 }
 

@@ -28,13 +28,19 @@ fn without_packages(before: impl Fn() + Send + Sync + 'static) -> Server {
     Server::start(move |request, stream| {
         if request.is("GET /api/packages/") {
             before();
-            respond(stream, 404, "", "")
+            no_package(stream, "")
         } else if request.is("POST /api/jobs/") {
             respond_json(stream, &json!({"submission_id": "a"}))
         } else {
             respond(stream, 200, "", "")
         }
     })
+}
+
+/// As Ray says it.
+fn no_package(stream: &mut TcpStream, headers: &str) -> std::io::Result<()> {
+    let headers = format!("content-type: text/plain; charset=utf-8\r\n{headers}");
+    respond(stream, 404, &headers, "Package gcs://_ray_pkg_1.zip does not exist")
 }
 
 fn assert_refused(result: Result<impl std::fmt::Debug, ClientError>, words: &[&str]) {
@@ -57,7 +63,7 @@ fn an_upload_that_breaks_off_is_tried_again() {
             let (mut stream, _) = listener.accept().unwrap();
             let (line, length) = read_head(&mut stream);
             if line.starts_with("GET") {
-                respond(&mut stream, 404, "connection: close\r\n", "").unwrap();
+                no_package(&mut stream, "connection: close\r\n").unwrap();
                 continue;
             }
             let most = if received.is_empty() { LARGE as u64 / 2 } else { length };
@@ -186,8 +192,8 @@ fn what_the_excludes_leave_nothing_of_is_refused() {
     let folder = Folder::new();
     folder.write("main.py", "");
     let package = Package::working_dir(folder.path()).excludes(["*"]);
-    assert_refused(client(&server.address()).upload_package(&package), &["leave nothing"]);
-    assert_refused(package.uri(), &["leave nothing"]);
+    assert_refused(client(&server.address()).upload_package(&package), &["nothing is left"]);
+    assert_refused(package.uri(), &["nothing is left"]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -197,7 +203,7 @@ fn one_directory_in_both_roles_is_refused() {
     let folder = Folder::new();
     folder.write("main.py", "");
     let job = JobSubmission::new("x").working_dir(folder.path()).py_module(folder.path());
-    assert_refused(client(&server.address()).submit_job(&job), &["layout"]);
+    assert_refused(client(&server.address()).submit_job(&job), &["same name"]);
     assert_eq!(server.requests().len(), 0);
 }
 
@@ -252,19 +258,35 @@ fn an_answer_that_comes_before_the_end_of_the_upload_is_shown() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let gateway = thread::spawn(move || {
-        for status in [404, 413] {
-            let (mut stream, _) = listener.accept().unwrap();
-            read_head(&mut stream);
-            respond(&mut stream, status, "connection: close\r\n", "too large").unwrap();
-            // As nginx: what comes is read for a while and thrown away.
-            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        }
+        let (mut stream, _) = listener.accept().unwrap();
+        read_head(&mut stream);
+        no_package(&mut stream, "connection: close\r\n").unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        read_head(&mut stream);
+        respond(&mut stream, 413, "connection: close\r\n", "too large").unwrap();
+        // As nginx: what comes is read for a while and thrown away.
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
     });
     let error = client(&address).upload_package(&Package::working_dir(folder.path())).unwrap_err();
     assert_eq!(error.status(), 413, "{error}");
     gateway.join().unwrap();
+}
+
+#[test]
+fn a_page_is_no_package() {
+    let folder = Folder::new();
+    folder.write("main.py", "");
+    let package = Package::working_dir(folder.path());
+    for page_for in ["GET", "PUT"] {
+        let server = Server::start(move |request, stream| match request.is(page_for) {
+            true => respond(stream, 200, "content-type: text/html\r\n", "<html>log in</html>"),
+            false => no_package(stream, ""),
+        });
+        let error = client(&server.address()).upload_package(&package).unwrap_err();
+        assert_eq!(error.status(), 500, "{error}");
+    }
 }
 
 #[test]
