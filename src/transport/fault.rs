@@ -40,6 +40,14 @@ impl OddAnswer {
 pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
 pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> ClientError {
+    // What a body of our own says while it is sent.
+    let error = match error {
+        Error::Io(io) => match io.downcast::<ClientError>() {
+            Ok(own) => return own,
+            Err(io) => Error::Io(io),
+        },
+        error => error,
+    };
     let (what, base) = (&request.what, &settings.base);
     let peer = settings.peer();
     let explained = match &error {

@@ -1,9 +1,10 @@
 //! One exchange: a request is sent, and an answer comes back.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::Error;
+use ureq::{Error, SendBody};
 use ureq::http::{Method, Response};
 
 use super::HeaderValue;
@@ -12,7 +13,7 @@ use super::body::{Answer, Body, Pieces, Stream};
 use super::check::refusal;
 use super::fault::{MAX_HEADERS, explain, of_connect};
 use super::proxied::{exchange, is_chunked};
-use super::request::Request;
+use super::request::{Request, Upload};
 use super::settings::{Limits, Settings};
 use crate::ClientError;
 use crate::retry::RetryPolicy;
@@ -69,19 +70,24 @@ impl Http {
     }
 
     /// Sends once, and reads the whole answer.
-    pub(super) fn send_once(&self, request: &Request) -> Result<Answer, ClientError> {
-        self.open(request, request.is_unhurried, self.settings.read_timeout)?.read_whole()
+    pub(super) fn send_once(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+    ) -> Result<Answer, ClientError> {
+        self.open(request, upload, request.is_unhurried, self.settings.read_timeout)?.read_whole()
     }
 
     /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
     /// `idle` says so, and can be tried again.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        self.open(request, true, idle)
+        self.open(request, None, true, idle)
     }
 
     fn open(
         &self,
         request: &Request,
+        upload: Option<&Upload>,
         is_unhurried: bool,
         idle: Duration,
     ) -> Result<Stream, ClientError> {
@@ -90,10 +96,10 @@ impl Http {
             explain(request, &self.settings, error)
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
-        let (mut head, mut body) = self.run(request, is_unhurried).map_err(failed)?;
+        let (mut head, mut body) = self.run(request, upload, is_unhurried).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
-            (head, body) = self.run(request, is_unhurried).map_err(failed)?;
+            (head, body) = self.run(request, upload, is_unhurried).map_err(failed)?;
         }
         let length = body.length();
         let mut stream = Stream {
@@ -119,21 +125,30 @@ impl Http {
         sent.zip(token).is_some_and(|(sent, token)| token.read_again(sent))
     }
 
-    fn run(&self, request: &Request, is_unhurried: bool) -> Result<(Response<()>, Body), Error> {
+    fn run(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+        is_unhurried: bool,
+    ) -> Result<(Response<()>, Body), Error> {
         let limits = Limits::of(&self.settings, request, is_unhurried);
-        let http = self.http_request(request)?;
+        let http = self.http_request(request, upload)?;
         if self.settings.proxy.is_none() {
-            return self.run_directly(request, &http, &limits, is_unhurried);
+            return self.run_directly(request, upload, &http, &limits, is_unhurried);
         }
+        let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
+            (Some(upload), _) => (upload.open)()?,
+            (None, body) => Box::new(body.as_deref().unwrap_or_default()),
+        };
         let register = self.line.register();
-        let body = request.body.as_deref();
-        let (head, body) = exchange(&self.settings, &http, body, &limits, &register)?;
+        let (head, body) = exchange(&self.settings, &http, &mut *body, &limits, &register)?;
         Ok((head, Body::Proxied { body, is_unhurried }))
     }
 
     fn run_directly(
         &self,
         request: &Request,
+        upload: Option<&Upload>,
         http: &HttpRequest,
         limits: &Limits,
         is_unhurried: bool,
@@ -142,6 +157,11 @@ impl Http {
         let agent = if is_unhurried { self.line.agent_to_leave() } else { self.line.agent() };
         let run = |max_headers| {
             let http = http.clone();
+            if let Some(upload) = upload {
+                let mut body = (upload.open)()?;
+                let http = http.map(|()| SendBody::from_reader(&mut *body));
+                return self.run_agent(&agent, http, limits, max_headers);
+            }
             match &request.body {
                 Some(body) => self.run_agent(&agent, http.map(|()| body), limits, max_headers),
                 // Without this, ureq sends an empty body in chunks, which not every server takes.
@@ -191,7 +211,11 @@ impl Http {
         agent.run(http)
     }
 
-    fn http_request(&self, request: &Request) -> Result<HttpRequest, Error> {
+    fn http_request(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+    ) -> Result<HttpRequest, Error> {
         let url = format!("{}{}", self.settings.base, request.path_and_query());
         let mut http = ureq::http::Request::builder().method(&request.method).uri(url).body(())?;
         let headers = http.headers_mut();
@@ -200,8 +224,13 @@ impl Http {
             let value = HeaderValue::from_str(&range.to_string());
             headers.insert("range", value.map_err(ureq::http::Error::from)?);
         }
-        if request.body.is_some() {
+        if let Some(upload) = upload {
+            headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
+            // Without this, it is sent in chunks.
+            headers.insert("content-length", HeaderValue::from(upload.length));
+        } else if let Some(body) = &request.body {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
+            headers.insert("content-length", HeaderValue::from(body.len()));
         }
         Ok(http)
     }

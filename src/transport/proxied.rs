@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
 use ureq::http::header::{HeaderName, HeaderValue};
-use ureq::http::{Request, Response, Version};
+use ureq::http::{Method, Request, Response, Version};
 use ureq::{Error, Timeout};
 
 use super::connect::Register;
@@ -21,15 +21,23 @@ const MAX_LINE: usize = 4096;
 pub(super) fn exchange(
     settings: &Settings,
     request: &Request<()>,
-    body: Option<&[u8]>,
+    body: &mut dyn Read,
     limits: &Limits,
     register: &Register,
 ) -> Result<(Response<()>, ProxiedBody), Error> {
     let mut wire = dial(settings, settings.is_https(), limits.connect, register)?;
     wire.wait_at_most(limits.send);
     let timed_out = |reason| move |error| in_time(error, reason);
-    wire.write_all(&head_of(settings, request, body)).map_err(timed_out(Timeout::SendRequest))?;
-    wire.write_all(body.unwrap_or_default()).map_err(timed_out(Timeout::SendBody))?;
+    wire.write_all(&head_of(settings, request)).map_err(timed_out(Timeout::SendRequest))?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = body.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        wire.wait_at_most(limits.send);
+        wire.write_all(&piece[..length]).map_err(timed_out(Timeout::SendBody))?;
+    }
     wire.flush().map_err(timed_out(Timeout::SendBody))?;
     wire.wait_at_most(limits.response);
     let mut reader = BufReader::with_capacity(64 * 1024, wire);
@@ -44,7 +52,7 @@ pub(super) fn exchange(
     Ok((head, ProxiedBody { reader, framing, line: Vec::new() }))
 }
 
-fn head_of(settings: &Settings, request: &Request<()>, body: Option<&[u8]>) -> Vec<u8> {
+fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
     let uri = request.uri();
     let target = match uri.path_and_query().filter(|_| settings.is_https()) {
         Some(path) => path.to_string(),
@@ -61,8 +69,8 @@ fn head_of(settings: &Settings, request: &Request<()>, body: Option<&[u8]>) -> V
     if let Some(credentials) = proxy.and_then(credentials) {
         head.extend(format!("proxy-authorization: {credentials}\r\n").bytes());
     }
-    if let Some(body) = body {
-        head.extend(format!("content-length: {}\r\n", body.len()).bytes());
+    if request.method() == Method::POST && !request.headers().contains_key("content-length") {
+        head.extend(b"content-length: 0\r\n");
     }
     for (name, value) in request.headers() {
         head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
