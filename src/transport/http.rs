@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::{Error, SendBody};
 use ureq::http::{Method, Response};
+use ureq::{Error, SendBody};
 
 use super::HeaderValue;
 use super::agent::{Line, config};
