@@ -211,17 +211,6 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Body::Unhurried(pieces) = &mut self.body
-            && !pieces.is_over
-        {
-            pieces.stop();
-            self.line.leave(&pieces.agent);
-        }
-    }
-}
-
 /// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
 /// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
 pub(super) struct Pieces {
@@ -232,6 +221,7 @@ pub(super) struct Pieces {
     is_over: bool,
     is_left: Arc<AtomicBool>,
     agent: Agent,
+    line: Line,
 }
 
 impl Pieces {
@@ -244,11 +234,11 @@ impl Pieces {
     ) -> io::Result<Self> {
         let (sender, receiver) = bounded(1);
         let is_left = Arc::new(AtomicBool::new(false));
-        let (line, stop) = (line.clone(), Arc::clone(&is_left));
+        let (own, stop) = (line.clone(), Arc::clone(&is_left));
         let read = move || {
             // A socket that was shut down must be closed with what is left to read: this is what
             // tells a server with a full send buffer.
-            while line.check_open().is_ok() && !stop.load(Ordering::Acquire) {
+            while own.check_open().is_ok() && !stop.load(Ordering::Acquire) {
                 let mut piece = vec![0; PIECE];
                 let read = body.read(&mut piece).map(|length| {
                     piece.truncate(length);
@@ -261,13 +251,16 @@ impl Pieces {
             }
         };
         thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        let piece = Vec::new();
-        Ok(Self { length, receiver, piece, start: 0, is_over: false, is_left, agent })
-    }
-
-    fn stop(&mut self) {
-        self.is_left.store(true, Ordering::Release);
-        self.receiver = never();
+        Ok(Self {
+            length,
+            receiver,
+            piece: Vec::new(),
+            start: 0,
+            is_over: false,
+            is_left,
+            agent,
+            line: line.clone(),
+        })
     }
 
     /// `None` if nothing came for so long.
@@ -288,6 +281,17 @@ impl Pieces {
         buf[..length].copy_from_slice(&self.piece[self.start..self.start + length]);
         self.start += length;
         Some(Ok(length))
+    }
+}
+
+impl Drop for Pieces {
+    /// Ends the thread, wherever it is.
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.is_left.store(true, Ordering::Release);
+            self.receiver = never();
+            self.line.leave(&self.agent);
+        }
     }
 }
 

@@ -138,7 +138,8 @@ impl Http {
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
             (Some(upload), _) => (upload.open)()?,
-            (None, body) => Box::new(body.as_deref().unwrap_or_default()),
+            (None, Some(body)) => Box::new(body.as_slice()),
+            (None, None) => Box::new(std::io::empty()),
         };
         let register = self.line.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &limits, &register)?;
@@ -163,7 +164,9 @@ impl Http {
                 return self.run_agent(&agent, http, limits, max_headers);
             }
             match &request.body {
-                Some(body) => self.run_agent(&agent, http.map(|()| body), limits, max_headers),
+                Some(body) => {
+                    self.run_agent(&agent, http.map(|()| body.as_slice()), limits, max_headers)
+                }
                 // Without this, ureq sends an empty body in chunks, which not every server takes.
                 None if request.method == Method::POST => {
                     self.run_agent(&agent, http.map(|()| &[][..]), limits, max_headers)
