@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::config::Config;
 
-use super::connect::{Connection, closed, connect};
-use super::request::Request;
+use super::connect::{Connection, Register, closed, connect};
 use super::settings::Settings;
 
 /// ureq closes connections that were idle for longer, and connects anew.
@@ -24,18 +23,25 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 pub(super) struct Closing {
     is_closed: AtomicBool,
     agents: Mutex<Vec<Weak<Mutex<Agent>>>>,
-    connecting: Mutex<Weak<Connection>>,
+    connections: Mutex<Vec<Weak<Connection>>>,
 }
 
 impl Closing {
     fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        if let Some(connection) = lock(&self.connecting).upgrade() {
+        for connection in lock(&self.connections).iter().filter_map(Weak::upgrade) {
             connection.shutdown();
         }
         for agent in lock(&self.agents).iter().filter_map(Weak::upgrade) {
             lock(&agent).clone().shutdown();
         }
+    }
+
+    fn register(&self, connection: Weak<Connection>) -> io::Result<()> {
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(connection);
+        self.check()
     }
 
     fn check(&self) -> io::Result<()> {
@@ -53,16 +59,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn shared(config: Config) -> Self {
+    pub(super) fn shared(config: &Config) -> Self {
         Self::new(config, None)
     }
 
     /// A line that `shutdown` closes, along with the lines made from it.
-    pub(super) fn of_tail(&self, config: Config) -> Self {
+    pub(super) fn of_tail(&self, config: &Config) -> Self {
         Self::new(config, Some(self.closing.clone().unwrap_or_default()))
     }
 
-    fn new(config: Config, closing: Option<Arc<Closing>>) -> Self {
+    fn new(config: &Config, closing: Option<Arc<Closing>>) -> Self {
         let agent = Arc::new(Mutex::new(config.new_agent()));
         if let Some(closing) = &closing {
             let mut agents = lock(&closing.agents);
@@ -72,17 +78,13 @@ impl Line {
         Self { agent, closing, last_answer: Arc::default() }
     }
 
-    pub(super) fn config(&self) -> Config {
-        lock(&self.agent).config().clone()
-    }
-
     pub(super) fn agent(&self) -> Agent {
         lock(&self.agent).clone()
     }
 
     /// The agent for a body that may be left before its end, which closes its agent.
     pub(super) fn agent_to_leave(&self) -> Agent {
-        if self.closing.is_some() { self.agent() } else { self.config().new_agent() }
+        if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
     }
 
     /// Closes the agent of a body that was left, and takes a new one for what follows.
@@ -115,22 +117,24 @@ impl Line {
         *lock(&self.last_answer) = is_kept.then(Instant::now);
     }
 
+    /// Remembers connections that `shutdown` has to end.
+    pub(super) fn register(&self) -> Box<Register> {
+        match self.closing.clone() {
+            Some(closing) => Box::new(move |connection| closing.register(connection)),
+            None => Box::new(|_| Ok(())),
+        }
+    }
+
     /// Before ureq connects in its uninterruptible way: that somebody listens.
-    pub(super) fn check_listener(&self, settings: &Settings, request: &Request) -> io::Result<()> {
+    pub(super) fn check_listener(&self, settings: &Settings, limit: Duration) -> io::Result<()> {
         let Some(closing) = &self.closing else { return Ok(()) };
         closing.check()?;
         let is_connected = lock(&self.last_answer).is_some_and(|at| at.elapsed() < MAX_IDLE);
         if is_connected {
             return Ok(());
         }
-        let (host, port) = settings.first_hop();
-        let deadline = Instant::now() + request.at_most(settings.connect_timeout);
-        let register = Arc::clone(closing);
-        connect(&host, port, deadline, &move |connection| {
-            *lock(&register.connecting) = connection;
-            register.check()
-        })
-        .map(drop)
+        let (host, port) = settings.host_and_port();
+        connect(&host, port, Instant::now() + limit, &*self.register()).map(drop)
     }
 }
 
@@ -143,7 +147,8 @@ pub(super) fn config(settings: &Settings) -> Config {
         .input_buffer_size(64 * 1024)
         .user_agent(super::USER_AGENT)
         .accept("*/*")
-        .proxy(settings.proxy.clone());
+        // `proxied` goes through proxies.
+        .proxy(None);
     #[cfg(feature = "tls")]
     let config = config.tls_config(super::tls::of_agent(settings));
     if settings.is_https() {

@@ -2,15 +2,17 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
 use ureq::{Agent, BodyReader, Error, Timeout};
 
 use super::agent::Line;
 use super::fault::explain;
+use super::proxied::ProxiedBody;
 use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
@@ -47,6 +49,7 @@ impl ContentRange {
 /// A whole answer: 200, or to a request for a range also 206 and 416.
 pub(crate) struct Answer {
     what: String,
+    content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the server says where the body ends. If not, it may have been cut.
@@ -57,6 +60,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
+            return Err(ClientError::unexpected(format_args!(
+                "{}: the answer is not Ray's: it is {kind}, not JSON",
+                self.what
+            )));
+        }
         json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
@@ -73,6 +83,7 @@ pub(crate) struct Stream {
     pub(super) settings: Arc<Settings>,
     pub(super) line: Line,
     pub(super) body: Body,
+    pub(super) content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
     /// Whether the server says where the body ends. If not, a broken connection looks like its end.
@@ -90,16 +101,41 @@ pub(crate) enum StreamError {
 /// Where the bytes come from.
 pub(super) enum Body {
     /// ureq, within its absolute timeout.
-    Bounded(BodyReader<'static>),
+    Bounded {
+        body: BodyReader<'static>,
+        length: Option<u64>,
+    },
     Unhurried(Pieces),
+    Proxied {
+        body: ProxiedBody,
+        is_unhurried: bool,
+    },
+}
+
+impl Body {
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bounded { length, .. } => *length,
+            Self::Unhurried(pieces) => pieces.length,
+            Self::Proxied { body, .. } => body.length(),
+        }
+    }
 }
 
 impl Stream {
     /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
-            Body::Bounded(body) => body.read(buf),
+            Body::Bounded { body, .. } => body.read(buf),
             Body::Unhurried(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
+            Body::Proxied { body, is_unhurried: true } => {
+                body.wait_at_most(self.idle);
+                match body.read(buf) {
+                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
+                    other => other,
+                }
+            }
+            Body::Proxied { body, .. } => body.read(buf),
         };
         let read = match read {
             Ok(0) => self.line.check_open().map(|()| 0),
@@ -109,7 +145,12 @@ impl Stream {
             self.line.note(read.is_ok());
         }
         read.map_err(|error| {
-            StreamError::Broken(explain(&self.request, &self.settings, Error::from(error)))
+            let error = if is_timeout(&error) {
+                Error::Timeout(Timeout::RecvBody)
+            } else {
+                Error::from(error)
+            };
+            StreamError::Broken(explain(&self.request, &self.settings, error))
         })
     }
 
@@ -143,9 +184,14 @@ impl Stream {
                 }
             }
         }
-        let what = self.request.what.clone();
-        let (content_range, has_end) = (self.content_range, self.has_end);
-        Ok(Answer { what, content_range, body, has_end, goes_on })
+        Ok(Answer {
+            what: self.request.what.clone(),
+            content_type: std::mem::take(&mut self.content_type),
+            content_range: self.content_range,
+            body,
+            has_end: self.has_end,
+            goes_on,
+        })
     }
 
     /// What comes of an error's page within the read timeout. What came before a broken end still
@@ -167,9 +213,10 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Body::Unhurried(pieces) = &self.body
+        if let Body::Unhurried(pieces) = &mut self.body
             && !pieces.is_over
         {
+            pieces.stop();
             self.line.leave(&pieces.agent);
         }
     }
@@ -178,19 +225,30 @@ impl Drop for Stream {
 /// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
 /// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
 pub(super) struct Pieces {
+    length: Option<u64>,
     receiver: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     start: usize,
     is_over: bool,
+    is_left: Arc<AtomicBool>,
     agent: Agent,
 }
 
 impl Pieces {
     /// The thread ends with the body, or when `agent` is shut down.
-    pub(super) fn of(mut body: BodyReader<'static>, agent: Agent) -> io::Result<Self> {
+    pub(super) fn of(
+        mut body: BodyReader<'static>,
+        length: Option<u64>,
+        agent: Agent,
+        line: &Line,
+    ) -> io::Result<Self> {
         let (sender, receiver) = bounded(1);
+        let is_left = Arc::new(AtomicBool::new(false));
+        let (line, stop) = (line.clone(), Arc::clone(&is_left));
         let read = move || {
-            loop {
+            // A socket that was shut down must be closed with what is left to read: this is what
+            // tells a server with a full send buffer.
+            while line.check_open().is_ok() && !stop.load(Ordering::Acquire) {
                 let mut piece = vec![0; PIECE];
                 let read = body.read(&mut piece).map(|length| {
                     piece.truncate(length);
@@ -203,7 +261,13 @@ impl Pieces {
             }
         };
         thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        Ok(Self { receiver, piece: Vec::new(), start: 0, is_over: false, agent })
+        let piece = Vec::new();
+        Ok(Self { length, receiver, piece, start: 0, is_over: false, is_left, agent })
+    }
+
+    fn stop(&mut self) {
+        self.is_left.store(true, Ordering::Release);
+        self.receiver = never();
     }
 
     /// `None` if nothing came for so long.
@@ -225,4 +289,8 @@ impl Pieces {
         self.start += length;
         Some(Ok(length))
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

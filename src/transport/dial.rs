@@ -1,4 +1,4 @@
-//! The connection under a WebSocket: TCP, through a proxy if there is one, and TLS.
+//! A connection of our own, under a WebSocket or through a proxy: TCP, CONNECT, TLS.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use ureq::{Error, Proxy, ProxyProtocol};
 
 use super::USER_AGENT;
 use super::connect::{Connection, Register, connect};
-use super::fault::of_connect;
+use super::fault::{OddAnswer, of_connect};
 use super::settings::Settings;
 
 /// The most that a proxy may say before a connection stands, in bytes.
@@ -29,9 +29,11 @@ pub(super) struct Tcp {
     deadline: Instant,
 }
 
-/// Connects within this time, over all steps.
+/// Connects within this time, over all steps: to the cluster, through the proxy if there is one and
+/// `through_proxy`, or else only to the proxy.
 pub(super) fn dial(
     settings: &Settings,
+    through_proxy: bool,
     limit: Duration,
     register: &Register,
 ) -> Result<Wire, Error> {
@@ -43,7 +45,9 @@ pub(super) fn dial(
         if proxy.protocol() == ProxyProtocol::Https {
             wire = wire.secure(settings, proxy.host())?;
         }
-        ask_proxy(&mut wire, proxy, settings)?;
+        if through_proxy {
+            ask_proxy(&mut wire, proxy, settings)?;
+        }
     }
     if settings.is_https() {
         wire = wire.secure(settings, &settings.host_and_port().0)?;
@@ -54,30 +58,29 @@ pub(super) fn dial(
 /// Has the proxy connect to the cluster.
 fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
-    let mut request = format!(
-        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
-    );
-    if let Some(credentials) = credentials(proxy) {
-        request += &format!("Proxy-Authorization: {credentials}\r\n");
-    }
-    wire.write_all(format!("{request}\r\n").as_bytes()).map_err(of_connect)?;
+    let mut request = vec![
+        format!("CONNECT {host}:{port} HTTP/1.1"),
+        format!("Host: {host}:{port}"),
+        format!("User-Agent: {USER_AGENT}"),
+    ];
+    request.extend(credentials(proxy).map(|it| format!("Proxy-Authorization: {it}")));
+    let request = request.join("\r\n") + "\r\n\r\n";
+    wire.write_all(request.as_bytes()).map_err(of_connect)?;
     let mut head = Vec::new();
     // A byte at a time, because what comes behind the head is not the proxy's.
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         let length = wire.read(&mut byte).map_err(of_connect)?;
         if length == 0 || head.len() > MAX_PROXY_HEAD {
-            return Err(Error::ConnectProxyFailed("it gave no valid answer".to_owned()));
+            return Err(OddAnswer::NotAProxy.into());
         }
         head.extend(byte);
     }
     let head = String::from_utf8_lossy(&head);
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        status => {
-            let status = status.unwrap_or("nothing");
-            Err(Error::ConnectProxyFailed(format!("it answered {status} to CONNECT")))
-        }
+    match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
+        Some(200) if head.starts_with("HTTP/1.") => Ok(()),
+        Some(status) if head.starts_with("HTTP/1.") => Err(OddAnswer::Refused(status).into()),
+        _ => Err(OddAnswer::NotAProxy.into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is asked: method, route, headers, body, and how long it may take.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -154,6 +155,12 @@ impl Request {
     pub(crate) fn path_and_query(&self) -> String {
         format!("{}{}", self.path, self.query)
     }
+}
+
+/// A body that is read while it is sent, from its start for each attempt.
+pub(super) struct Upload<'f, 'b> {
+    pub(super) length: u64,
+    pub(super) open: &'f dyn Fn() -> io::Result<Box<dyn Read + 'b>>,
 }
 
 /// Which bytes of a file are asked for.

@@ -5,15 +5,22 @@
 mod chance;
 #[path = "../support/server.rs"]
 mod server;
+#[cfg(feature = "tls")]
+#[path = "../support/tls.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod tls;
 
 mod answers_without_end;
 mod bad_answers;
+mod cancelling;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod not_rays;
 mod other_ways;
 mod retries;
 mod secrets;
+mod signals;
 mod stream_breaks;
 mod websocket_breaks;
 

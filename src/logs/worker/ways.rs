@@ -187,7 +187,8 @@ impl Follow {
             AgentAccess::WithoutToken if is_secure => return None,
             AgentAccess::WithoutToken => false,
         };
-        let http = self.http.at(location.address.clone(), with_token);
+        // An agent that only a proxy of an unknown kind leads to is not used.
+        let http = self.http.at(location.address.clone(), with_token).ok()?;
         Some(AgentFile { http, path: location.path.clone() })
     }
 
