@@ -114,26 +114,18 @@ fn check_memory(json: &[u8]) -> Result<(), Error> {
 /// The rows of a list. A row that cannot be read costs that row alone.
 pub(crate) struct Rows<T> {
     pub(crate) read: Vec<T>,
-    /// Which rows could not be read, and why.
-    pub(crate) unreadable: Vec<String>,
+    /// How many could not be read.
+    pub(crate) unreadable: usize,
+    /// Which these are, and why: the first ones.
+    pub(crate) reasons: Vec<String>,
 }
 
 impl<T> Rows<T> {
-    pub(crate) fn len(&self) -> usize {
-        self.read.len() + self.unreadable.len()
-    }
-
-    /// What to tell of the rows that could not be read. A list of ten thousand of them is told in few
-    /// lines.
+    /// What to tell of the rows that could not be read.
     pub(crate) fn warnings(&mut self) -> Vec<String> {
-        const SHOWN: usize = 10;
-        let more = self.unreadable.len().saturating_sub(SHOWN);
-        let mut warnings = std::mem::take(&mut self.unreadable);
-        if more > 0 {
-            warnings.truncate(SHOWN);
-            warnings.push(format!("{more} more rows are left out, too"));
-        }
-        warnings
+        let more = self.unreadable - self.reasons.len();
+        let more = (more > 0).then(|| format!("{more} more rows are left out, too"));
+        std::mem::take(&mut self.reasons).into_iter().chain(more).collect()
     }
 }
 
@@ -153,17 +145,22 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows<T>, A::Error> {
-        let (mut read, mut unreadable) = (Vec::new(), Vec::new());
+        const REASONS: usize = 10;
+        let (mut read, mut unreadable, mut reasons) = (Vec::new(), 0, Vec::new());
         while let Some(row) = rows.next_element::<Value>()? {
-            let name = row_name(read.len() + unreadable.len(), &row);
+            let name = row_name(read.len() + unreadable, &row);
             match serde_json::from_value(row) {
                 Ok(row) => read.push(row),
                 Err(error) => {
-                    unreadable.push(redact::one_line(&format!("{name} is left out: {error}")))
+                    unreadable += 1;
+                    if reasons.len() < REASONS {
+                        let reason = format!("{name} is left out: {error}");
+                        reasons.push(redact::one_line(&reason));
+                    }
                 }
             }
         }
-        Ok(Rows { read, unreadable })
+        Ok(Rows { read, unreadable, reasons })
     }
 }
 
@@ -258,7 +255,7 @@ mod tests {
             r#"[{"count": 1}, {"count": -1, "job_id": "j"}, 5, {"count": NaN}, {"count": 2}]"#;
         let mut rows: Rows<Row> = from_slice(text.as_bytes()).unwrap();
         assert_eq!(rows.read.iter().map(|row| row.count).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(rows.len(), 5);
+        assert_eq!(rows.unreadable, 3);
         let warnings = rows.warnings();
         assert_eq!(warnings.len(), 3);
         assert!(warnings[0].starts_with("row 1 (`j`) is left out: invalid value: integer `-1`"));

@@ -1,4 +1,5 @@
-//! Ray's state API: what is on the cluster now, in lists that say what they leave out.
+//! Ray's state API: what is on the cluster now, in lists that say what they leave out. A resource has a
+//! file of its own.
 
 mod actors;
 mod cluster_events;
@@ -206,7 +207,7 @@ impl RayClient {
         let mut envelope: Envelope<Rows<T>> =
             self.query_state(&what, &["api", "v0", resource.route()], &options)?;
         // A row that is there and cannot be read is not one that does not exist.
-        if let Some(why) = envelope.result.unreadable.first() {
+        if let Some(why) = envelope.result.reasons.first() {
             return Err(ClientError::unexpected(format_args!("{what}: {why}")));
         }
         let truncated = envelope.is_cut_at_source(resource, &options);
