@@ -56,7 +56,7 @@ impl RayClient {
     /// 404 if there is no such job, 400 if the id is not valid, otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn get_job(&self, id: impl AsRef<str>) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         self.http().send(&job_request(id))?.json()
     }
 
@@ -80,7 +80,7 @@ impl RayClient {
         let mut submission = submission.clone();
         let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
-        validate::id("submission_id", &id)?;
+        validate::job_id(&id)?;
         let what = format!("submit job `{id}`");
         let is_free = is_new || !self.has_job(&what, &id)?;
         let request =
@@ -125,7 +125,7 @@ impl RayClient {
         struct Stopped {
             stopped: bool,
         }
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         let what = format!("stop job `{id}`");
         validate::pasted_id(&what, id)?;
         let request = Request::post(&what, path(&["api", "jobs", id, "stop"])).idempotent(true);
@@ -150,7 +150,7 @@ impl RayClient {
     /// delete another job; 404 if there is no such job; otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         let what = format!("delete job `{id}`");
         validate::pasted_id(&what, id)?;
         let request = Request::delete(&what, path(&["api", "jobs", id]));
@@ -170,7 +170,7 @@ impl RayClient {
     /// 400 if `timeout` is zero; 404 if there is no such job; and at once every other error that is not
     /// retryable.
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         let mut last = None;
         let not_over = format!("wait for job `{id}`: not over");
         let result = wait::until(timeout, not_over, |deadline| {

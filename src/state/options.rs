@@ -8,7 +8,7 @@ use crate::{ClientError, validate};
 const MAX_LIMIT: usize = 10_000;
 
 /// How a [`ListOptions::filter`] compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// The column is this value.
     Eq,

@@ -8,7 +8,7 @@ use super::{ListOptions, Resource, TaskType};
 use crate::{ClientError, RayClient, json};
 
 /// A summary, and what it leaves out. Never cut in silence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary<T> {
     /// The summary.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::{Filter, ListOptions, Resource};
 use crate::transport::{Request, StreamError, path};
@@ -16,7 +17,7 @@ const GATHERING: Duration = Duration::from_secs(30);
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What [`RayClient::write_task_timeline`] wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskTimeline {
     /// The bytes that were written.
