@@ -1,5 +1,6 @@
 //! The job API: list, get, submit, stop, delete, wait.
 
+mod ends;
 mod model;
 mod reason;
 mod submission;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use ends::JobEnds;
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
 pub use submission::JobSubmission;
 
@@ -26,7 +28,7 @@ impl RayClient {
     /// # Errors
     /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
     pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
-        let rows: Rows<Job> = self.get("list jobs", &["api", "jobs", ""])?;
+        let rows: Rows<Job> = self.http().send(&jobs_request("list jobs"))?.json()?;
         Ok(Listing::of_rows(rows))
     }
 
@@ -189,6 +191,10 @@ impl RayClient {
 /// nothing about the job.
 fn is_no_such_job(error: &ClientError) -> bool {
     matches!(error, ClientError::NotFound { .. }) && error.fault() != Fault::NoRoute
+}
+
+fn jobs_request(what: &str) -> Request {
+    Request::get(what, path(&["api", "jobs", ""]))
 }
 
 pub(crate) fn job_request(id: &str) -> Request {

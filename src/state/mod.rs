@@ -3,6 +3,8 @@
 
 mod actors;
 mod cluster_events;
+mod cluster_status;
+mod node_usage;
 mod nodes;
 mod objects;
 mod options;
@@ -23,6 +25,11 @@ use crate::{ClientError, Listing, RayClient, validate};
 
 pub use actors::{Actor, ActorState};
 pub use cluster_events::ClusterEvent;
+pub use cluster_status::{
+    ClusterStatus, FailedNode, PendingNode, PlacementGroupDemand, ResourceDemand, ResourceUse,
+    UnavailableNodeType,
+};
+pub use node_usage::{DiskUsage, GpuUsage, NodeUsage};
 pub use nodes::{Node, NodeState};
 pub use objects::{Object, ReferenceType};
 pub use options::{Filter, ListOptions};

@@ -227,6 +227,23 @@ fn a_running_job_can_be_stopped_once() {
 }
 
 #[test]
+fn many_jobs_are_waited_for_at_once() {
+    let client = client();
+    let mut ids: Vec<String> =
+        ["", "raise SystemExit(1)", ""].iter().map(|program| submit(&client, program)).collect();
+    let mut ended: Vec<String> = client
+        .wait_for_jobs(&ids, Duration::from_secs(120))
+        .unwrap()
+        .map(|job| job.unwrap())
+        .inspect(|job| assert!(job.status.is_terminal()))
+        .map(|job| job.id().to_owned())
+        .collect();
+    ids.sort();
+    ended.sort();
+    assert_eq!(ended, ids);
+}
+
+#[test]
 fn a_failed_job_says_how_it_failed() {
     let client = client();
     let id = submit(&client, "raise SystemExit(3)");
