@@ -381,6 +381,22 @@ impl ClientError {
         self
     }
 
+    /// The same error with another message.
+    pub(crate) fn reworded(mut self, new: impl fmt::Display) -> Self {
+        let (Self::InvalidParameter { message }
+        | Self::Rejected { message, .. }
+        | Self::NotFound { message, .. }
+        | Self::Timeout { message, .. }
+        | Self::LimitExceeded { message, .. }
+        | Self::NoFreeWorker { message }
+        | Self::Unexpected { message, .. }
+        | Self::Unreachable { message, .. }
+        | Self::LogLost { message, .. }
+        | Self::ClientDropped { message }) = &mut self;
+        *message = redact::one_line(&new.to_string());
+        self
+    }
+
     fn io_kind(&self) -> io::ErrorKind {
         match self {
             Self::InvalidParameter { .. } | Self::Rejected { status: 400, .. } => {
@@ -488,6 +504,13 @@ mod tests {
         }
         assert_eq!(ClientError::invalid("x").timeout_kind(), None);
         assert_eq!(ClientError::invalid("x").with_job_status(running()).job_status(), None);
+    }
+
+    #[test]
+    fn an_error_with_another_message_is_otherwise_the_same() {
+        let error = ClientError::answered(404, "x").with_fault(Fault::Gateway).reworded("y: x");
+        assert_eq!((error.status(), error.is_retryable()), (404, true));
+        assert_eq!(error.to_string(), "y: x");
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl JobEnds {
             match self.client.get_job(&id) {
                 // It was submitted since the list was made, or its row could not be read.
                 Ok(job) if !job.status.is_terminal() => {
-                    how.push(format!("`{id}` is {}", job.status))
+                    how.push(format!("`{id}` is {}", job.status));
                 }
                 Err(error) if error.is_retryable() => how.push(error.to_string()),
                 Err(error) if !is_no_such_job(&error) => return Err(error),

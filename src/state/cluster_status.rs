@@ -358,7 +358,7 @@ mod tests {
 
     fn busy() -> ClusterStatus {
         read(json!({
-            "time": 1795613469.73,
+            "time": 5000.25,
             "autoscalerReport": {
                 "activeNodes": {"cpuWorker": 1, "headNode": 1},
                 "pendingNodes": [["10.0.0.9", "cpu_worker", "setting-up"]],

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn what_a_node_measures_is_read() {
         let node = read(json!({
-            "now": 1795613476.059, "ip": "10.0.0.2", "hostname": "vm", "cpu": 42.5, "cpus": [8, 4],
+            "now": 5000.25, "ip": "10.0.0.2", "hostname": "vm", "cpu": 42.5, "cpus": [8, 4],
             "loadAvg": [[15.1, 9.6, 6.1], [1.8, 1.2, 0.7]], "mem": [25, 22, 11.8, 3],
             "disk": {"/": {"total": 9, "used": 4, "free": 5, "percent": 44.4}},
             "diskIoSpeed": [1.5, 2.5, 3.0, 4.0], "networkSpeed": [6.0, 7.0],
@@ -252,7 +252,7 @@ mod tests {
         let gpu = &node.gpus[0];
         assert_eq!((gpu.utilization_percent, gpu.memory_total_mib), (None, Some(40960.0)));
         assert_eq!((node.object_store_total, node.object_store_used), (Some(100), Some(20)));
-        assert_eq!((node.workers, node.measured_ms), (Some(7), Some(1_795_613_476_059)));
+        assert_eq!((node.workers, node.measured_ms), (Some(7), Some(5_000_250)));
     }
 
     #[test]
