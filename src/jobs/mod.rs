@@ -8,6 +8,7 @@ mod submission;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 pub use ends::JobEnds;
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
@@ -76,7 +77,7 @@ impl RayClient {
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Submitted {
-            submission_id: Option<String>,
+            submission_id: String,
         }
         submission.check()?;
         let mut submission = submission.clone();
@@ -89,7 +90,7 @@ impl RayClient {
             Request::post(&what, path(&["api", "jobs", ""])).json(&submission)?.idempotent(true);
         let (result, arrived) = self.http().send_again(&request);
         let error = match result.and_then(|answer| answer.json::<Submitted>()) {
-            Ok(Submitted { submission_id: Some(other) }) if other != id => {
+            Ok(Submitted { submission_id: other }) if other != id => {
                 return Err(ClientError::unexpected(format_args!(
                     "{what}: the answer is about another job, `{other}`"
                 )));
@@ -107,7 +108,7 @@ impl RayClient {
     fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
         let mut request = job_request(id);
         what.clone_into(&mut request.what);
-        match self.http().send(&request) {
+        match self.http().send(&request).and_then(|answer| answer.json::<IgnoredAny>()) {
             Ok(_) => Ok(true),
             Err(error) if is_no_such_job(&error) => Ok(false),
             Err(error) => Err(error),
@@ -152,13 +153,20 @@ impl RayClient {
     /// delete another job; 404 if there is no such job; otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            deleted: bool,
+        }
         let id = validate::job_id(id.as_ref())?;
         let what = format!("delete job `{id}`");
         validate::pasted_id(&what, id)?;
         let request = Request::delete(&what, path(&["api", "jobs", id]));
         match self.http().send_again(&request) {
             (Err(error), true) if is_no_such_job(&error) => Ok(()),
-            (result, _) => result.map(drop),
+            (result, _) => match result?.json::<Deleted>()? {
+                Deleted { deleted: true } => Ok(()),
+                _ => Err(ClientError::unexpected(format_args!("{what}: Ray did not delete it"))),
+            },
         }
     }
 

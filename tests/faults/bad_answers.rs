@@ -289,6 +289,27 @@ fn an_id_that_ray_would_take_for_another_is_refused_before_anything_is_sent() {
     assert!(server.requests().is_empty());
 }
 
+/// A portal answers every request with its page and 200.
+#[test]
+fn a_portals_page_is_no_success() {
+    for body in ["<html>Sign in</html>", "{}", "[]", ""] {
+        let server = Server::start(move |_, stream| respond(stream, 200, "", body));
+        let client = client(&server.address());
+        for error in [
+            client.get_job("a").map(drop).unwrap_err(),
+            client.delete_job("a").unwrap_err(),
+            client.stop_job("a").map(drop).unwrap_err(),
+            client.submit_job(&JobSubmission::new("x")).map(drop).unwrap_err(),
+            client.list_nodes().map(drop).unwrap_err(),
+            client.version().map(drop).unwrap_err(),
+            client.cluster_status().map(drop).unwrap_err(),
+            client.list_node_usage().map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.status(), 500, "{body:?}: {error}");
+        }
+    }
+}
+
 #[test]
 fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
     let server = Server::start(|request, stream| {
