@@ -11,10 +11,13 @@ mod bad_answers;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod mistaken_answers;
+mod odd_lists;
 mod other_ways;
 mod retries;
 mod secrets;
 mod stream_breaks;
+mod waits;
 mod websocket_breaks;
 
 use std::time::Duration;
