@@ -254,7 +254,7 @@ fn is_unknown_route(words: &str) -> bool {
     words == "404: Not Found"
 }
 
-/// Whether no agent is there yet to start or stop a job, as right after the start of a head. Ray says so
+/// Whether no agent is there yet to start or stop a job, for example right after the start of a head. Ray says so
 /// after 10 seconds of waiting.
 fn is_without_agent(words: &str, last: &str) -> bool {
     words.starts_with("No available agent to")

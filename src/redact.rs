@@ -85,7 +85,7 @@ fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
     let secrets = secrets.iter().map(|secret| secret.trim_end_matches('='));
     let secrets: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
     let longest = secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
-    // An escaped byte takes six at most, as in `\u002f`.
+    // An escaped byte takes six at most, for example `\u002f`.
     let text = beginning(text, MAX_BYTES + longest * 6);
     let mut hidden = find_secrets(&secrets, text);
     if hidden.is_empty() {

@@ -69,7 +69,7 @@ macro_rules! string_enum {
 }
 pub(crate) use string_enum;
 
-/// The time that is this many milliseconds after the epoch; `None` where no such time exists.
+/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
 pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }

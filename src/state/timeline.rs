@@ -1,4 +1,4 @@
-//! When each task ran where, as a file for a viewer.
+//! When each task ran on which worker, as a file for a viewer.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub struct TaskTimeline {
 }
 
 impl RayClient {
-    /// Writes when each task of a job, or of all jobs, ran where: a JSON array that Perfetto and
+    /// Writes when each task of a job, or of all jobs, ran on which worker: a JSON array that Perfetto and
     /// `chrome://tracing` read. It is written as it comes, in small pieces, and never held whole.
     /// Calls `GET /api/v0/tasks/timeline`, and before that `GET /api/v0/tasks` to learn whether Ray
     /// will leave out tasks.
