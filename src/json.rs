@@ -21,6 +21,10 @@ const OTHER: usize = 110;
 /// what was read.
 const COPIES: usize = 3;
 
+/// What the rows of a list may take, in bytes, without what they point to. A vector takes twice that while it
+/// grows.
+const MAX_ROWS: usize = 128 * 1024 * 1024;
+
 /// Reads an answer. `NaN`, `Infinity` and `-Infinity`, which Python writes though JSON does not have
 /// them, are read as these strings. An answer that would take more than 1 GiB of memory is an error.
 pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
@@ -150,6 +154,9 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
         while let Some(row) = rows.next_element::<Value>()? {
             let name = row_name(read.len() + unreadable, &row);
             match serde_json::from_value(row) {
+                Ok(_) if read.len() >= MAX_ROWS / size_of::<T>().max(1) => {
+                    return Err(A::Error::custom(format_args!("more than {} rows", read.len())));
+                }
                 Ok(row) => read.push(row),
                 Err(error) => {
                     unreadable += 1;
@@ -164,17 +171,17 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
     }
 }
 
-/// `row 3`, with its id if it has one.
+/// `row 3`, with its id if it has one: the first of these, since a row names others, too.
 fn row_name(index: usize, row: &Value) -> String {
     const IDS: [&str; 8] = [
         "submission_id",
-        "job_id",
         "task_id",
         "actor_id",
+        "placement_group_id",
         "worker_id",
         "object_id",
-        "placement_group_id",
         "node_id",
+        "job_id",
     ];
     match IDS.iter().find_map(|id| row.get(id)?.as_str()) {
         Some(id) => format!("row {index} (`{id}`)"),
@@ -261,6 +268,22 @@ mod tests {
         assert!(warnings[0].starts_with("row 1 (`j`) is left out: invalid value: integer `-1`"));
         assert!(warnings[1].starts_with("row 2 is left out: "), "{}", warnings[1]);
         assert!(from_slice::<Rows<Row>>(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_list_of_millions_of_rows_is_an_error() {
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "its size is what counts")]
+        struct Wide {
+            #[serde(default)]
+            columns: [[Option<u64>; 32]; 32],
+        }
+        let most = MAX_ROWS / size_of::<Wide>();
+        let rows = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        let read: Rows<Wide> = from_slice(rows(most).as_bytes()).unwrap();
+        assert_eq!(read.read.len(), most);
+        let Err(error) = from_slice::<Rows<Wide>>(rows(most + 1).as_bytes()) else { panic!() };
+        assert!(error.to_string().contains(&format!("more than {most} rows")), "{error}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) fn last_error(traceback: &str) -> Option<String> {
     Some(message.copied().collect::<Vec<_>>().join(" "))
 }
 
-const TRACEBACK: &str = "Traceback (most recent call last):";
+pub(crate) const TRACEBACK: &str = "Traceback (most recent call last):";
 const NO_DRIVER: &str = " has no driver node id info. This is likely a bug. Please file an issue.";
 const NOT_OVER: &str = "', but it is in a non-terminal state ";
 
@@ -238,7 +238,7 @@ fn first_invalid_field(body: &str) -> Option<String> {
 }
 
 /// `ValueError: …`, `ray.exceptions.RuntimeEnvSetupError: …`: a dotted name, a colon, a message.
-fn is_python_error(line: &str) -> bool {
+pub(crate) fn is_python_error(line: &str) -> bool {
     line.split_once(": ").is_some_and(|(name, message)| {
         !message.ends_with(TRACEBACK)
             && !name.is_empty()
@@ -254,8 +254,8 @@ fn is_unknown_route(words: &str) -> bool {
     words == "404: Not Found"
 }
 
-/// Whether no agent is there yet to start or stop a job, for example right after the start of a head. Ray says so
-/// after 10 seconds of waiting.
+/// Whether no agent is there yet to start or stop a job, for example right after the start of a head. Ray
+/// says so after 10 seconds of waiting.
 fn is_without_agent(words: &str, last: &str) -> bool {
     words.starts_with("No available agent to")
         || last.starts_with("TimeoutError: Failed to get head node agent within")

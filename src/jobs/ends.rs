@@ -4,15 +4,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
 use std::time::{Duration, Instant};
 
-use super::{Job, is_no_such_job, jobs_request};
+use super::{Job, job_request, jobs_request};
 use crate::json::Rows;
 use crate::wait::Wait;
 use crate::{ClientError, RayClient, validate};
 
 /// Jobs as they end, made by [`RayClient::wait_for_jobs`].
 ///
-/// `None` means that every job was given: all of them ended, do not exist, or a last `Err` said why no more is
-/// waited for. Dropping it ends the wait.
+/// `None` means that each job ended or does not exist, or that an `Err` before it said why no more is waited
+/// for. Dropping it ends the wait.
 #[must_use = "an iterator does nothing until it is asked for the next job"]
 pub struct JobEnds {
     client: RayClient,
@@ -46,8 +46,8 @@ impl RayClient {
     ///
     /// # Errors
     /// 400 if an id is not valid or `timeout` is zero. The iterator gives 404 for a job that does not exist,
-    /// and goes on with the others. Its last item is 408 after `timeout`, naming those that are not over, or
-    /// another error that is not retryable.
+    /// and goes on with the others. It ends with 408 after `timeout`, naming those that are not over, or with
+    /// any other error that the list of jobs fails with and that is not retryable.
     pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<JobEnds, ClientError>
     where
         I: IntoIterator,
@@ -82,13 +82,13 @@ impl JobEnds {
             }
         }
         for id in missing {
-            match self.client.get_job(&id) {
-                // It was submitted since the list was made, or its row could not be read.
+            // It was submitted since the list was made, its row could not be read, or it does not exist.
+            let request = job_request(&id).deadline(deadline);
+            match self.client.http().send(&request).and_then(|answer| answer.json::<Job>()) {
                 Ok(job) if !job.status.is_terminal() => {
                     how.push(format!("`{id}` is {}", job.status));
                 }
                 Err(error) if error.is_retryable() => how.push(error.to_string()),
-                Err(error) if !is_no_such_job(&error) => return Err(error),
                 result => {
                     self.waiting.remove(&id);
                     self.ready.push_back(result);
