@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use ray_client::{
-    ActorState, ClientError, Filter, JobSubmission, ListOptions, Listing, RayClient, TaskState,
-    TaskType,
+    ActorState, ClientError, Filter, JobSubmission, ListOptions, Listing, NodeUsage, RayClient,
+    TaskState, TaskType,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -522,7 +522,9 @@ fn cluster_status_is_what_ray_status_shows(arguments: &[&str]) {
 
     let usage = eventually("both nodes have measured", || {
         let usage = client.list_node_usage().unwrap();
-        let measured = usage.iter().filter(|node| node.memory_used.is_some()).count();
+        let is_measured =
+            |node: &&NodeUsage| node.memory_used.is_some() && node.object_store_total.is_some();
+        let measured = usage.iter().filter(is_measured).count();
         (measured == 2).then_some(usage)
     });
     assert!(usage.warnings.is_empty(), "{usage:?}");
