@@ -124,6 +124,18 @@ pub enum ClientError {
         source: Option<Source>,
     },
 
+    /// 503: a setting of the client does not fit what it was connected to: a certificate that is not
+    /// trusted, `https://` for an `http://` address, or a proxy that does not pass requests on. It does
+    /// not pass by itself.
+    #[error("{message}")]
+    #[non_exhaustive]
+    Misconfigured {
+        /// What does not fit, and what to check.
+        message: String,
+        /// The error underneath, if there is one.
+        source: Option<Source>,
+    },
+
     /// 503: the rest of a log can no longer be had. The job is over, and its log is gone, for example
     /// because its node died; or the file became shorter than what was delivered of it, for example
     /// because it was rotated.
@@ -216,7 +228,10 @@ impl ClientError {
             Self::Timeout { .. } => 408,
             Self::LimitExceeded { .. } | Self::NoFreeWorker { .. } => 429,
             Self::Unexpected { .. } => 500,
-            Self::Unreachable { .. } | Self::LogLost { .. } | Self::ClientDropped { .. } => 503,
+            Self::Unreachable { .. }
+            | Self::Misconfigured { .. }
+            | Self::LogLost { .. }
+            | Self::ClientDropped { .. } => 503,
         }
     }
 
@@ -302,6 +317,7 @@ mod tests {
             (ClientError::rejected(500, "x"), 500, false),
             (ClientError::rejected(502, "x"), 502, true),
             (ClientError::unreachable("x"), 503, true),
+            (ClientError::misconfigured("x"), 503, false),
             (ClientError::log_lost("x"), 503, false),
             (ClientError::client_dropped("x"), 503, false),
         ] {

@@ -15,11 +15,18 @@ mod testing_guide {}
 #[doc = include_str!("../docs/errors.md")]
 mod errors_guide {}
 
+#[cfg(all(doctest, feature = "packages"))]
+#[doc = include_str!("../docs/packages.md")]
+mod packages_guide {}
+
+mod address;
+mod agent_access;
+mod builder;
 #[cfg(test)]
 #[allow(dead_code, reason = "the test programs use all of it")]
 mod chance;
 mod client;
-mod config;
+mod environment;
 mod error;
 mod gateway;
 mod jobs;
@@ -27,8 +34,11 @@ mod json;
 mod listing;
 mod logs;
 mod numbers;
+#[cfg(feature = "packages")]
+mod packages;
 mod ray_fault;
 mod redact;
+mod retry;
 mod serve;
 mod state;
 mod transport;
@@ -37,14 +47,21 @@ mod version;
 mod wait;
 mod wire;
 
+pub use agent_access::AgentAccess;
+pub use builder::ClientBuilder;
 pub use client::RayClient;
-pub use config::{ClientBuilder, RetryPolicy};
 pub use error::{ClientError, StreamLimit, TimeoutKind};
-pub use jobs::{DriverInfo, Job, JobEnds, JobStatus, JobSubmission, JobType, StopOutcome};
+pub use jobs::{
+    DriverInfo, Job, JobEnds, JobStatus, JobSubmission, JobType, RuntimeEnv, StopOutcome,
+};
 pub use listing::Listing;
 pub use logs::{
-    LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
+    LineEnding, LogFile, LogFileName, LogLine, LogReader, LogTail, NextLine, Protocol,
+    StreamLimits, TailHandle, TailOptions,
 };
+#[cfg(feature = "packages")]
+pub use packages::{Package, PackageUpload};
+pub use retry::RetryPolicy;
 pub use serve::{
     ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
     ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,
@@ -55,7 +72,7 @@ pub use state::{
     DiskUsage, FailedNode, Filter, GpuUsage, ListOptions, Node, NodeState, NodeUsage, Object,
     ObjectGroup, ObjectSummary, PendingNode, PlacementGroup, PlacementGroupDemand,
     PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
-    ResourceDemand, ResourceUse, RuntimeEnv, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo,
+    ResourceDemand, ResourceUse, RuntimeEnvState, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo,
     TaskState, TaskSummary, TaskTimeline, TaskType, UnavailableNodeType, Worker, WorkerExitType,
     WorkerType,
 };

@@ -33,6 +33,7 @@ impl ClientError {
             Self::Unreachable { .. } => {
                 self.source_kind().unwrap_or(io::ErrorKind::ConnectionReset)
             }
+            Self::Misconfigured { .. } => io::ErrorKind::InvalidInput,
             Self::LogLost { .. } => io::ErrorKind::UnexpectedEof,
             Self::ClientDropped { .. } => io::ErrorKind::ConnectionAborted,
         }

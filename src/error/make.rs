@@ -55,6 +55,10 @@ impl ClientError {
         Self::Unreachable { message: redact::one_line(&message.to_string()), source: None }
     }
 
+    pub(crate) fn misconfigured(message: impl fmt::Display) -> Self {
+        Self::Misconfigured { message: redact::one_line(&message.to_string()), source: None }
+    }
+
     pub(crate) fn log_lost(message: impl fmt::Display) -> Self {
         Self::LogLost { message: redact::one_line(&message.to_string()), job_status: None }
     }
@@ -67,7 +71,8 @@ impl ClientError {
     pub(crate) fn caused_by(mut self, cause: impl Into<Source>) -> Self {
         if let Self::Timeout { source, .. }
         | Self::Unexpected { source, .. }
-        | Self::Unreachable { source, .. } = &mut self
+        | Self::Unreachable { source, .. }
+        | Self::Misconfigured { source, .. } = &mut self
         {
             *source = Some(cause.into());
         }
@@ -131,6 +136,7 @@ impl ClientError {
         | Self::NoFreeWorker { message }
         | Self::Unexpected { message, .. }
         | Self::Unreachable { message, .. }
+        | Self::Misconfigured { message, .. }
         | Self::LogLost { message, .. }
         | Self::ClientDropped { message }) = &mut self;
         *message = redact::one_line(&new.to_string());

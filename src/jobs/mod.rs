@@ -3,6 +3,7 @@
 mod ends;
 mod model;
 mod reason;
+mod runtime_env;
 mod submission;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::de::IgnoredAny;
 
 pub use ends::JobEnds;
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
+pub use runtime_env::RuntimeEnv;
 pub use submission::JobSubmission;
 
 use crate::json::Rows;
@@ -65,6 +67,9 @@ impl RayClient {
 
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
+    /// With the feature `packages`, directories and archives on this machine that the runtime environment
+    /// names are uploaded first, with the routes and errors of `upload_package`.
+    ///
     /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
     /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
     /// run; after other errors there was none when it was looked for, and the error names the id, for
@@ -72,9 +77,18 @@ impl RayClient {
     /// before, so that an older job is not taken for this one.
     ///
     /// # Errors
-    /// 400 if a parameter is not valid or the submission id is already used, 500 if the answer is about
-    /// another job, otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    /// 400 if a parameter is not valid, the submission id is already used, or the runtime environment
+    /// names something on this machine and the library is without the feature `packages`; 500 if the
+    /// answer is about another job; otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
+        self.submit(submission, &mut |_, _| {})
+    }
+
+    pub(crate) fn submit(
+        &self,
+        submission: &JobSubmission,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Submitted {
             submission_id: String,
@@ -84,6 +98,7 @@ impl RayClient {
         let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
         validate::job_id(&id)?;
+        submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
         let what = format!("submit job `{id}`");
         let is_free = is_new || !self.has_job(&what, &id)?;
         let request =
@@ -98,7 +113,10 @@ impl RayClient {
             Ok(_) => return Ok(id),
             Err(error) => error,
         };
-        let may_have_arrived = arrived || !matches!(error.status(), 400 | 401 | 403 | 404);
+        // A gateway may put its own page in the place of any answer.
+        let is_refused =
+            matches!(error.status(), 400 | 401 | 403 | 404) && error.fault() != Fault::Gateway;
+        let may_have_arrived = arrived || !is_refused;
         if is_free && may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
             return Ok(id);
         }

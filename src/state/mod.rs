@@ -36,7 +36,7 @@ pub use options::{Filter, ListOptions};
 pub use placement_groups::{
     Bundle, BundleId, PlacementGroup, PlacementGroupState, PlacementGroupStats,
 };
-pub use runtime_envs::RuntimeEnv;
+pub use runtime_envs::RuntimeEnvState;
 pub use summaries::{
     ActorGroup, ActorSummary, ObjectGroup, ObjectSummary, Summary, TaskGroup, TaskSummary,
 };

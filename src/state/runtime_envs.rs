@@ -10,7 +10,7 @@ use crate::{json, numbers};
 /// A runtime environment on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct RuntimeEnv {
+pub struct RuntimeEnvState {
     /// The environment, as Ray documents it. It may hold secrets, for example in `env_vars`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub runtime_env: Map<String, Value>,
@@ -40,7 +40,7 @@ impl RayClient {
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
-    pub fn list_runtime_envs(&self) -> Result<Listing<RuntimeEnv>, ClientError> {
+    pub fn list_runtime_envs(&self) -> Result<Listing<RuntimeEnvState>, ClientError> {
         self.list_runtime_envs_with(&ListOptions::default())
     }
 
@@ -51,7 +51,7 @@ impl RayClient {
     pub fn list_runtime_envs_with(
         &self,
         options: &ListOptions,
-    ) -> Result<Listing<RuntimeEnv>, ClientError> {
+    ) -> Result<Listing<RuntimeEnvState>, ClientError> {
         self.list_state(Resource::RuntimeEnvs, options)
     }
 }
