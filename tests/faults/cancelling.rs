@@ -47,7 +47,7 @@ fn a_tail_that_waits_for_an_answer_is_dropped_at_once() {
 
 #[test]
 fn a_tail_that_reads_is_dropped_at_once() {
-    let server = finished_job("RUNNING", |stream| {
+    let server = finished_job("RUNNING", |_, stream| {
         stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())?;
         Err(hold(stream))
     });

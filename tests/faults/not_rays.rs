@@ -69,7 +69,7 @@ fn json_has_the_content_type_of_json() {
 
 /// A job that is over, and an answer with this status and these headers for its log.
 fn odd_log(status: &'static str, headers: &'static str) -> (Server, RayClient) {
-    let server = finished_job("SUCCEEDED", move |stream| {
+    let server = finished_job("SUCCEEDED", move |_, stream| {
         let length = PORTAL.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n");
         stream.write_all(format!("{head}{PORTAL}").as_bytes())
@@ -96,7 +96,7 @@ fn a_page_is_never_a_log() {
 
 #[test]
 fn a_log_needs_no_content_type() {
-    let server = finished_job("SUCCEEDED", |stream| respond(stream, 200, "", "one\n"));
+    let server = finished_job("SUCCEEDED", |_, stream| respond(stream, 200, "", "one\n"));
     assert_eq!(client(&server.address()).list_job_logs("a").unwrap(), "one\n");
 }
 

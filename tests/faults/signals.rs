@@ -63,7 +63,7 @@ fn child_writes_to_closed_connections() {
 
 #[test]
 fn a_process_that_is_stopped_and_continued_again_and_again_waits_no_longer() {
-    let server = finished_job("RUNNING", |stream| Err(hold(stream)));
+    let server = finished_job("RUNNING", |_, stream| Err(hold(stream)));
     let mut child = child("signals::child_waits_for_a_second", &server);
     let start = Instant::now();
     // A stop interrupts a read that has a timeout.

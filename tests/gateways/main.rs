@@ -107,7 +107,7 @@ fn client_by_proxy() -> RayClient {
 }
 
 fn log_of_one_line() -> Server {
-    finished_job("SUCCEEDED", |stream| {
+    finished_job("SUCCEEDED", |_, stream| {
         respond(stream, 200, "content-type: text/plain\r\n", "one\n")
     })
 }
