@@ -1,11 +1,12 @@
 use std::env;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::ClientError;
 use crate::config::ClientBuilder;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
+use crate::turn::Turn;
 
 /// A blocking client of one Ray cluster's dashboard.
 ///
@@ -20,7 +21,7 @@ struct Inner {
     http: Http,
     limits: StreamLimits,
     tails: Tails,
-    serve_turn: Mutex<()>,
+    serve_turn: Turn,
 }
 
 impl Drop for Inner {
@@ -58,7 +59,7 @@ impl RayClient {
     }
 
     pub(crate) fn from_parts(http: Http, limits: StreamLimits) -> Self {
-        let inner = Inner { http, limits, tails: Tails::default(), serve_turn: Mutex::default() };
+        let inner = Inner { http, limits, tails: Tails::default(), serve_turn: Turn::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -70,9 +71,9 @@ impl RayClient {
         &self.inner.tails
     }
 
-    /// The turn to change the state of Serve, which is read and written as a whole. Clones take turns.
-    pub(crate) fn serve_turn(&self) -> MutexGuard<'_, ()> {
-        self.inner.serve_turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The turn to change the state of Serve, which is read and written as a whole. Clones share it.
+    pub(crate) fn serve_turn(&self) -> &Turn {
+        &self.inner.serve_turn
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {

@@ -22,6 +22,7 @@ mod ray_fault;
 mod serve;
 mod state;
 mod transport;
+mod turn;
 mod validate;
 mod version;
 mod wait;

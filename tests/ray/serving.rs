@@ -371,7 +371,7 @@ fn what_ray_refuses_is_400_and_names_the_field() {
             "deployments.0.max_ongoing_requests: Input should be greater than 0",
         ),
         (echo("a").args(json!([])), "args of `a`: must be a JSON object"),
-        (echo("a/b"), "application name: must not have /"),
+        (echo("a/b"), "application name `a/b`: must not have /"),
     ] {
         let error = client.deploy_serve_application(&config).unwrap_err();
         assert_eq!(error.status(), 400, "{error}");

@@ -1,0 +1,381 @@
+//! The calls of [`RayClient`] about Serve.
+
+use std::fmt;
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::deadline::{Deadline, PATIENCE};
+use super::details::{ServeApplication, ServeApplicationStatus, ServeDetails};
+use super::one_application::{Change, SHUTTING_DOWN};
+use super::raw_json::standard;
+use super::state::State;
+use super::{ServeApplicationConfig, ServeConfig, name};
+use crate::transport::{Request, path};
+use crate::{ClientError, Listing, RayClient, wait};
+
+/// How long to wait before Serve is asked again whether its shutdown is over.
+const PAUSE: Duration = Duration::from_millis(100);
+
+fn applications_path() -> String {
+    path(&["api", "serve", "applications", ""])
+}
+
+pub(super) fn get_request(what: impl fmt::Display) -> Request {
+    Request::get(what, applications_path())
+}
+
+pub(super) fn put_request(what: impl fmt::Display) -> Request {
+    Request::put(what, applications_path()).extra_time(PATIENCE)
+}
+
+/// The text of the answer. Bytes that are not UTF-8 make it one that Ray does not send.
+pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
+    let answer = client.http().send(request)?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// # Serve
+///
+/// Calls to deploy, watch, scale and delete the applications of a cluster.
+impl RayClient {
+    /// Returns all that Serve shows of itself: its options, proxies and applications. All of them are
+    /// empty if Serve does not run. Calls `GET /api/serve/applications/`.
+    ///
+    /// # Errors
+    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not answer or cannot be
+    /// reached; 500 if the answer is not what Ray sends, also if that is so of one application only.
+    pub fn get_serve_details(&self) -> Result<ServeDetails, ClientError> {
+        let request = get_request("get Serve details");
+        let body = read(self, &request)?;
+        State::parse(&request.what, &body)?;
+        serde_json::from_str(&standard(&body)).map_err(|error| {
+            let message = format_args!("{}: the answer cannot be read: {error}", request.what);
+            ClientError::unexpected(message).caused_by(error)
+        })
+    }
+
+    /// Lists all applications, including those made by `serve.run` and those that are being deleted.
+    /// Empty if Serve does not run. An application that cannot be read is left out, and
+    /// [`warnings`](Listing::warnings) says which and why. Calls `GET /api/serve/applications/`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for application in client.list_serve_applications()? {
+    ///     println!("{}: {}", application.name, application.status);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not answer or cannot be
+    /// reached; 500 if the answer is not what Ray sends.
+    pub fn list_serve_applications(&self) -> Result<Listing<ServeApplication>, ClientError> {
+        let request = get_request("list Serve applications");
+        let body = read(self, &request)?;
+        let state = State::parse(&request.what, &body)?;
+        let mut listing = Listing::complete(Vec::new());
+        listing.total = state.applications.len();
+        for application in &state.applications {
+            match application.model() {
+                Ok(application) => listing.results.push(application),
+                Err(error) => listing.warnings.push(error.to_string()),
+            }
+        }
+        listing.truncated = !listing.warnings.is_empty();
+        Ok(listing)
+    }
+
+    /// Returns one application. Calls `GET /api/serve/applications/`.
+    ///
+    /// # Errors
+    /// 404 if it does not exist, also if Serve does not run; 400 if the name is empty; 500 if the
+    /// application cannot be read; otherwise the same errors as
+    /// [`list_serve_applications`](Self::list_serve_applications).
+    pub fn get_serve_application(
+        &self,
+        name: impl AsRef<str>,
+    ) -> Result<ServeApplication, ClientError> {
+        let name = name::existing("application name", name.as_ref())?;
+        self.serve_application(name, &get_request(format_args!("get Serve application `{name}`")))
+    }
+
+    fn serve_application(
+        &self,
+        name: &str,
+        request: &Request,
+    ) -> Result<ServeApplication, ClientError> {
+        let what = &request.what;
+        let body = read(self, request)?;
+        match State::parse(what, &body)?.application(name) {
+            Some(application) => application.model(),
+            None => Err(ClientError::not_found(format_args!("{what}: it does not exist"))),
+        }
+    }
+
+    /// Makes `config` the whole state of Serve: its applications are deployed or replaced, and
+    /// declarative ones that it does not have are **deleted**. Those made by `serve.run` stay. Starts
+    /// Serve if it does not run. Returns when Ray has accepted the configuration, long before the
+    /// applications run: see
+    /// [`wait_for_serve_applications`](Self::wait_for_serve_applications). Calls
+    /// `PUT /api/serve/applications/`, and then `GET` to see that Serve was not shutting down, in
+    /// which case it is sent again.
+    ///
+    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
+    /// of this client.
+    ///
+    /// # Errors
+    /// 400 if the configuration is not valid, naming the field; 408 if the time is over; otherwise the
+    /// same errors as [`list_serve_applications`](Self::list_serve_applications).
+    pub fn deploy_serve_applications(&self, config: &ServeConfig) -> Result<(), ClientError> {
+        config.check()?;
+        self.replace_serve_applications(config, &Deadline::of(self))
+    }
+
+    pub(super) fn replace_serve_applications(
+        &self,
+        config: &ServeConfig,
+        deadline: &Deadline,
+    ) -> Result<(), ClientError> {
+        let what = "deploy Serve applications";
+        let _turn = deadline.turn(self, what)?;
+        let put = put_request(what).deadline(Some(deadline.end())).json(config)?;
+        loop {
+            self.http().send(&put)?;
+            if config.applications.is_empty() {
+                return Ok(());
+            }
+            let body = read(self, &get_request(what).deadline(Some(deadline.end())))?;
+            if !State::parse(what, &body)?.is_shutting_down() {
+                return Ok(());
+            }
+            if deadline.has_passed() {
+                return Err(deadline.error(what, SHUTTING_DOWN));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Deploys one application, or replaces it if it exists, and leaves every other as it is. One made
+    /// by `serve.run` can be replaced, too, and is declarative from then on. Starts Serve, with Ray's
+    /// default options, if it does not run. Returns when Ray has accepted the configuration, long
+    /// before the application runs: see
+    /// [`wait_for_serve_application`](Self::wait_for_serve_application).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ray_client::{RayClient, ServeApplicationConfig};
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// let text = ServeApplicationConfig::new("text", "models:text").route_prefix("/text");
+    /// client.deploy_serve_application(&text)?;
+    /// client.wait_for_serve_application("text", Duration::from_secs(120))?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// Ray has a route for the state of all applications only. So this calls
+    /// `GET /api/serve/applications/`, sends the state back by `PUT` with the change in it, and reads
+    /// it twice more, 0.25 s apart or more if the server is slow. If the change was lost, it is made
+    /// again. Clones of a client take turns. Against other programs that write within the same
+    /// milliseconds there is no guarantee, because Ray has no compare-and-swap: a program that does not
+    /// check its own changes may lose one.
+    ///
+    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
+    /// of this client.
+    ///
+    /// # Errors
+    /// 400 if the configuration is not valid, naming the field; 409 if others took the change back 20
+    /// times; 408 if the time is over, for example because Serve is still shutting down; otherwise the
+    /// same errors as [`list_serve_applications`](Self::list_serve_applications).
+    pub fn deploy_serve_application(
+        &self,
+        application: &ServeApplicationConfig,
+    ) -> Result<(), ClientError> {
+        application.check()?;
+        let name = &*application.name;
+        let what = format!("deploy Serve application `{name}`");
+        Change { what, name, config: Some(application), deadline: Deadline::of(self) }.make(self)
+    }
+
+    /// Deletes one application and leaves every other as it is: its options, arguments and replicas.
+    /// Returns when Ray has accepted that; the application is listed as
+    /// [`Deleting`](ServeApplicationStatus::Deleting) until its replicas have ended. Does nothing if it
+    /// is being deleted already. Serve goes on running, even without applications.
+    ///
+    /// Works as [`deploy_serve_application`](Self::deploy_serve_application) does, with the same
+    /// guarantees and within the same time.
+    ///
+    /// # Errors
+    /// 404 if it does not exist, also if Serve does not run; 400 if the name is empty, or if the
+    /// application was made by `serve.run`, which Ray's REST API cannot delete; 409 if others brought
+    /// it back 20 times; 408 if the time is over; otherwise the same errors as
+    /// [`list_serve_applications`](Self::list_serve_applications).
+    pub fn delete_serve_application(&self, name: impl AsRef<str>) -> Result<(), ClientError> {
+        let name = name::existing("application name", name.as_ref())?;
+        let what = format!("delete Serve application `{name}`");
+        Change { what, name, config: None, deadline: Deadline::of(self) }.make(self)
+    }
+
+    /// Ends Serve and **all** its applications, including those made by `serve.run`. Returns when Serve
+    /// has ended. Does nothing if Serve does not run. Calls `DELETE /api/serve/applications/`, and then
+    /// `GET` until Serve is down: Ray itself answers after 30 s, whether it is down or not.
+    ///
+    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
+    /// of this client.
+    ///
+    /// # Errors
+    /// 408 if Serve still runs after that time; otherwise the same errors as
+    /// [`list_serve_applications`](Self::list_serve_applications).
+    pub fn shutdown_serve(&self) -> Result<(), ClientError> {
+        self.shutdown_serve_by(&Deadline::of(self))
+    }
+
+    pub(super) fn shutdown_serve_by(&self, deadline: &Deadline) -> Result<(), ClientError> {
+        let what = "shut Serve down";
+        let _turn = deadline.turn(self, what)?;
+        let end = Some(deadline.end());
+        // Also because DELETE answers with an ImportError if ray[serve] is missing.
+        let Some(controller) = self.serve_controller(&get_request(what).deadline(end))? else {
+            return Ok(());
+        };
+        let delete = Request::delete(what, applications_path()).extra_time(PATIENCE).deadline(end);
+        self.http().send(&delete)?;
+        wait::until(deadline.left(), format_args!("{what}: not down"), |deadline| {
+            let now = self.serve_controller(&get_request(what).deadline(deadline))?;
+            // Another controller is of a Serve that was started after this one ended.
+            Ok(if now.as_ref() == Some(&controller) {
+                Err("still RUNNING".to_owned())
+            } else {
+                Ok(())
+            })
+        })
+    }
+
+    /// The actor id of the controller; `None` if Serve does not run.
+    fn serve_controller(&self, request: &Request) -> Result<Option<String>, ClientError> {
+        let body = read(self, request)?;
+        Ok(State::parse(&request.what, &body)?.controller)
+    }
+
+    /// Sets the number of replicas of a deployment, 0 included, until it is scaled or changed again;
+    /// deploying other applications does not undo it. Only for applications that are deployed with
+    /// [`external_scaler_enabled`](ServeApplicationConfig::external_scaler_enabled). Returns before
+    /// the replicas run. Calls `POST /api/v1/applications/{application}/deployments/{deployment}/scale`.
+    ///
+    /// # Errors
+    /// 404 if there is no such application or deployment, also if Serve does not run or Ray is older
+    /// than 2.52; 412 if the application is not scaled from outside, or is being deleted; 400 if a name
+    /// is empty, `.` or `..`; otherwise the same errors as
+    /// [`list_serve_applications`](Self::list_serve_applications).
+    pub fn scale_serve_deployment(
+        &self,
+        application: impl AsRef<str>,
+        deployment: impl AsRef<str>,
+        replicas: u32,
+    ) -> Result<(), ClientError> {
+        #[derive(Serialize)]
+        struct Scale {
+            target_num_replicas: u32,
+        }
+        let application = name::in_path("application name", application.as_ref())?;
+        let deployment = name::in_path("deployment name", deployment.as_ref())?;
+        let segments =
+            ["api", "v1", "applications", application, "deployments", deployment, "scale"];
+        let what = format!("scale Serve deployment `{deployment}` of `{application}`");
+        let request = Request::post(what, path(&segments))
+            .json(&Scale { target_num_replicas: replicas })?
+            .idempotent(true);
+        match self.http().send(&request) {
+            Err(ClientError::Rejected { status: 503, message, .. })
+                if message.ends_with("Serve controller is not available") =>
+            {
+                Err(ClientError::not_found(message))
+            }
+            result => result.map(drop),
+        }
+    }
+
+    /// Waits until an application runs, and returns it as it is then. Calls
+    /// `GET /api/serve/applications/`, at first every 100 ms, later every second. Goes on if the
+    /// cluster cannot be reached for a while, or if the application is unhealthy, since it may recover.
+    ///
+    /// # Errors
+    /// 400 if it failed to deploy, with the deployment and Ray's last error line, or if `timeout` is
+    /// zero; 408 after `timeout`, naming the last status and its reason (or the last error, if the
+    /// cluster did not answer); 404 if it does not exist, or was deleted in the meantime; otherwise the
+    /// same errors as [`get_serve_application`](Self::get_serve_application).
+    pub fn wait_for_serve_application(
+        &self,
+        name: impl AsRef<str>,
+        timeout: Duration,
+    ) -> Result<ServeApplication, ClientError> {
+        let name = name::existing("application name", name.as_ref())?;
+        let what = format!("wait for Serve application `{name}`");
+        wait::until(timeout, format_args!("{what}: not running"), |deadline| {
+            let application =
+                self.serve_application(name, &get_request(&what).deadline(deadline))?;
+            match application.status {
+                ServeApplicationStatus::Running => Ok(Ok(application)),
+                ServeApplicationStatus::DeployFailed => {
+                    let why = application.reason().unwrap_or_else(|| "Ray gives no reason".into());
+                    Err(ClientError::rejected(400, format_args!("{what}: {why}")))
+                }
+                _ => Ok(Err(application.status_and_reason())),
+            }
+        })
+    }
+
+    /// Waits until every application runs, and returns them as they are then. Those that are being
+    /// deleted are not waited for and not returned; none at all is an empty list at once. One request
+    /// asks for all of them: `GET /api/serve/applications/`, at first every 100 ms, later every second.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// # let config = ray_client::ServeConfig::default();
+    /// client.deploy_serve_applications(&config)?;
+    /// client.wait_for_serve_applications(Duration::from_secs(300))?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 400 as soon as one or more failed to deploy, naming each of them with its reason, or if
+    /// `timeout` is zero; 408 after `timeout`, naming those that do not run; 500 if an application
+    /// cannot be read; otherwise the same errors as
+    /// [`list_serve_applications`](Self::list_serve_applications).
+    pub fn wait_for_serve_applications(
+        &self,
+        timeout: Duration,
+    ) -> Result<Listing<ServeApplication>, ClientError> {
+        let what = "wait for Serve applications";
+        wait::until(timeout, format_args!("{what}: not all running"), |deadline| {
+            let body = read(self, &get_request(what).deadline(deadline))?;
+            let state = State::parse(what, &body)?;
+            let applications = state.applications.iter().map(|it| it.model());
+            let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
+            applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
+            let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
+            if !failed.is_empty() {
+                return Err(ClientError::rejected(400, format_args!("{what}: {failed}")));
+            }
+            let waiting = named(&applications, |it| *it != ServeApplicationStatus::Running);
+            Ok(if waiting.is_empty() { Ok(Listing::complete(applications)) } else { Err(waiting) })
+        })
+    }
+}
+
+/// Names the applications with such a status, and then says why they have it.
+fn named(
+    applications: &[ServeApplication],
+    is_such: impl Fn(&ServeApplicationStatus) -> bool,
+) -> String {
+    let such: Vec<_> = applications.iter().filter(|it| is_such(&it.status)).collect();
+    let names: Vec<_> = such.iter().map(|it| format!("`{}`", it.name)).collect();
+    let reasons: Vec<_> = such.iter().map(|it| it.status_and_reason()).collect();
+    if such.is_empty() {
+        String::new()
+    } else {
+        format!("{}: {}", names.join(", "), reasons.join("; "))
+    }
+}

@@ -1,0 +1,55 @@
+//! How long a change of Serve may take in all.
+
+use std::time::{Duration, Instant};
+
+use crate::turn::TurnGuard;
+use crate::{ClientError, RayClient};
+
+/// What a change may take beyond the read timeout: the first deployment starts Serve, and a shutdown
+/// waits until all replicas have ended.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The time by which a change has been made or fails, the wait for its turn included.
+pub(super) struct Deadline {
+    allowed: Duration,
+    end: Instant,
+}
+
+impl Deadline {
+    pub(super) fn of(client: &RayClient) -> Self {
+        Self::after(client.http().read_timeout() + PATIENCE)
+    }
+
+    pub(super) fn after(allowed: Duration) -> Self {
+        Self { allowed, end: Instant::now() + allowed }
+    }
+
+    pub(super) fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// What is left of the time; never zero.
+    pub(super) fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    pub(super) fn has_passed(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    /// Waits until no other clone of this client changes Serve.
+    pub(super) fn turn<'a>(
+        &self,
+        client: &'a RayClient,
+        what: &str,
+    ) -> Result<TurnGuard<'a>, ClientError> {
+        client.serve_turn().take_until(self.end).ok_or_else(|| {
+            self.error(what, "clones of this client were still changing Serve; nothing was sent")
+        })
+    }
+
+    /// 408.
+    pub(super) fn error(&self, what: &str, why: &str) -> ClientError {
+        ClientError::timeout(format_args!("{what}: not done within {:?}: {why}", self.allowed))
+    }
+}
