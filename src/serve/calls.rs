@@ -10,7 +10,7 @@ use super::deadline::{Deadline, PATIENCE};
 use super::details::{ServeApplication, ServeApplicationStatus, ServeDetails};
 use super::one_application::{Change, SHUTTING_DOWN};
 use super::raw_json::standard;
-use super::state::State;
+use super::state::{Application, State};
 use super::{ServeApplicationConfig, ServeConfig, name};
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, wait};
@@ -140,13 +140,13 @@ impl RayClient {
     ) -> Result<(), ClientError> {
         let what = "deploy Serve applications";
         let _turn = deadline.turn(self, what)?;
-        let put = put_request(what).deadline(Some(deadline.end())).json(config)?;
+        let put = put_request(what).json(config)?;
         loop {
-            self.http().send(&put)?;
+            self.http().send(&put.clone().deadline(deadline.of_request()))?;
             if config.applications.is_empty() {
                 return Ok(());
             }
-            let body = read(self, &get_request(what).deadline(Some(deadline.end())))?;
+            let body = read(self, &get_request(what).deadline(deadline.of_request()))?;
             if !State::parse(what, &body)?.is_shutting_down() {
                 return Ok(());
             }
@@ -234,13 +234,11 @@ impl RayClient {
     pub(super) fn shutdown_serve_by(&self, deadline: &Deadline) -> Result<(), ClientError> {
         let what = "shut Serve down";
         let _turn = deadline.turn(self, what)?;
-        let end = Some(deadline.end());
+        let get = get_request(what).deadline(deadline.of_request());
         // Also because DELETE answers with an ImportError if ray[serve] is missing.
-        let Some(controller) = self.serve_controller(&get_request(what).deadline(end))? else {
-            return Ok(());
-        };
-        let delete = Request::delete(what, applications_path()).extra_time(PATIENCE).deadline(end);
-        self.http().send(&delete)?;
+        let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
+        let delete = Request::delete(what, applications_path()).extra_time(PATIENCE);
+        self.http().send(&delete.deadline(deadline.of_request()))?;
         wait::until(deadline.left(), format_args!("{what}: not down"), |deadline| {
             let now = self.serve_controller(&get_request(what).deadline(deadline))?;
             // Another controller is of a Serve that was started after this one ended.
@@ -352,7 +350,7 @@ impl RayClient {
         wait::until(timeout, format_args!("{what}: not all running"), |deadline| {
             let body = read(self, &get_request(what).deadline(deadline))?;
             let state = State::parse(what, &body)?;
-            let applications = state.applications.iter().map(|it| it.model());
+            let applications = state.applications.iter().map(Application::model);
             let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
             applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
             let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);

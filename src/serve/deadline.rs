@@ -9,6 +9,8 @@ use crate::{ClientError, RayClient};
 /// waits until all replicas have ended.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// The time by which a change has been made or fails, the wait for its turn included.
 pub(super) struct Deadline {
     allowed: Duration,
@@ -24,8 +26,10 @@ impl Deadline {
         Self { allowed, end: Instant::now() + allowed }
     }
 
-    pub(super) fn end(&self) -> Instant {
-        self.end
+    /// The deadline of a request. Every request gets at least a second, so that the last one can still
+    /// tell why the change does not hold.
+    pub(super) fn of_request(&self) -> Option<Instant> {
+        Some(self.end.max(Instant::now() + LAST_WAIT))
     }
 
     /// What is left of the time; never zero.

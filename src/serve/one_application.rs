@@ -115,7 +115,8 @@ impl Change<'_> {
             return Ok(None);
         }
         // Sent again later, it would take back what others changed in the meantime.
-        let request = put_request(&self.what).idempotent(false).deadline(Some(self.deadline.end()));
+        let request =
+            put_request(&self.what).idempotent(false).deadline(self.deadline.of_request());
         client.http().send(&request.json_text(before.body(&applications)))?;
         Ok(Some(application.map(Shown::of).unwrap_or_default()))
     }
@@ -185,7 +186,7 @@ impl Change<'_> {
     }
 
     fn read(&self, client: &RayClient) -> Result<String, ClientError> {
-        read(client, &get_request(&self.what).deadline(Some(self.deadline.end())))
+        read(client, &get_request(&self.what).deadline(self.deadline.of_request()))
     }
 }
 
