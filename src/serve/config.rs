@@ -26,6 +26,7 @@ string_enum! {
 ///
 /// Reads the files that `serve build` writes, with any YAML crate that supports serde; `docs/serve.md`
 /// shows it. Members that this version of the library does not know are kept in `extra` and `options`.
+/// JSON, and so `serde_json::Value`, has no `.nan` and `.inf`: they are read as `null`.
 ///
 /// ```
 /// use ray_client::{ServeApplicationConfig, ServeConfig};

@@ -12,6 +12,8 @@ mod redacted;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod yaml_tests;
 
 pub use config::{ServeApplicationConfig, ServeConfig, ServeDeploymentConfig, ServeProxyLocation};
 pub use details::{
