@@ -56,7 +56,7 @@ impl RayClient {
         })
     }
 
-    /// Lists all applications, including those made by `serve.run` and those that are being deleted.
+    /// Lists all applications by name, including those made by `serve.run` and those that are being deleted.
     /// Empty if Serve does not run. An application that cannot be read is left out, and
     /// [`warnings`](Listing::warnings) says which and why. Calls `GET /api/serve/applications/`.
     ///
@@ -83,6 +83,7 @@ impl RayClient {
                 Err(error) => listing.warnings.push(error.to_string()),
             }
         }
+        listing.results.sort_by(|a, b| a.name.cmp(&b.name));
         listing.truncated = !listing.warnings.is_empty();
         Ok(listing)
     }
@@ -353,6 +354,7 @@ impl RayClient {
             let applications = state.applications.iter().map(Application::model);
             let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
             applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
+            applications.sort_by(|a, b| a.name.cmp(&b.name));
             let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
             if !failed.is_empty() {
                 return Err(ClientError::rejected(400, format_args!("{what}: {failed}")));
