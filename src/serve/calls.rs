@@ -15,7 +15,7 @@ use super::{ServeApplicationConfig, ServeConfig, name};
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, wait};
 
-/// How long to wait before Serve is asked again whether its shutdown is over.
+/// How long to wait before asking again whether Serve is down.
 const PAUSE: Duration = Duration::from_millis(100);
 
 fn applications_path() -> String {
@@ -240,15 +240,15 @@ impl RayClient {
         let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
         let delete = Request::delete(what, applications_path()).extra_time(PATIENCE);
         self.http().send(&delete.deadline(deadline.of_request()))?;
-        wait::until(deadline.left(), format_args!("{what}: not down"), |deadline| {
-            let now = self.serve_controller(&get_request(what).deadline(deadline))?;
-            // Another controller is of a Serve that was started after this one ended.
-            Ok(if now.as_ref() == Some(&controller) {
-                Err("still RUNNING".to_owned())
-            } else {
-                Ok(())
-            })
-        })
+        loop {
+            match self.serve_controller(&get_request(what).deadline(deadline.of_request())) {
+                // Another controller is of a Serve that was started after this one ended.
+                Ok(now) if now.as_ref() != Some(&controller) => return Ok(()),
+                Err(error) if !error.is_retryable() => return Err(error),
+                _ if deadline.has_passed() => return Err(deadline.error(what, "it still runs")),
+                _ => thread::sleep(PAUSE),
+            }
+        }
     }
 
     /// The actor id of the controller; `None` if Serve does not run.

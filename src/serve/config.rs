@@ -139,9 +139,9 @@ impl ServeApplicationConfig {
     }
 
     /// Sets its runtime environment: a JSON object as Ray documents it. Its `working_dir` and each of
-    /// its `py_modules` must be a remote URI (for example `https://`, `s3://`, `gcs://`), `file://` with
-    /// an archive that every node has, or, since Ray 2.60, `local://` with a directory that every node
-    /// has. Defaults to none.
+    /// its `py_modules` must be a URI: a remote one (for example `https://`, `s3://`), `gcs://` with an
+    /// uploaded package, `file://` with an archive that every node has, or, on Ray 2.60 but not yet on
+    /// 2.49, `local://` with a directory that every node has. Defaults to none.
     pub fn runtime_env(self, runtime_env: impl Into<Value>) -> Self {
         self.option("runtime_env", runtime_env)
     }
