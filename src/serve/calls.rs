@@ -1,4 +1,4 @@
-//! The calls of [`RayClient`] about Serve.
+//! The calls of [`RayClient`] that read and change Serve; those that wait are in `waiting`.
 
 use std::fmt;
 use std::thread;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::deadline::{Deadline, PATIENCE};
-use super::details::{ServeApplication, ServeApplicationStatus, ServeDetails};
+use super::details::{ServeApplication, ServeDetails};
 use super::one_application::{Change, SHUTTING_DOWN};
 use super::raw_json::standard;
-use super::state::{Application, State};
+use super::state::{State, not_from_ray};
 use super::{ServeApplicationConfig, ServeConfig, name};
 use crate::transport::{Request, path};
-use crate::{ClientError, Listing, RayClient, wait};
+use crate::{ClientError, Listing, RayClient};
 
 /// How long to wait before asking again whether Serve is down.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,10 +30,9 @@ pub(super) fn put_request(what: impl fmt::Display) -> Request {
     Request::put(what, applications_path()).extra_time(PATIENCE)
 }
 
-/// The text of the answer. Bytes that are not UTF-8 make it one that Ray does not send.
 pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
     let answer = client.http().send(request)?;
-    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+    String::from_utf8(answer.body).map_err(|_| not_from_ray(&request.what))
 }
 
 /// # Serve
@@ -102,7 +101,7 @@ impl RayClient {
         self.serve_application(name, &get_request(format_args!("get Serve application `{name}`")))
     }
 
-    fn serve_application(
+    pub(super) fn serve_application(
         &self,
         name: &str,
         request: &Request,
@@ -143,11 +142,11 @@ impl RayClient {
         let _turn = deadline.turn(self, what)?;
         let put = put_request(what).json(config)?;
         loop {
-            self.http().send(&put.clone().deadline(deadline.of_request()))?;
+            self.http().send(&deadline.limit(put.clone()))?;
             if config.applications.is_empty() {
                 return Ok(());
             }
-            let body = read(self, &get_request(what).deadline(deadline.of_request()))?;
+            let body = read(self, &deadline.limit(get_request(what)))?;
             if !State::parse(what, &body)?.is_shutting_down() {
                 return Ok(());
             }
@@ -201,7 +200,7 @@ impl RayClient {
 
     /// Deletes one application and leaves every other as it is: its options, arguments and replicas.
     /// Returns when Ray has accepted that; the application is listed as
-    /// [`Deleting`](ServeApplicationStatus::Deleting) until its replicas have ended. Does nothing if it
+    /// [`Deleting`](crate::ServeApplicationStatus::Deleting) until its replicas have ended. Does nothing if it
     /// is being deleted already. Serve goes on running, even without applications.
     ///
     /// Works as [`deploy_serve_application`](Self::deploy_serve_application) does, with the same
@@ -235,13 +234,13 @@ impl RayClient {
     pub(super) fn shutdown_serve_by(&self, deadline: &Deadline) -> Result<(), ClientError> {
         let what = "shut Serve down";
         let _turn = deadline.turn(self, what)?;
-        let get = get_request(what).deadline(deadline.of_request());
+        let get = deadline.limit(get_request(what));
         // Also because DELETE answers with an ImportError if ray[serve] is missing.
         let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
         let delete = Request::delete(what, applications_path()).extra_time(PATIENCE);
-        self.http().send(&delete.deadline(deadline.of_request()))?;
+        self.http().send(&deadline.limit(delete))?;
         loop {
-            match self.serve_controller(&get_request(what).deadline(deadline.of_request())) {
+            match self.serve_controller(&deadline.limit(get_request(what))) {
                 // Another controller is of a Serve that was started after this one ended.
                 Ok(now) if now.as_ref() != Some(&controller) => return Ok(()),
                 Err(error) if !error.is_retryable() => return Err(error),
@@ -293,89 +292,5 @@ impl RayClient {
             }
             result => result.map(drop),
         }
-    }
-
-    /// Waits until an application runs, and returns it as it is then. Calls
-    /// `GET /api/serve/applications/`, at first every 100 ms, later every second. Goes on if the
-    /// cluster cannot be reached for a while, or if the application is unhealthy, since it may recover.
-    ///
-    /// # Errors
-    /// 400 if it failed to deploy, with the deployment and Ray's last error line, or if `timeout` is
-    /// zero; 408 after `timeout`, naming the last status and its reason (or the last error, if the
-    /// cluster did not answer); 404 if it does not exist, or was deleted in the meantime; otherwise the
-    /// same errors as [`get_serve_application`](Self::get_serve_application).
-    pub fn wait_for_serve_application(
-        &self,
-        name: impl AsRef<str>,
-        timeout: Duration,
-    ) -> Result<ServeApplication, ClientError> {
-        let name = name::existing("application name", name.as_ref())?;
-        let what = format!("wait for Serve application `{name}`");
-        wait::until(timeout, format_args!("{what}: not running"), |deadline| {
-            let application =
-                self.serve_application(name, &get_request(&what).deadline(deadline))?;
-            match application.status {
-                ServeApplicationStatus::Running => Ok(Ok(application)),
-                ServeApplicationStatus::DeployFailed => {
-                    let why = application.reason().unwrap_or_else(|| "Ray gives no reason".into());
-                    Err(ClientError::rejected(400, format_args!("{what}: {why}")))
-                }
-                _ => Ok(Err(application.status_and_reason())),
-            }
-        })
-    }
-
-    /// Waits until every application runs, and returns them as they are then. Those that are being
-    /// deleted are not waited for and not returned; none at all is an empty list at once. One request
-    /// asks for all of them: `GET /api/serve/applications/`, at first every 100 ms, later every second.
-    ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
-    /// # let config = ray_client::ServeConfig::default();
-    /// client.deploy_serve_applications(&config)?;
-    /// client.wait_for_serve_applications(Duration::from_secs(300))?;
-    /// # Ok::<(), ray_client::ClientError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// 400 as soon as one or more failed to deploy, naming each of them with its reason, or if
-    /// `timeout` is zero; 408 after `timeout`, naming those that do not run; 500 if an application
-    /// cannot be read; otherwise the same errors as
-    /// [`list_serve_applications`](Self::list_serve_applications).
-    pub fn wait_for_serve_applications(
-        &self,
-        timeout: Duration,
-    ) -> Result<Listing<ServeApplication>, ClientError> {
-        let what = "wait for Serve applications";
-        wait::until(timeout, format_args!("{what}: not all running"), |deadline| {
-            let body = read(self, &get_request(what).deadline(deadline))?;
-            let state = State::parse(what, &body)?;
-            let applications = state.applications.iter().map(Application::model);
-            let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
-            applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
-            applications.sort_by(|a, b| a.name.cmp(&b.name));
-            let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
-            if !failed.is_empty() {
-                return Err(ClientError::rejected(400, format_args!("{what}: {failed}")));
-            }
-            let waiting = named(&applications, |it| *it != ServeApplicationStatus::Running);
-            Ok(if waiting.is_empty() { Ok(Listing::complete(applications)) } else { Err(waiting) })
-        })
-    }
-}
-
-/// Names the applications with such a status, and then says why they have it.
-fn named(
-    applications: &[ServeApplication],
-    is_such: impl Fn(&ServeApplicationStatus) -> bool,
-) -> String {
-    let such: Vec<_> = applications.iter().filter(|it| is_such(&it.status)).collect();
-    let names: Vec<_> = such.iter().map(|it| format!("`{}`", it.name)).collect();
-    let reasons: Vec<_> = such.iter().map(|it| it.status_and_reason()).collect();
-    if such.is_empty() {
-        String::new()
-    } else {
-        format!("{}: {}", names.join(", "), reasons.join("; "))
     }
 }

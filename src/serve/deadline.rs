@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::transport::Request;
 use crate::turn::TurnGuard;
 use crate::{ClientError, RayClient};
 
@@ -26,15 +27,10 @@ impl Deadline {
         Self { allowed, end: Instant::now() + allowed }
     }
 
-    /// The deadline of a request. Every request gets at least a second, so that the last one can still
-    /// tell why the change does not hold.
-    pub(super) fn of_request(&self) -> Option<Instant> {
-        Some(self.end.max(Instant::now() + LAST_WAIT))
-    }
-
-    /// What is left of the time; never zero.
-    pub(super) fn left(&self) -> Duration {
-        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    /// The request, which ends by then. It gets at least a second, so that the last one can still tell
+    /// why the change does not hold.
+    pub(super) fn limit(&self, request: Request) -> Request {
+        request.deadline(Some(self.end.max(Instant::now() + LAST_WAIT)))
     }
 
     pub(super) fn has_passed(&self) -> bool {
@@ -47,9 +43,10 @@ impl Deadline {
         client: &'a RayClient,
         what: &str,
     ) -> Result<TurnGuard<'a>, ClientError> {
-        client.serve_turn().take_until(self.end).ok_or_else(|| {
-            self.error(what, "clones of this client were still changing Serve; nothing was sent")
-        })
+        client
+            .serve_turn()
+            .take_until(self.end)
+            .ok_or_else(|| self.error(what, "clones of this client were still changing Serve"))
     }
 
     /// 408.

@@ -12,6 +12,7 @@ mod redacted;
 mod state;
 #[cfg(test)]
 mod tests;
+mod waiting;
 #[cfg(test)]
 mod yaml_tests;
 

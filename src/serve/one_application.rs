@@ -20,6 +20,9 @@ const AS_BEFORE: u32 = 3;
 /// For at least how long others may still hold a state that they read before a change.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// Why a change may not hold although nobody took it back.
+pub(super) const SHUTTING_DOWN: &str = "Serve is shutting down, and ignores what is deployed";
+
 /// The change of one application. All others stay as they are.
 pub(super) struct Change<'a> {
     pub(super) what: String,
@@ -39,18 +42,10 @@ enum Effect {
 }
 
 /// What Ray showed of an application before a change: its configuration and when that was deployed.
-#[derive(Default)]
 struct Shown {
+    read_at: Instant,
     config: Option<String>,
     deployed_at: Option<String>,
-}
-
-impl Shown {
-    fn of(application: &Application<'_>) -> Self {
-        let [config, deployed_at] =
-            [application.config, application.deployed_at].map(|text| text.map(str::to_owned));
-        Self { config, deployed_at }
-    }
 }
 
 impl Change<'_> {
@@ -63,11 +58,10 @@ impl Change<'_> {
         let (mut taken_back, mut as_before) = (0, 0);
         let mut is_first = true;
         loop {
-            let start = Instant::now();
             let Some(before) = self.send(client, is_first)? else { return Ok(()) };
             let mut effect = self.effect(client, &before)?;
             // Whoever read the state before this change takes about as long to write it.
-            let settle = (start.elapsed() * 5).clamp(SETTLE, SETTLE * 10);
+            let settle = (before.read_at.elapsed() * 5).clamp(SETTLE, SETTLE * 10);
             if effect == Effect::Made {
                 thread::sleep(settle);
                 effect = self.effect(client, &before)?;
@@ -79,7 +73,7 @@ impl Change<'_> {
             }
             self.check_time(&effect, taken_back)?;
             // Two that take each other's change back in step would do so for ever.
-            thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)).min(self.deadline.left()));
+            thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
             is_first = false;
         }
     }
@@ -104,6 +98,7 @@ impl Change<'_> {
     /// nothing to change.
     fn send(&self, client: &RayClient, is_first: bool) -> Result<Option<Shown>, ClientError> {
         let _turn = self.deadline.turn(client, &self.what)?;
+        let read_at = Instant::now();
         let body = self.read(client)?;
         let before = State::parse(&self.what, &body)?;
         let application = before.application(self.name);
@@ -115,10 +110,14 @@ impl Change<'_> {
             return Ok(None);
         }
         // Sent again later, it would take back what others changed in the meantime.
-        let request =
-            put_request(&self.what).idempotent(false).deadline(self.deadline.of_request());
+        let request = self.deadline.limit(put_request(&self.what).idempotent(false));
         client.http().send(&request.json_text(before.body(&applications)))?;
-        Ok(Some(application.map(Shown::of).unwrap_or_default()))
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Ok(Some(Shown {
+            read_at,
+            config: owned(application.and_then(|it| it.config)),
+            deployed_at: owned(application.and_then(|it| it.deployed_at)),
+        }))
     }
 
     /// Whether it can be made at all.
@@ -186,9 +185,6 @@ impl Change<'_> {
     }
 
     fn read(&self, client: &RayClient) -> Result<String, ClientError> {
-        read(client, &get_request(&self.what).deadline(self.deadline.of_request()))
+        read(client, &self.deadline.limit(get_request(&self.what)))
     }
 }
-
-/// Why a change does not hold for which nobody else is to blame.
-pub(super) const SHUTTING_DOWN: &str = "Serve is shutting down, and ignores what is deployed";

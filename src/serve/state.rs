@@ -40,9 +40,7 @@ impl<'a> State<'a> {
     /// 500 unless the answer has the three members that every Ray from 2.9 to 2.60 always sends, with
     /// and without a running Serve: an answer of something else must never read as "no applications".
     pub(super) fn parse(what: &str, body: &'a str) -> Result<Self, ClientError> {
-        Self::read(body).ok_or_else(|| {
-            ClientError::unexpected(format_args!("{what}: the answer is not what Ray sends"))
-        })
+        Self::read(body).ok_or_else(|| not_from_ray(what))
     }
 
     fn read(body: &'a str) -> Option<Self> {
@@ -123,6 +121,10 @@ impl<'a> Application<'a> {
     pub(super) fn would_be_lost(&self) -> bool {
         self.status.is_none() || (self.is_declared() && self.config.is_none())
     }
+}
+
+pub(super) fn not_from_ray(what: &str) -> ClientError {
+    ClientError::unexpected(format_args!("{what}: the answer is not what Ray sends"))
 }
 
 /// Whether a configuration that Ray shows has all that was sent.
