@@ -119,8 +119,8 @@ impl RayClient {
     /// Serve if it does not run. Returns when Ray has accepted the configuration, long before the
     /// applications run: see
     /// [`wait_for_serve_applications`](Self::wait_for_serve_applications). Calls
-    /// `PUT /api/serve/applications/`, and then `GET` to see that Serve was not shutting down, in
-    /// which case it is sent again.
+    /// `PUT /api/serve/applications/`, and `GET` before and after it: if Serve is shutting down and
+    /// ignored it, it is sent again.
     ///
     /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
     /// of this client.
@@ -142,12 +142,12 @@ impl RayClient {
         let _turn = deadline.turn(self, what)?;
         let put = put_request(what).json(config)?;
         loop {
+            let before = read(self, &deadline.limit(get_request(what)))?;
+            let before = State::parse(what, &before)?;
             self.http().send(&deadline.limit(put.clone()))?;
-            if config.applications.is_empty() {
-                return Ok(());
-            }
-            let body = read(self, &deadline.limit(get_request(what)))?;
-            if !State::parse(what, &body)?.is_shutting_down() {
+            let after = read(self, &deadline.limit(get_request(what)))?;
+            let after = State::parse(what, &after)?;
+            if config.applications.is_empty() || !after.is_shutting_down(&before) {
                 return Ok(());
             }
             if deadline.has_passed() {

@@ -41,11 +41,10 @@ enum Effect {
     ShuttingDown,
 }
 
-/// What Ray showed of an application before a change: its configuration and when that was deployed.
-struct Shown {
+/// The answer that a change was made of.
+struct Before {
     read_at: Instant,
-    config: Option<String>,
-    deployed_at: Option<String>,
+    body: String,
 }
 
 impl Change<'_> {
@@ -94,9 +93,9 @@ impl Change<'_> {
         Err(self.deadline.error(&self.what, why))
     }
 
-    /// Sends the state with the change in it, and returns what was there before; `None` if there is
+    /// Sends the state with the change in it, and returns what it was before; `None` if there is
     /// nothing to change.
-    fn send(&self, client: &RayClient, is_first: bool) -> Result<Option<Shown>, ClientError> {
+    fn send(&self, client: &RayClient, is_first: bool) -> Result<Option<Before>, ClientError> {
         let _turn = self.deadline.turn(client, &self.what)?;
         let read_at = Instant::now();
         let body = self.read(client)?;
@@ -112,12 +111,7 @@ impl Change<'_> {
         // Sent again later, it would take back what others changed in the meantime.
         let request = self.deadline.limit(put_request(&self.what).idempotent(false));
         client.http().send(&request.json_text(before.body(&applications)))?;
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        Ok(Some(Shown {
-            read_at,
-            config: owned(application.and_then(|it| it.config)),
-            deployed_at: owned(application.and_then(|it| it.deployed_at)),
-        }))
+        Ok(Some(Before { read_at, body }))
     }
 
     /// Whether it can be made at all.
@@ -161,25 +155,27 @@ impl Change<'_> {
     }
 
     /// What became of the change, as far as can be seen now.
-    fn effect(&self, client: &RayClient, before: &Shown) -> Result<Effect, ClientError> {
+    fn effect(&self, client: &RayClient, before: &Before) -> Result<Effect, ClientError> {
+        let before = State::parse(&self.what, &before.body)?;
         let body = self.read(client)?;
         let state = State::parse(&self.what, &body)?;
+        let was = before.application(self.name);
         let now = state.application(self.name).filter(|it| it.is_declared());
         Ok(match (self.config, now) {
             (None, None) => Effect::Made,
             (Some(sent), Some(now)) => {
-                let is_other = now.config != before.config.as_deref();
+                let is_other = now.config != was.and_then(|it| it.config);
                 let sent = serde_json::to_value(sent).ok();
                 let is_shown = now.config.zip(sent).is_some_and(|(now, sent)| shows(now, &sent));
                 if is_other || is_shown {
                     Effect::Made
-                } else if now.deployed_at != before.deployed_at.as_deref() {
+                } else if now.deployed_at != was.and_then(|it| it.deployed_at) {
                     Effect::AsBefore
                 } else {
                     Effect::TakenBack
                 }
             }
-            (Some(_), None) if state.is_shutting_down() => Effect::ShuttingDown,
+            (Some(_), None) if state.is_shutting_down(&before) => Effect::ShuttingDown,
             _ => Effect::TakenBack,
         })
     }

@@ -66,12 +66,16 @@ impl<'a> State<'a> {
         self.applications.iter().find(|it| it.name == name)
     }
 
-    /// Whether Serve runs and keeps no application. After a deployment that Ray accepted, that means
-    /// that Serve is shutting down: it then ignores what is deployed, and answers 200.
-    pub(super) fn is_shutting_down(&self) -> bool {
-        let is_deleting =
-            |it: &Application<'_>| it.status == Some(ServeApplicationStatus::Deleting);
-        self.controller.is_some() && self.applications.iter().all(is_deleting)
+    /// Whether Serve is shutting down, if something was deployed since `before`: it then ignores that,
+    /// and answers 200. All applications are being deleted, and none of them was deployed since; one
+    /// that somebody else deletes after it was deployed has a later time.
+    pub(super) fn is_shutting_down(&self, before: &State<'_>) -> bool {
+        let was_ignored = |now: &Application<'_>| {
+            let before = before.application(&now.name);
+            now.status == Some(ServeApplicationStatus::Deleting)
+                && before.is_some_and(|it| it.deployed_at == now.deployed_at)
+        };
+        self.controller.is_some() && self.applications.iter().all(was_ignored)
     }
 
     /// The body of a PUT that has these options and these applications.

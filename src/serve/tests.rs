@@ -235,18 +235,34 @@ fn a_change_that_is_taken_back_over_and_over_is_409() {
 #[test]
 fn a_deployment_waits_until_serve_has_shut_down() {
     let ending = running(r#""old":{"status":"DELETING","deployed_app_config":{"old":1}}"#);
-    let gone = r#""new":{"status":"DEPLOYING","deployed_app_config":{"name":"new","import_path":"m:app"}}"#;
-    let states = [vec![ending; 7], vec![NOT_RUNNING.to_owned(), running(gone)]].concat();
+    let new = r#""new":{"status":"DEPLOYING","deployed_app_config":{"name":"new","import_path":"m:app"}}"#;
+    let states = [vec![ending; 6], vec![NOT_RUNNING.to_owned(), running(new)]].concat();
     let (mut server, client) = answering_in_turn(states.clone());
     let put = accepting(&mut server, "PUT", 4);
     client.deploy_serve_application(&app("new")).unwrap();
     put.assert();
 
     let (mut server, client) = answering_in_turn(states);
-    let put = accepting(&mut server, "PUT", 8);
+    let put = accepting(&mut server, "PUT", 4);
     let whole = ServeConfig { applications: vec![app("new")], ..Default::default() };
     client.deploy_serve_applications(&whole).unwrap();
     put.assert();
+}
+
+#[test]
+fn who_deletes_what_was_just_deployed_is_not_taken_for_a_shutdown() {
+    let application = |deployed_at: u32| {
+        running(&format!(
+            r#""a":{{"status":"DELETING","deployed_app_config":null,"last_deployed_time_s":{deployed_at}}}"#
+        ))
+    };
+    let states = (1..100).map(application).collect();
+    let (mut server, client) = answering_in_turn(states);
+    accepting(&mut server, "PUT", 20);
+    let error = client.deploy_serve_application(&app("a")).unwrap_err();
+    assert_eq!(error.status(), 409, "{error}");
+    let whole = ServeConfig { applications: vec![app("a")], ..Default::default() };
+    client.deploy_serve_applications(&whole).unwrap();
 }
 
 #[test]
