@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -31,8 +31,15 @@ pub(super) fn put_request(what: impl fmt::Display) -> Request {
 }
 
 pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
+    let what = &request.what;
+    let start = Instant::now();
     let answer = client.http().send(request)?;
-    String::from_utf8(answer.body).map_err(|_| not_from_ray(&request.what))
+    let body = String::from_utf8(answer.body).map_err(|_| not_from_ray(what))?;
+    if State::parse(what, &body)?.is_doubtful(start.elapsed()) {
+        let why = "Ray could not find out whether Serve runs";
+        return Err(ClientError::unreachable(format_args!("{what}: {why}")));
+    }
+    Ok(body)
 }
 
 /// # Serve
@@ -164,7 +171,7 @@ impl RayClient {
     /// [`wait_for_serve_application`](Self::wait_for_serve_application).
     ///
     /// ```no_run
-    /// use std::time::Duration;
+    /// use std::time::{Duration, Instant};
     /// use ray_client::{RayClient, ServeApplicationConfig};
     ///
     /// let client = RayClient::new("http://127.0.0.1:8265")?;

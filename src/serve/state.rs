@@ -1,5 +1,7 @@
 //! What Serve runs, each part as Ray wrote it, so that it can be sent back unchanged.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -18,6 +20,9 @@ const OPTIONS: [&str; 7] = [
     "tracing_config",
     "controller_options",
 ];
+
+/// How long Ray may take to say that Serve does not run, and be believed.
+const SURE: Duration = Duration::from_secs(30);
 
 /// An answer to `GET /api/serve/applications/`.
 pub(super) struct State<'a> {
@@ -60,6 +65,12 @@ impl<'a> State<'a> {
                 .filter(|(name, value)| OPTIONS.contains(&&**name) && *value != "null")
                 .collect(),
         })
+    }
+
+    /// Whether "Serve does not run" may only mean that Ray asked its GCS in vain: its answer after 60 s
+    /// of that is the same (measured on 2.60.0), and the next change would delete everything.
+    pub(super) fn is_doubtful(&self, took: Duration) -> bool {
+        self.controller.is_none() && took > SURE
     }
 
     pub(super) fn application(&self, name: &str) -> Option<&Application<'a>> {

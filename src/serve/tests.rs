@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::deadline::Deadline;
 use super::one_application::Change;
+use super::state::State;
 use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig, ServeDeploymentConfig};
 
 const PATH: &str = "/api/serve/applications/";
@@ -124,6 +125,15 @@ fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
         }
         sent.iter().for_each(Mock::assert);
     }
+}
+
+#[test]
+fn no_serve_is_not_believed_of_a_ray_that_asked_its_gcs_in_vain() {
+    let minute = SECOND * 60;
+    let none = State::parse("", NOT_RUNNING).unwrap();
+    assert!(none.is_doubtful(minute) && !none.is_doubtful(SECOND));
+    let running = running("");
+    assert!(!State::parse("", &running).unwrap().is_doubtful(minute));
 }
 
 #[test]
