@@ -7,18 +7,28 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors.md")]
+mod errors_guide {}
+
 #[cfg(test)]
 #[allow(dead_code, reason = "the test programs use all of it")]
 mod chance;
 mod client;
 mod config;
 mod error;
+mod gateway;
 mod jobs;
+mod json;
 mod listing;
 mod logs;
-mod message;
 mod numbers;
 mod ray_fault;
+mod redact;
 mod serve;
 mod state;
 mod transport;
@@ -30,8 +40,8 @@ mod wire;
 
 pub use client::RayClient;
 pub use config::{ClientBuilder, RetryPolicy};
-pub use error::ClientError;
-pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, StopOutcome};
+pub use error::{ClientError, StreamLimit, TimeoutKind};
+pub use jobs::{DriverInfo, Job, JobEnds, JobStatus, JobSubmission, JobType, StopOutcome};
 pub use listing::Listing;
 pub use logs::{
     LogFile, LogFileName, LogLine, LogReader, LogTail, Protocol, StreamLimits, TailOptions,
@@ -42,10 +52,12 @@ pub use serve::{
     ServeProxyLocation, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
 };
 pub use state::{
-    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, Filter,
-    ListOptions, Node, NodeState, Object, ObjectGroup, ObjectSummary, PlacementGroup,
+    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, ClusterStatus,
+    DiskUsage, FailedNode, Filter, GpuUsage, ListOptions, Node, NodeState, NodeUsage, Object,
+    ObjectGroup, ObjectSummary, PendingNode, PlacementGroup, PlacementGroupDemand,
     PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
-    RuntimeEnv, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo, TaskState, TaskSummary,
-    TaskTimeline, TaskType, Worker, WorkerExitType, WorkerType,
+    ResourceDemand, ResourceUse, RuntimeEnv, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo,
+    TaskState, TaskSummary, TaskTimeline, TaskType, UnavailableNodeType, Worker, WorkerExitType,
+    WorkerType,
 };
 pub use version::Version;

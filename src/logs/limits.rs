@@ -1,6 +1,6 @@
 //! How much of a log a tail delivers at most.
 
-use crate::ClientError;
+use crate::{ClientError, StreamLimit};
 
 const MEGABYTE: u64 = 1024 * 1024;
 
@@ -101,7 +101,7 @@ impl Meter {
     /// Counts one more message, where one more is allowed.
     pub(super) fn message(&mut self) -> Result<(), ClientError> {
         match self.limits.messages {
-            Some(limit) if self.messages >= limit => Err(exceeded("messages", limit)),
+            Some(limit) if self.messages >= limit => Err(exceeded(StreamLimit::Messages(limit))),
             _ => {
                 self.messages += 1;
                 Ok(())
@@ -114,15 +114,18 @@ impl Meter {
     pub(super) fn admit(&mut self, bytes: &[u8]) -> (usize, Option<ClientError>) {
         let by_bytes = self.limits.bytes.map_or(u64::MAX, |limit| limit - self.bytes);
         let mut allowed = usize::try_from(by_bytes).map_or(bytes.len(), |n| n.min(bytes.len()));
-        let mut hit =
-            self.limits.bytes.filter(|_| allowed < bytes.len()).map(|n| exceeded("bytes", n));
+        let mut hit = self
+            .limits
+            .bytes
+            .filter(|_| allowed < bytes.len())
+            .map(|n| exceeded(StreamLimit::Bytes(n)));
 
         let found = count_newlines(&bytes[..allowed]);
         if let Some(limit) = self.limits.lines.filter(|limit| self.lines + found >= *limit) {
             let end = nth_newline(&bytes[..allowed], limit - self.lines);
             if end < bytes.len() {
                 allowed = end;
-                hit = Some(exceeded("lines", limit));
+                hit = Some(exceeded(StreamLimit::Lines(limit)));
             }
         }
         self.lines += if hit.is_some() { count_newlines(&bytes[..allowed]) } else { found };
@@ -131,10 +134,11 @@ impl Meter {
     }
 }
 
-fn exceeded(what: &str, limit: u64) -> ClientError {
-    ClientError::limit(format_args!(
-        "tail: the limit of {limit} {what} is reached, and the log goes on"
+fn exceeded(limit: StreamLimit) -> ClientError {
+    ClientError::limit_exceeded(format_args!(
+        "tail: the limit of {limit} is reached, and the log goes on"
     ))
+    .with_limit(limit)
 }
 
 #[allow(

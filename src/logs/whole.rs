@@ -91,7 +91,7 @@ pub(super) fn check_empty(http: &Http, what: &str, job: &Job) -> Result<(), Clie
     let name = format!("job-driver-{}.log", job.id());
     let node_id = job.driver_node_id.as_deref().unwrap_or_default();
     check_exists(http, what, node_id, &name).map_err(|error| match error {
-        ClientError::NotFound { message } => ClientError::log_lost(message),
+        ClientError::NotFound { message, .. } => ClientError::log_lost(message),
         error => error,
     })
 }

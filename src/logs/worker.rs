@@ -81,7 +81,7 @@ impl Worker {
             self.feed.position(),
         );
         match &error {
-            ClientError::Rejected { status, .. } => ClientError::rejected(*status, message),
+            ClientError::Rejected { .. } => error.reworded(message),
             ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
             _ => ClientError::unreachable(message).caused_by(error),
         }

@@ -9,11 +9,11 @@ use serde::Serialize;
 use super::deadline::{Deadline, PATIENCE};
 use super::details::{ServeApplication, ServeDetails};
 use super::one_application::{Change, SHUTTING_DOWN};
-use super::raw_json::standard;
 use super::state::{State, not_from_ray};
 use super::{ServeApplicationConfig, ServeConfig, name};
+use crate::ray_fault::Fault;
 use crate::transport::{Request, path};
-use crate::{ClientError, Listing, RayClient};
+use crate::{ClientError, Listing, RayClient, json};
 
 /// How long to wait before asking again whether Serve is down.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ impl RayClient {
         let request = get_request("get Serve details");
         let body = read(self, &request)?;
         State::parse(&request.what, &body)?;
-        serde_json::from_str(&standard(&body)).map_err(|error| {
+        json::from_slice(body.as_bytes()).map_err(|error| {
             let message = format_args!("{}: the answer cannot be read: {error}", request.what);
             ClientError::unexpected(message).caused_by(error)
         })
@@ -292,10 +292,8 @@ impl RayClient {
             .json(&Scale { target_num_replicas: replicas })?
             .idempotent(true);
         match self.http().send(&request) {
-            Err(ClientError::Rejected { status: 503, message, .. })
-                if message.ends_with("Serve controller is not available") =>
-            {
-                Err(ClientError::not_found(message))
+            Err(error) if error.fault() == Fault::NoServeController => {
+                Err(ClientError::not_found(error))
             }
             result => result.map(drop),
         }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::config::{
     ServeApplicationConfig, ServeConfig, ServeDeploymentConfig, ServeProxyLocation,
 };
-use crate::message;
 use crate::wire::string_enum;
+use crate::{ray_fault, redact};
 
 string_enum! {
     /// The status of an application.
@@ -134,7 +134,7 @@ impl ServeDetails {
     /// [`ServeConfig`]) are missing.
     ///
     /// Two kinds of numbers do not survive: integers of more than 64 bits are read as floats, and
-    /// `NaN`, `Infinity` and `-Infinity` (which are not JSON, but which Ray takes and shows) as `null`.
+    /// `NaN`, `Infinity` and `-Infinity` (which are not JSON, but which Ray takes and shows) as strings.
     /// An application that has one of them changes if it is deployed from here. Deploying or deleting
     /// *one* application keeps them, in every other, exactly as they are.
     pub fn config(&self) -> ServeConfig {
@@ -204,10 +204,10 @@ impl ServeApplication {
             })
         };
         if let Some(deployment) = explained().find(has_failed).or_else(|| explained().next()) {
-            let why = message::reason(&deployment.message);
-            return Some(message::one_line(&format!("deployment `{}`: {why}", deployment.name)));
+            let why = ray_fault::reason(&deployment.message);
+            return Some(redact::one_line(&format!("deployment `{}`: {why}", deployment.name)));
         }
-        (!self.message.trim().is_empty()).then(|| message::reason(&self.message))
+        (!self.message.trim().is_empty()).then(|| ray_fault::reason(&self.message))
     }
 
     pub(super) fn status_and_reason(&self) -> String {

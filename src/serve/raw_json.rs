@@ -1,15 +1,12 @@
-//! JSON that is passed on as it was written, and Python's numbers that are not JSON.
+//! JSON that is passed on as it was written, with Python's numbers that are not JSON.
 //!
 //! An application's configuration that is read and sent back must not change: Ray restarts the
 //! replicas if one digit of an argument differs, and `serde_json::Value` keeps neither integers of
 //! more than 64 bits, nor the order of keys, nor `NaN`.
 
-use std::borrow::Cow;
-
 use serde::de::IgnoredAny;
 
-/// What Python writes for floats that JSON does not have.
-const NOT_JSON: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+use crate::json;
 
 /// The members of a JSON object, each value as it was written; `None` if the text is not an object.
 pub(super) fn members(object: &str) -> Option<Vec<(String, &str)>> {
@@ -23,33 +20,13 @@ pub(super) fn members(object: &str) -> Option<Vec<(String, &str)>> {
         rest = rest[key.len()..].trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
         let value = first_value(rest)?;
         rest = rest[value.len()..].trim_ascii_start();
-        serde_json::from_str::<IgnoredAny>(&standard(value)).ok()?;
+        json::from_slice::<IgnoredAny>(value.as_bytes()).ok()?;
         members.push((serde_json::from_str(key).ok()?, value));
         if rest == "}" {
             return Some(members);
         }
         rest = rest.strip_prefix(',')?.trim_ascii_start();
     }
-}
-
-/// The same JSON with `null` in place of `NaN`, `Infinity` and `-Infinity`.
-pub(super) fn standard(json: &str) -> Cow<'_, str> {
-    if !NOT_JSON.iter().any(|number| json.contains(number)) {
-        return Cow::Borrowed(json);
-    }
-    let mut text = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(first) = rest.chars().next() {
-        let number = NOT_JSON.iter().find(|number| rest.starts_with(**number));
-        let length = match number {
-            Some(number) => number.len(),
-            None if first == '"' => string_length(rest).unwrap_or(rest.len()),
-            None => first.len_utf8(),
-        };
-        text.push_str(if number.is_some() { "null" } else { &rest[..length] });
-        rest = &rest[length..];
-    }
-    Cow::Owned(text)
 }
 
 /// The text of the value that stands first. Finds its end only; what it holds is not checked.
@@ -141,14 +118,5 @@ mod tests {
         ] {
             assert_eq!(members(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn python_numbers_become_null_outside_strings_only() {
-        let json = r#"{"NaN":NaN,"a":[Infinity,-Infinity, 1],"s":"NaN \" Infinity","é":"\\"}"#;
-        let read = r#"{"NaN":null,"a":[null,null, 1],"s":"NaN \" Infinity","é":"\\"}"#;
-        assert_eq!(standard(json), read);
-        assert!(matches!(standard(r#"{"a":1}"#), Cow::Borrowed(_)));
-        assert_eq!(standard("NaN \"NaN"), "null \"NaN");
     }
 }

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::details::{ServeActor, ServeApplication, ServeApplicationStatus, ServeSource};
-use super::raw_json::{members, standard};
-use crate::ClientError;
+use super::raw_json::members;
+use crate::{ClientError, json};
 
 /// The options beside the applications that a PUT takes, and that get Ray's default again if it
 /// leaves them out. Ray 2.60.0 shows the first four.
@@ -115,7 +115,7 @@ impl<'a> Application<'a> {
 
     /// The application as callers see it.
     pub(super) fn model(&self) -> Result<ServeApplication, ClientError> {
-        serde_json::from_str(&standard(self.text)).map_err(|error| {
+        json::from_slice(self.text.as_bytes()).map_err(|error| {
             let message = format_args!("Serve application `{}` cannot be read: {error}", self.name);
             ClientError::unexpected(message).caused_by(error)
         })
@@ -160,6 +160,6 @@ fn covers(now: &Value, sent: &Value) -> bool {
     }
 }
 
-fn parse<T: DeserializeOwned>(json: &str) -> Option<T> {
-    serde_json::from_str(&standard(json)).ok()
+fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
+    json::from_slice(text.as_bytes()).ok()
 }

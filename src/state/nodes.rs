@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::numbers;
 use crate::wire::{string_enum, time_from_ms};
 use crate::{ClientError, Listing, RayClient};
+use crate::{json, numbers};
 
 string_enum! {
     /// Whether a node is part of the cluster.
@@ -41,10 +41,10 @@ pub struct Node {
     pub node_name: Option<String>,
     /// Its resources by name: `CPU`, `GPU`, custom ones, and `memory` and `object_store_memory` in
     /// bytes. Empty for a node that died.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub resources_total: BTreeMap<String, f64>,
     /// Its labels.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub labels: BTreeMap<String, String>,
     /// When it started, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::numbers;
 use crate::wire::string_enum;
 use crate::{ClientError, Listing, RayClient};
+use crate::{json, numbers};
 
 string_enum! {
     /// Where a placement group is in its life.
@@ -47,7 +47,7 @@ pub struct Bundle {
     #[serde(default)]
     pub bundle_id: Option<BundleId>,
     /// Its resources, by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub unit_resources: BTreeMap<String, f64>,
     /// Its node; empty until it was placed.
     #[serde(default)]
@@ -83,7 +83,7 @@ pub struct PlacementGroupStats {
     #[serde(default)]
     pub scheduling_state: Option<String>,
     /// The longest pause between two tries, in milliseconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbers::float")]
     pub highest_retry_delay_ms: Option<f64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

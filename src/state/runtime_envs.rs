@@ -2,15 +2,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::numbers;
 use crate::{ClientError, Listing, RayClient};
+use crate::{json, numbers};
 
 /// A runtime environment on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RuntimeEnv {
     /// What it is, as Ray documents it. May hold secrets, as in `env_vars`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub runtime_env: Map<String, Value>,
     /// Whether it could be made; `None` while it is being made.
     #[serde(default)]

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource, TaskType};
-use crate::{ClientError, RayClient};
+use crate::{ClientError, RayClient, json};
 
 /// A summary, and what it leaves out. Never cut in silence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary<T> {
     /// The summary.
@@ -54,7 +54,7 @@ pub struct TaskGroup {
     #[serde(default, rename = "type")]
     pub task_type: Option<TaskType>,
     /// How many are in each state, as `FINISHED`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -86,7 +86,7 @@ pub struct ActorGroup {
     #[serde(default)]
     pub class_name: Option<String>,
     /// How many are in each state, as `ALIVE`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -128,13 +128,13 @@ pub struct ObjectGroup {
     /// How many nodes these processes are on.
     pub total_num_nodes: u64,
     /// How many are made by a task in each state.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub task_state_counts: BTreeMap<String, u64>,
     /// How many are made by which attempt of a task.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub task_attempt_number_counts: BTreeMap<String, u64>,
     /// How many are kept by what, as `LOCAL_REFERENCE`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub ref_type_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

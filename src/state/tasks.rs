@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::numbers;
 use crate::wire::{string_enum, time_from_ms};
 use crate::{ClientError, Listing, RayClient};
+use crate::{json, numbers};
 
 string_enum! {
     /// Where a task is in its life.
@@ -93,10 +93,10 @@ pub struct ProfileEvent {
     #[serde(default)]
     pub event_name: Option<String>,
     /// When it began, in milliseconds since the epoch, with fractions.
-    #[serde(default, rename = "start_time")]
+    #[serde(default, rename = "start_time", deserialize_with = "numbers::float")]
     pub start_time_ms: Option<f64>,
     /// When it ended, in milliseconds since the epoch, with fractions.
-    #[serde(default, rename = "end_time")]
+    #[serde(default, rename = "end_time", deserialize_with = "numbers::float")]
     pub end_time_ms: Option<f64>,
     /// What the program noted about it.
     #[serde(default)]
@@ -120,7 +120,7 @@ pub struct ProfilingData {
     #[serde(default)]
     pub node_ip_address: Option<String>,
     /// The spans of time.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub events: Vec<ProfileEvent>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -161,7 +161,7 @@ pub struct Task {
     /// Its id, 48 hex digits. All its attempts have the same.
     pub task_id: String,
     /// Which attempt this is, from 0 on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbers::count")]
     pub attempt_number: u64,
     /// The name it was given, else that of its function or method.
     #[serde(default)]

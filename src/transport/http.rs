@@ -15,7 +15,7 @@ use ureq::{Agent, Body, BodyReader, Error, Timeout};
 
 use super::{HeaderMap, HeaderValue, Uri, connect};
 use crate::config::RetryPolicy;
-use crate::{ClientError, ray_fault};
+use crate::{ClientError, json, ray_fault};
 
 /// The most of a JSON answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -243,7 +243,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
                 self.what

@@ -372,9 +372,9 @@ fn an_application_with_nan_keeps_its_replicas_while_others_change() {
     );
     let nan = client.wait_for_serve_application("nan", MINUTE).unwrap();
     let options = &nan.deployed_app_config.unwrap().options;
-    assert_eq!(options["args"]["list"], json!([1, null]));
+    assert_eq!(options["args"]["list"], json!([1, "NaN"]));
     let config = &options["deployments"][0]["user_config"];
-    assert_eq!(config, &json!({"a": null, "b": null, "c": [null]}));
+    assert_eq!(config, &json!({"a": "NaN", "b": "Infinity", "c": ["-Infinity"]}));
     assert_eq!(client.list_serve_applications().unwrap().warnings, Vec::<String>::new());
 
     // The same configuration and process, as Ray shows them to Python.

@@ -347,7 +347,7 @@ impl FakeRay {
                 let status = if sent.load(Ordering::Acquire) { "SUCCEEDED" } else { "RUNNING" };
                 respond_json(stream, &job("a", status))
             } else {
-                respond(stream, 404, "", "no such route")
+                respond(stream, 404, "", "404: Not Found")
             }
         });
         FakeRay { server }
