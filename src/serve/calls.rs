@@ -1,15 +1,15 @@
 //! The calls of [`RayClient`] that read and change Serve; those that wait are in `waiting`.
 
-use std::fmt;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::deadline::{Deadline, PATIENCE};
+use super::deadline::Deadline;
 use super::details::{ServeApplication, ServeDetails};
 use super::one_application::{Change, SHUTTING_DOWN};
-use super::state::{State, not_from_ray};
+use super::route::{delete_request, get_request, put_request, read};
+use super::state::State;
 use super::{ServeApplicationConfig, ServeConfig, name};
 use crate::ray_fault::Fault;
 use crate::transport::{Request, path};
@@ -17,30 +17,6 @@ use crate::{ClientError, Listing, RayClient, json};
 
 /// How long to wait before asking again whether Serve is down.
 const PAUSE: Duration = Duration::from_millis(100);
-
-fn applications_path() -> String {
-    path(&["api", "serve", "applications", ""])
-}
-
-pub(super) fn get_request(what: impl fmt::Display) -> Request {
-    Request::get(what, applications_path())
-}
-
-pub(super) fn put_request(what: impl fmt::Display) -> Request {
-    Request::put(what, applications_path()).extra_time(PATIENCE)
-}
-
-pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
-    let what = &request.what;
-    let start = Instant::now();
-    let answer = client.http().send(request)?;
-    let body = String::from_utf8(answer.body).map_err(|_| not_from_ray(what))?;
-    if State::parse(what, &body)?.is_doubtful(start.elapsed()) {
-        let why = "Ray could not find out whether Serve runs";
-        return Err(ClientError::unreachable(format_args!("{what}: {why}")));
-    }
-    Ok(body)
-}
 
 /// # Serve
 ///
@@ -171,7 +147,7 @@ impl RayClient {
     /// [`wait_for_serve_application`](Self::wait_for_serve_application).
     ///
     /// ```no_run
-    /// use std::time::{Duration, Instant};
+    /// use std::time::Duration;
     /// use ray_client::{RayClient, ServeApplicationConfig};
     ///
     /// let client = RayClient::new("http://127.0.0.1:8265")?;
@@ -244,8 +220,7 @@ impl RayClient {
         let get = deadline.limit(get_request(what));
         // Also because DELETE answers with an ImportError if ray[serve] is missing.
         let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
-        let delete = Request::delete(what, applications_path()).extra_time(PATIENCE);
-        self.http().send(&deadline.limit(delete))?;
+        self.http().send(&deadline.limit(delete_request(what)))?;
         loop {
             match self.serve_controller(&deadline.limit(get_request(what))) {
                 // Another controller is of a Serve that was started after this one ended.

@@ -9,6 +9,7 @@ mod name;
 mod one_application;
 mod raw_json;
 mod redacted;
+mod route;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ServeApplicationConfig;
-use super::calls::{get_request, put_request, read};
 use super::deadline::Deadline;
 use super::details::ServeSource;
+use super::route::{get_request, put_request, read};
 use super::state::{Application, State, shows};
 use crate::{ClientError, RayClient};
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::calls::{get_request, read};
 use super::details::{ServeApplication, ServeApplicationStatus};
 use super::name;
+use super::route::{get_request, read};
 use super::state::{Application, State};
 use crate::{ClientError, Listing, RayClient, wait};
 
