@@ -73,6 +73,8 @@ string_enum! {
         Running = "RUNNING",
         /// It is ending.
         Stopping = "STOPPING",
+        /// It has ended, as those of [`ServeDeployment::recent_dead_replicas`] have.
+        Stopped = "STOPPED",
         /// It runs on a node that is being drained, and will be replaced.
         PendingMigration = "PENDING_MIGRATION",
     }

@@ -497,7 +497,9 @@ fn a_change_builds_anew_only_what_could_not_be_built() {
     };
     let replicas = || -> Vec<_> {
         let broken = &client.get_serve_application("broken").unwrap().deployments["Broken"];
-        broken.recent_dead_replicas.iter().map(|it| it.replica_id.clone()).collect()
+        let ended = broken.recent_dead_replicas.iter();
+        let ended = ended.filter(|it| it.state == ServeReplicaState::Stopped);
+        ended.map(|it| it.replica_id.clone()).collect()
     };
     client.deploy_serve_application(&app("none", "none")).unwrap();
     client.deploy_serve_application(&app("broken", "broken")).unwrap();
