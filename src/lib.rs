@@ -7,6 +7,14 @@
 #[doc = include_str!("../docs/tailing.md")]
 mod tailing_guide {}
 
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/errors.md")]
+mod errors_guide {}
+
 #[cfg(all(doctest, feature = "packages"))]
 #[doc = include_str!("../docs/packages.md")]
 mod packages_guide {}
@@ -34,6 +42,7 @@ mod retry;
 mod serve;
 mod state;
 mod transport;
+mod turn;
 mod validate;
 mod version;
 mod wait;
@@ -43,7 +52,9 @@ pub use agent_access::AgentAccess;
 pub use builder::ClientBuilder;
 pub use client::RayClient;
 pub use error::{ClientError, StreamLimit, TimeoutKind};
-pub use jobs::{DriverInfo, Job, JobStatus, JobSubmission, JobType, RuntimeEnv, StopOutcome};
+pub use jobs::{
+    DriverInfo, Job, JobEnds, JobStatus, JobSubmission, JobType, RuntimeEnv, StopOutcome,
+};
 pub use listing::Listing;
 pub use logs::{
     LineEnding, LogFile, LogFileName, LogLine, LogReader, LogTail, NextLine, Protocol,
@@ -58,10 +69,12 @@ pub use serve::{
     ServeProxyLocation, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
 };
 pub use state::{
-    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, Filter,
-    ListOptions, Node, NodeState, Object, ObjectGroup, ObjectSummary, PlacementGroup,
+    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, ClusterStatus,
+    DiskUsage, FailedNode, Filter, GpuUsage, ListOptions, Node, NodeState, NodeUsage, Object,
+    ObjectGroup, ObjectSummary, PendingNode, PlacementGroup, PlacementGroupDemand,
     PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
-    RuntimeEnvState, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo, TaskState, TaskSummary,
-    TaskTimeline, TaskType, Worker, WorkerExitType, WorkerType,
+    ResourceDemand, ResourceUse, RuntimeEnvState, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo,
+    TaskState, TaskSummary, TaskTimeline, TaskType, UnavailableNodeType, Worker, WorkerExitType,
+    WorkerType,
 };
 pub use version::Version;

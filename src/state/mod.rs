@@ -1,7 +1,10 @@
-//! Ray's state API: what is on the cluster now, in lists that say what they leave out.
+//! Ray's state API: what is on the cluster now, in lists that say what they leave out. A resource has a
+//! file of its own.
 
 mod actors;
 mod cluster_events;
+mod cluster_status;
+mod node_usage;
 mod nodes;
 mod objects;
 mod options;
@@ -22,6 +25,11 @@ use crate::{ClientError, Listing, RayClient, validate};
 
 pub use actors::{Actor, ActorState};
 pub use cluster_events::ClusterEvent;
+pub use cluster_status::{
+    ClusterStatus, FailedNode, PendingNode, PlacementGroupDemand, ResourceDemand, ResourceUse,
+    UnavailableNodeType,
+};
+pub use node_usage::{DiskUsage, GpuUsage, NodeUsage};
 pub use nodes::{Node, NodeState};
 pub use objects::{Object, ReferenceType};
 pub use options::{Filter, ListOptions};
@@ -206,7 +214,7 @@ impl RayClient {
         let mut envelope: Envelope<Rows<T>> =
             self.query_state(&what, &["api", "v0", resource.route()], &options)?;
         // A row that is there and cannot be read is not one that does not exist.
-        if let Some(why) = envelope.result.unreadable.first() {
+        if let Some(why) = envelope.result.reasons.first() {
             return Err(ClientError::unexpected(format_args!("{what}: {why}")));
         }
         let truncated = envelope.is_cut_at_source(resource, &options);

@@ -16,12 +16,15 @@ mod cancelling;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod mistaken_answers;
 mod not_rays;
+mod odd_lists;
 mod other_ways;
 mod retries;
 mod secrets;
 mod signals;
 mod stream_breaks;
+mod waits;
 mod websocket_breaks;
 
 use std::time::Duration;
