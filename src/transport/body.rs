@@ -49,7 +49,6 @@ impl ContentRange {
 /// A whole answer: 200, or to a request for a range also 206 and 416.
 pub(crate) struct Answer {
     what: String,
-    content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the server says where the body ends. If not, it may have been cut.
@@ -60,13 +59,6 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
-        if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
-            return Err(ClientError::unexpected(format_args!(
-                "{}: the answer is not Ray's: it is {kind}, not JSON",
-                self.what
-            )));
-        }
         json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
@@ -83,7 +75,6 @@ pub(crate) struct Stream {
     pub(super) settings: Arc<Settings>,
     pub(super) line: Line,
     pub(super) body: Body,
-    pub(super) content_type: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
     /// Whether the server says where the body ends. If not, a broken connection looks like its end.
@@ -186,7 +177,6 @@ impl Stream {
         }
         Ok(Answer {
             what: self.request.what.clone(),
-            content_type: std::mem::take(&mut self.content_type),
             content_range: self.content_range,
             body,
             has_end: self.has_end,

@@ -47,11 +47,16 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
     if content_range.is_some() != (is_partial || is_empty_range) {
         return refuse("which bytes of the file it holds is not clear");
     }
-    let is_file = ["", "application/octet-stream", "text/plain"];
-    if request.wants_bytes && !is_file.iter().any(|kind| is_kind(&content_type, kind)) {
-        return refuse(&format!("it is {content_type}, not a file"));
+    let (kinds, wanted): (&[&str], _) = if request.wants_bytes {
+        (&["application/octet-stream", "text/plain"], "a file")
+    } else {
+        (&["application/json"], "JSON")
+    };
+    // Ray names none where it says nothing, for example to a PUT.
+    let is_wanted = content_type.is_empty() || kinds.iter().any(|it| is_kind(&content_type, it));
+    if !is_wanted {
+        return refuse(&format!("it is {content_type}, not {wanted}"));
     }
-    stream.content_type = content_type;
     stream.content_range = content_range;
     None
 }

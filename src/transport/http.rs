@@ -109,7 +109,6 @@ impl Http {
             has_end: length.is_some() || is_chunked(&head),
             length,
             body,
-            content_type: String::new(),
             content_range: None,
             idle,
         };
