@@ -2,7 +2,8 @@
 //!
 //! `Agent::shutdown` ends every read and write of an agent, but no attempt to connect. An agent of a
 //! tail therefore connects once by itself before ureq does: that attempt can be interrupted, and
-//! proves that somebody listens.
+//! proves that somebody listens. A look-up, and a host that stops answering between the two attempts,
+//! can still hold a tail's worker until the connect timeout.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

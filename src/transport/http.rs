@@ -64,7 +64,7 @@ impl Http {
     }
 
     /// Ends every request of this tail from another thread, now and from now on: within 10 ms while
-    /// it connects, at once while it reads or writes. Only a DNS look-up takes as long as it takes.
+    /// it connects, at once while it reads or writes. See `agent` for what remains.
     pub(crate) fn shutdown(&self) {
         self.line.shutdown();
     }
@@ -337,6 +337,22 @@ mod tests {
             socks.at("http://10.0.0.5:52365".to_owned(), false).err().unwrap().status(),
             400
         );
+    }
+
+    #[test]
+    fn a_callers_own_user_agent_is_the_only_one() {
+        for by_proxy in [false, true] {
+            let (server, lines) = server();
+            let base = if by_proxy { "http://ray.example:8265" } else { &server };
+            let proxy = if by_proxy { &*server } else { "" };
+            let http = client(base, &[("HTTP_PROXY", proxy)]);
+            let mut settings = (*http.settings).clone();
+            settings.headers.insert("user-agent", HeaderValue::from_static("me/1"));
+            let request = Request::get("version", "/api/version".to_owned());
+            Http::new(settings).send(&request).unwrap();
+            let agents = lines.try_iter().filter(|line| line.starts_with("user-agent:"));
+            assert_eq!(agents.collect::<Vec<_>>(), ["user-agent: me/1"], "{by_proxy}");
+        }
     }
 
     fn client_with_socks() -> Http {

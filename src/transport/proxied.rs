@@ -59,12 +59,15 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
         None => uri.to_string(),
     };
     let host = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let mut head = format!(
-        "{} {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {}\r\naccept: */*\r\nconnection: close\r\n",
-        request.method(),
-        super::USER_AGENT
-    )
-    .into_bytes();
+    let mut head =
+        format!("{} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method())
+            .into_bytes();
+    // A caller's own wins.
+    for (name, value) in [("user-agent", super::USER_AGENT), ("accept", "*/*")] {
+        if !request.headers().contains_key(name) {
+            head.extend(format!("{name}: {value}\r\n").bytes());
+        }
+    }
     let proxy = settings.proxy.as_ref().filter(|_| !settings.is_https());
     if let Some(credentials) = proxy.and_then(credentials) {
         head.extend(format!("proxy-authorization: {credentials}\r\n").bytes());
