@@ -19,7 +19,7 @@ use super::settings::Settings;
 /// ureq closes connections that were idle for longer, and connects anew.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// What `shutdown` ends: all agents of one tail, and the connections that they make.
+/// What `shutdown` ends: all agents of one tail, and the connections made beside them.
 #[derive(Default)]
 pub(super) struct Closing {
     is_closed: AtomicBool,
@@ -50,21 +50,21 @@ impl Closing {
     }
 }
 
-/// An agent that keeps its connections alive. A clone shares them.
+/// The connections of an `Http`, kept alive by an agent. A clone shares them.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct Connections {
     agent: Arc<Mutex<Agent>>,
     /// `None` for the agent that all calls of a client share, which is never closed.
     closing: Option<Arc<Closing>>,
     last_answer: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Line {
+impl Connections {
     pub(super) fn shared(config: &Config) -> Self {
         Self::new(config, None)
     }
 
-    /// A line that `shutdown` closes, along with the lines made from it.
+    /// Connections that `shutdown` closes, along with those made from them.
     pub(super) fn of_tail(&self, config: &Config) -> Self {
         Self::new(config, Some(self.closing.clone().unwrap_or_default()))
     }
@@ -83,13 +83,13 @@ impl Line {
         lock(&self.agent).clone()
     }
 
-    /// The agent for a body that may be left before its end, which closes its agent.
-    pub(super) fn agent_to_leave(&self) -> Agent {
+    /// The agent for a body that may be abandoned before its end, which closes its agent.
+    pub(super) fn agent_to_abandon(&self) -> Agent {
         if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
     }
 
-    /// Closes the agent of a body that was left, and takes a new one for what follows.
-    pub(super) fn leave(&self, left: &Agent) {
+    /// Closes the agent of an abandoned body, and takes a new one for what follows.
+    pub(super) fn abandon(&self, left: &Agent) {
         left.clone().shutdown();
         *lock(&self.last_answer) = None;
         if self.closing.is_some() {

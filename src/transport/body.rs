@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
 use ureq::{Agent, BodyReader, Error, Timeout};
 
-use super::agent::Line;
+use super::agent::Connections;
 use super::fault::explain;
 use super::proxied::ProxiedBody;
 use super::request::Request;
@@ -73,7 +73,7 @@ impl Answer {
 pub(crate) struct Stream {
     pub(super) request: Request,
     pub(super) settings: Arc<Settings>,
-    pub(super) line: Line,
+    pub(super) connections: Connections,
     pub(super) body: Body,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
@@ -129,11 +129,11 @@ impl Stream {
             Body::Proxied { body, .. } => body.read(buf),
         };
         let read = match read {
-            Ok(0) => self.line.check_open().map(|()| 0),
+            Ok(0) => self.connections.check_open().map(|()| 0),
             other => other,
         };
         if let Err(_) | Ok(0) = read {
-            self.line.note(read.is_ok());
+            self.connections.note(read.is_ok());
         }
         read.map_err(|error| {
             let error = if is_timeout(&error) {
@@ -154,7 +154,7 @@ impl Stream {
         loop {
             if first.is_some_and(|most| body.len() > most) {
                 body.truncate(first.unwrap_or_default());
-                self.line.note(false);
+                self.connections.note(false);
                 goes_on = true;
                 break;
             }
@@ -209,9 +209,9 @@ pub(super) struct Pieces {
     piece: Vec<u8>,
     start: usize,
     is_over: bool,
-    is_left: Arc<AtomicBool>,
+    is_abandoned: Arc<AtomicBool>,
     agent: Agent,
-    line: Line,
+    connections: Connections,
 }
 
 impl Pieces {
@@ -220,11 +220,11 @@ impl Pieces {
         mut body: BodyReader<'static>,
         length: Option<u64>,
         agent: Agent,
-        line: &Line,
+        connections: &Connections,
     ) -> io::Result<Self> {
         let (sender, receiver) = bounded(1);
-        let is_left = Arc::new(AtomicBool::new(false));
-        let (own, stop) = (line.clone(), Arc::clone(&is_left));
+        let is_abandoned = Arc::new(AtomicBool::new(false));
+        let (own, stop) = (connections.clone(), Arc::clone(&is_abandoned));
         let read = move || {
             // A socket that was shut down must be closed with what is left to read: this is what
             // tells a server with a full send buffer.
@@ -247,9 +247,9 @@ impl Pieces {
             piece: Vec::new(),
             start: 0,
             is_over: false,
-            is_left,
+            is_abandoned,
             agent,
-            line: line.clone(),
+            connections: connections.clone(),
         })
     }
 
@@ -278,9 +278,9 @@ impl Drop for Pieces {
     /// Ends the thread, wherever it is.
     fn drop(&mut self) {
         if !self.is_over {
-            self.is_left.store(true, Ordering::Release);
+            self.is_abandoned.store(true, Ordering::Release);
             self.receiver = never();
-            self.line.leave(&self.agent);
+            self.connections.abandon(&self.agent);
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
     } else {
         (&["application/json"], "JSON")
     };
-    // Ray names none where it says nothing, for example to a PUT.
+    // Ray names none if it says nothing, for example to a PUT.
     let is_wanted = content_type.is_empty() || kinds.iter().any(|it| is_kind(&content_type, it));
     if !is_wanted {
         return refuse(&format!("it is {content_type}, not {wanted}"));

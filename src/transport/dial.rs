@@ -17,10 +17,10 @@ use super::settings::Settings;
 const MAX_PROXY_HEAD: usize = 16 * 1024;
 
 /// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
-pub(super) enum Wire {
+pub(super) enum MaybeTlsStream {
     Tcp(Tcp),
     #[cfg(feature = "tls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Wire>>),
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, MaybeTlsStream>>),
 }
 
 pub(super) struct Tcp {
@@ -36,11 +36,11 @@ pub(super) fn dial(
     through_proxy: bool,
     limit: Duration,
     register: &Register,
-) -> Result<Wire, Error> {
+) -> Result<MaybeTlsStream, Error> {
     let deadline = Instant::now() + limit;
     let (host, port) = settings.first_hop();
     let connection = connect(&host, port, deadline, register).map_err(of_connect)?;
-    let mut wire = Wire::Tcp(Tcp { connection, deadline });
+    let mut wire = MaybeTlsStream::Tcp(Tcp { connection, deadline });
     if let Some(proxy) = &settings.proxy {
         if proxy.protocol() == ProxyProtocol::Https {
             wire = wire.secure(settings, proxy.host())?;
@@ -56,7 +56,7 @@ pub(super) fn dial(
 }
 
 /// Has the proxy connect to the cluster.
-fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
+fn ask_proxy(wire: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
     let mut request = vec![
         format!("CONNECT {host}:{port} HTTP/1.1"),
@@ -92,7 +92,7 @@ pub(super) fn credentials(proxy: &Proxy) -> Option<String> {
     Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
-impl Wire {
+impl MaybeTlsStream {
     pub(super) fn wait_at_most(&mut self, limit: Duration) {
         match self {
             Self::Tcp(tcp) => tcp.deadline = Instant::now() + limit,
@@ -144,7 +144,7 @@ impl Tcp {
     }
 }
 
-impl Read for Wire {
+impl Read for MaybeTlsStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => {
@@ -160,7 +160,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for MaybeTlsStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => {

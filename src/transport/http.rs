@@ -8,20 +8,20 @@ use ureq::http::{Method, Response};
 use ureq::{Error, SendBody};
 
 use super::HeaderValue;
-use super::agent::{Line, config};
+use super::agent::{Connections, config};
 use super::body::{Answer, Body, Pieces, Stream};
 use super::check::refusal;
 use super::fault::{MAX_HEADERS, explain, of_connect};
 use super::proxied::{exchange, is_chunked};
 use super::request::{Request, Upload};
-use super::settings::{Limits, Settings};
+use super::settings::{Settings, Timeouts};
 use crate::ClientError;
 use crate::retry::RetryPolicy;
 
 /// Where a client sends, and its connections. A clone shares them.
 #[derive(Clone)]
 pub(crate) struct Http {
-    pub(super) line: Line,
+    pub(super) connections: Connections,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -29,7 +29,7 @@ type HttpRequest = ureq::http::Request<()>;
 
 impl Http {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { line: Line::shared(&config(&settings)), settings: Arc::new(settings) }
+        Self { connections: Connections::shared(&config(&settings)), settings: Arc::new(settings) }
     }
 
     /// The same with connections of its own, so that closing them ends no other call, and without
@@ -41,7 +41,10 @@ impl Http {
             retry: RetryPolicy::none(),
             ..(*self.settings).clone()
         };
-        Self { line: self.line.of_tail(&config(&settings)), settings: Arc::new(settings) }
+        Self {
+            connections: self.connections.of_tail(&config(&settings)),
+            settings: Arc::new(settings),
+        }
     }
 
     /// The same for another address, which gets no header of the caller's but the token, and that
@@ -51,7 +54,10 @@ impl Http {
     /// 400 if the environment names a proxy for this address that cannot be used.
     pub(crate) fn at(&self, base: String, with_token: bool) -> Result<Self, ClientError> {
         let settings = self.settings.at(base, with_token)?;
-        Ok(Self { line: self.line.of_tail(&config(&settings)), settings: Arc::new(settings) })
+        Ok(Self {
+            connections: self.connections.of_tail(&config(&settings)),
+            settings: Arc::new(settings),
+        })
     }
 
     /// Where it sends, without credentials.
@@ -66,7 +72,7 @@ impl Http {
     /// Ends every request of this tail from another thread, now and from now on: within 10 ms while
     /// it connects, at once while it reads or writes. See `agent` for what remains.
     pub(crate) fn shutdown(&self) {
-        self.line.shutdown();
+        self.connections.shutdown();
     }
 
     /// Sends once, and reads the whole answer.
@@ -92,7 +98,7 @@ impl Http {
         idle: Duration,
     ) -> Result<Stream, ClientError> {
         let failed = |error| {
-            self.line.note(false);
+            self.connections.note(false);
             explain(request, &self.settings, error)
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
@@ -105,7 +111,7 @@ impl Http {
         let mut stream = Stream {
             request: request.clone(),
             settings: Arc::clone(&self.settings),
-            line: self.line.clone(),
+            connections: self.connections.clone(),
             has_end: length.is_some() || is_chunked(&head),
             length,
             body,
@@ -130,18 +136,18 @@ impl Http {
         upload: Option<&Upload>,
         is_unhurried: bool,
     ) -> Result<(Response<()>, Body), Error> {
-        let limits = Limits::of(&self.settings, request, is_unhurried);
+        let timeouts = Timeouts::of(&self.settings, request, is_unhurried);
         let http = self.http_request(request, upload)?;
         if self.settings.proxy.is_none() {
-            return self.run_directly(request, upload, &http, &limits, is_unhurried);
+            return self.run_directly(request, upload, &http, &timeouts, is_unhurried);
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
             (Some(upload), _) => (upload.open)()?,
             (None, Some(body)) => Box::new(body.as_slice()),
             (None, None) => Box::new(std::io::empty()),
         };
-        let register = self.line.register();
-        let (head, body) = exchange(&self.settings, &http, &mut *body, &limits, &register)?;
+        let register = self.connections.register();
+        let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
         Ok((head, Body::Proxied { body, is_unhurried }))
     }
 
@@ -150,27 +156,31 @@ impl Http {
         request: &Request,
         upload: Option<&Upload>,
         http: &HttpRequest,
-        limits: &Limits,
+        timeouts: &Timeouts,
         is_unhurried: bool,
     ) -> Result<(Response<()>, Body), Error> {
-        self.line.check_listener(&self.settings, limits.connect).map_err(of_connect)?;
-        let agent = if is_unhurried { self.line.agent_to_leave() } else { self.line.agent() };
+        self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
+        let agent = if is_unhurried {
+            self.connections.agent_to_abandon()
+        } else {
+            self.connections.agent()
+        };
         let run = |max_headers| {
             let http = http.clone();
             if let Some(upload) = upload {
                 let mut body = (upload.open)()?;
                 let http = http.map(|()| SendBody::from_reader(&mut *body));
-                return self.run_agent(&agent, http, limits, max_headers);
+                return self.run_agent(&agent, http, timeouts, max_headers);
             }
             match &request.body {
                 Some(body) => {
-                    self.run_agent(&agent, http.map(|()| body.as_slice()), limits, max_headers)
+                    self.run_agent(&agent, http.map(|()| body.as_slice()), timeouts, max_headers)
                 }
                 // Without this, ureq sends an empty body in chunks, which not every server takes.
                 None if request.method == Method::POST => {
-                    self.run_agent(&agent, http.map(|()| &[][..]), limits, max_headers)
+                    self.run_agent(&agent, http.map(|()| &[][..]), timeouts, max_headers)
                 }
-                None => self.run_agent(&agent, http, limits, max_headers),
+                None => self.run_agent(&agent, http, timeouts, max_headers),
             }
         };
         let response = match run(MAX_HEADERS) {
@@ -185,7 +195,7 @@ impl Http {
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
         let body = if is_unhurried {
-            Body::Unhurried(Pieces::of(body, length, agent, &self.line)?)
+            Body::Unhurried(Pieces::of(body, length, agent, &self.connections)?)
         } else {
             Body::Bounded { body, length }
         };
@@ -196,19 +206,19 @@ impl Http {
         &self,
         agent: &ureq::Agent,
         http: ureq::http::Request<B>,
-        limits: &Limits,
+        timeouts: &Timeouts,
         max_headers: usize,
     ) -> Result<Response<ureq::Body>, Error> {
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)
             // A look-up with a timeout takes a thread.
-            .timeout_resolve(self.settings.needs_look_up().then_some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_send_request(Some(limits.send))
-            .timeout_per_write(Some(limits.send))
-            .timeout_recv_response(Some(limits.response))
-            .timeout_recv_body(Some(limits.body))
+            .timeout_resolve(self.settings.needs_look_up().then_some(timeouts.connect))
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_send_request(Some(timeouts.send))
+            .timeout_per_write(Some(timeouts.send))
+            .timeout_recv_response(Some(timeouts.response))
+            .timeout_recv_body(Some(timeouts.body))
             .build();
         agent.run(http)
     }

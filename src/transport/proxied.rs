@@ -10,9 +10,9 @@ use ureq::http::{Method, Request, Response, Version};
 use ureq::{Error, Timeout};
 
 use super::connect::Register;
-use super::dial::{Wire, credentials, dial};
+use super::dial::{MaybeTlsStream, credentials, dial};
 use super::fault::{MAX_HEADERS, OddAnswer};
-use super::settings::{Limits, Settings};
+use super::settings::{Settings, Timeouts};
 
 /// The longest line of a chunk's size or a trailer, in bytes.
 const MAX_LINE: usize = 4096;
@@ -22,11 +22,11 @@ pub(super) fn exchange(
     settings: &Settings,
     request: &Request<()>,
     body: &mut dyn Read,
-    limits: &Limits,
+    timeouts: &Timeouts,
     register: &Register,
 ) -> Result<(Response<()>, ProxiedBody), Error> {
-    let mut wire = dial(settings, settings.is_https(), limits.connect, register)?;
-    wire.wait_at_most(limits.send);
+    let mut wire = dial(settings, settings.is_https(), timeouts.connect, register)?;
+    wire.wait_at_most(timeouts.send);
     let timed_out = |reason| move |error| in_time(error, reason);
     wire.write_all(&head_of(settings, request)).map_err(timed_out(Timeout::SendRequest))?;
     let mut piece = vec![0; 64 * 1024];
@@ -35,11 +35,11 @@ pub(super) fn exchange(
         if length == 0 {
             break;
         }
-        wire.wait_at_most(limits.send);
+        wire.wait_at_most(timeouts.send);
         wire.write_all(&piece[..length]).map_err(timed_out(Timeout::SendBody))?;
     }
     wire.flush().map_err(timed_out(Timeout::SendBody))?;
-    wire.wait_at_most(limits.response);
+    wire.wait_at_most(timeouts.response);
     let mut reader = BufReader::with_capacity(64 * 1024, wire);
     let head = loop {
         let head = read_head(&mut reader)?;
@@ -47,7 +47,7 @@ pub(super) fn exchange(
             break head;
         }
     };
-    reader.get_mut().wait_at_most(limits.body);
+    reader.get_mut().wait_at_most(timeouts.body);
     let framing = Framing::of(&head)?;
     Ok((head, ProxiedBody { reader, framing, line: Vec::new() }))
 }
@@ -82,7 +82,7 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
     head
 }
 
-fn read_head(reader: &mut BufReader<Wire>) -> Result<Response<()>, Error> {
+fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<Response<()>, Error> {
     let mut left = MAX_HEADERS;
     let mut next_line = || {
         let mut line = Vec::new();
@@ -123,7 +123,7 @@ fn read_head(reader: &mut BufReader<Wire>) -> Result<Response<()>, Error> {
 
 /// A body as it comes from a proxy.
 pub(super) struct ProxiedBody {
-    reader: BufReader<Wire>,
+    reader: BufReader<MaybeTlsStream>,
     framing: Framing,
     /// What has come of a line so far.
     line: Vec<u8>,

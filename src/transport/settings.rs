@@ -106,14 +106,14 @@ impl Settings {
 }
 
 /// How long each step of one exchange may take, whatever comes until then.
-pub(super) struct Limits {
+pub(super) struct Timeouts {
     pub(super) connect: Duration,
     pub(super) send: Duration,
     pub(super) response: Duration,
     pub(super) body: Duration,
 }
 
-impl Limits {
+impl Timeouts {
     pub(super) fn of(settings: &Settings, request: &Request, is_unhurried: bool) -> Self {
         let read = settings.read_timeout;
         Self {

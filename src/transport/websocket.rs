@@ -11,7 +11,7 @@ use ureq::Timeout;
 
 use super::check::rejection;
 use super::connect::Register;
-use super::dial::{Wire, dial};
+use super::dial::{MaybeTlsStream, dial};
 use super::fault::{MAX_HEADERS, explain};
 use super::http::{Http, is_denied};
 use super::request::Request;
@@ -57,9 +57,9 @@ impl WebSocket {
         let what = &request.what;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);
-        let mut wire = dial(&http.settings, true, limit, register).map_err(failed)?;
-        wire.wait_at_most(request.at_most(http.settings.read_timeout));
-        let socket = Socket { wire, head: Head::Coming(Vec::new()) };
+        let mut stream = dial(&http.settings, true, limit, register).map_err(failed)?;
+        stream.wait_at_most(request.at_most(http.settings.read_timeout));
+        let socket = Socket { stream, head: Head::Coming(Vec::new()) };
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
@@ -76,7 +76,7 @@ impl WebSocket {
 
     /// The next message, or that none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
-        self.socket.get_mut().wire.wait_at_most(idle);
+        self.socket.get_mut().stream.wait_at_most(idle);
         match self.socket.read() {
             Ok(Message::Text(text)) => Ok(Event::Text(text)),
             Ok(Message::Close(frame)) => {
@@ -156,7 +156,7 @@ fn broken(what: &str, error: Error) -> ClientError {
 
 /// The connection as tungstenite gets it: with the headers of the handshake's answer in one piece.
 struct Socket {
-    wire: Wire,
+    stream: MaybeTlsStream,
     head: Head,
 }
 
@@ -173,7 +173,7 @@ impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match &mut self.head {
-                Head::Over => return self.wire.read(buf),
+                Head::Over => return self.stream.read(buf),
                 Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
                 Head::Whole(head, start) => {
                     let length = buf.len().min(head.len() - *start);
@@ -184,7 +184,7 @@ impl Read for Socket {
                 Head::Coming(head) => {
                     let so_far = head.len();
                     let mut piece = [0; 4096];
-                    let length = self.wire.read(&mut piece)?;
+                    let length = self.stream.read(&mut piece)?;
                     head.extend_from_slice(&piece[..length]);
                     let border = so_far.saturating_sub(3);
                     let is_whole = head[border..].windows(4).any(|bytes| bytes == b"\r\n\r\n");
@@ -199,10 +199,10 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.wire.write(buf)
+        self.stream.write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire.flush()
+        self.stream.flush()
     }
 }

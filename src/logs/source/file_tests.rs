@@ -178,7 +178,7 @@ fn lines_that_are_all_different_come_down_little_more_than_twice() {
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     let mut looks = 0;
-    for round in 0..2000 {
+    for round in 0..1000 {
         let lines =
             (0..50).flat_map(|n| format!("{round} {n} of a log of many lines\n").into_bytes());
         model.file.lock().unwrap().bytes.extend(lines);
