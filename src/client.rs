@@ -1,12 +1,13 @@
 //! The client: what all its clones share.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::ClientError;
 use crate::agent_access::AgentAccess;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
+use crate::turn::Turn;
 
 /// A blocking client of one Ray cluster's dashboard.
 ///
@@ -22,7 +23,7 @@ struct Inner {
     limits: StreamLimits,
     tails: Tails,
     agent_access: AgentAccess,
-    serve_turn: Mutex<()>,
+    serve_turn: Turn,
 }
 
 impl Drop for Inner {
@@ -64,7 +65,7 @@ impl RayClient {
         tail_workers: usize,
         agent_access: AgentAccess,
     ) -> Self {
-        let (tails, serve_turn) = (Tails::new(tail_workers), Mutex::default());
+        let (tails, serve_turn) = (Tails::new(tail_workers), Turn::default());
         let inner = Inner { http, limits, tails, agent_access, serve_turn };
         Self { inner: Arc::new(inner) }
     }
@@ -81,9 +82,9 @@ impl RayClient {
         &self.inner.tails
     }
 
-    /// The turn to change the state of Serve, which is read and written as a whole. Clones take turns.
-    pub(crate) fn serve_turn(&self) -> MutexGuard<'_, ()> {
-        self.inner.serve_turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The turn to change the state of Serve, which is read and written as a whole. Clones share it.
+    pub(crate) fn serve_turn(&self) -> &Turn {
+        &self.inner.serve_turn
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {

@@ -42,6 +42,7 @@ mod retry;
 mod serve;
 mod state;
 mod transport;
+mod turn;
 mod validate;
 mod version;
 mod wait;

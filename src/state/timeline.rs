@@ -69,6 +69,7 @@ impl RayClient {
         let mut stream = self.http().stream(&request, idle)?;
         let mut piece = [0; 16 * 1024];
         let (mut bytes, mut waited) = (0, Duration::ZERO);
+        let mut nesting = Nesting::default();
         loop {
             let start = Instant::now();
             let read = stream.read(&mut piece).map_err(|error| match error {
@@ -82,6 +83,7 @@ impl RayClient {
                 break;
             }
             bytes += read as u64;
+            nesting.push(&piece[..read]);
             if bytes > MAX_BYTES {
                 return Err(ClientError::unexpected(format_args!(
                     "{WHAT}: the answer is larger than {MAX_BYTES} bytes"
@@ -97,6 +99,57 @@ impl RayClient {
                     .caused_by(error)
             })?;
         }
+        if !nesting.is_whole() {
+            return Err(ClientError::unreachable(format_args!(
+                "{WHAT}: the answer was cut off on the way after {bytes} bytes"
+            )));
+        }
         Ok(TaskTimeline { bytes, truncated })
+    }
+}
+
+/// How deep in its brackets a JSON text is: one that was cut off ends within them.
+#[derive(Default)]
+struct Nesting {
+    depth: u64,
+    has_begun: bool,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Nesting {
+    fn push(&mut self, json: &[u8]) {
+        for byte in json {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_in_string,
+                b'"' => self.is_in_string = !self.is_in_string,
+                b'[' | b'{' if !self.is_in_string => {
+                    (self.depth, self.has_begun) = (self.depth + 1, true)
+                }
+                b']' | b'}' if !self.is_in_string => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.has_begun && self.depth == 0 && !self.is_in_string
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_that_was_cut_off_is_not_whole() {
+        let json = br#"[{"name": "a]}\\", "args": {"x": [1, "\"]"]}}, {"name": "b"}]"#;
+        for cut in 0..=json.len() {
+            let mut nesting = Nesting::default();
+            nesting.push(&json[..cut / 2]);
+            nesting.push(&json[cut / 2..cut]);
+            assert_eq!(nesting.is_whole(), cut == json.len(), "{cut}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use memchr::memmem;
 
 use super::agent::AgentSource;
-use super::dashboard::{Dashboard, MAX_LAST_LINES};
+use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
 use super::{Interrupt, Step};
 use crate::ClientError;
 use crate::transport::{ByteRange, Http};

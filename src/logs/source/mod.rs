@@ -8,6 +8,8 @@ mod agent_search;
 mod dashboard;
 mod delivered;
 mod file;
+#[cfg(test)]
+mod file_tests;
 mod overlap;
 mod replay;
 mod websocket;
@@ -15,7 +17,7 @@ mod window;
 
 pub(super) use agent::AgentSource;
 pub(super) use agent_search::{AgentAddresses, AgentFile, AgentSearch, Found};
-pub(super) use dashboard::{Dashboard, lines_to_compare};
+pub(super) use dashboard::{Dashboard, FileServer, lines_to_compare};
 pub(super) use delivered::Delivered;
 pub(super) use file::FileSource;
 pub(super) use overlap::{Join, join};

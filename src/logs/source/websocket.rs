@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::replay::Replay;
-use super::{Certainty, Dashboard, Delivered, Interrupt, Look, Source, Step};
+use super::{Certainty, Dashboard, Delivered, FileServer, Interrupt, Look, Source, Step};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 use crate::logs::newlines::UniversalNewlines;
