@@ -172,7 +172,7 @@ fn leads_back(link: &Path) -> bool {
     }
 }
 
-fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
+pub(super) fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
     let name = if name.is_empty() { "." } else { name };
     format!("cannot {what} `{name}`: {error}")
 }
