@@ -24,13 +24,61 @@ where
         Wire::Float(number) if *number < 0.0 => return Ok(None),
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
         Wire::Float(number) => *number as u64,
-        Wire::Text(text) if text.starts_with('-') => return Ok(None),
+        // Not a number is unknown, too.
+        Wire::Text(text) if text.starts_with('-') || text == "NaN" => return Ok(None),
         Wire::Text(text) => text.parse().map_err(D::Error::custom)?,
     };
     if number == u64::MAX {
         return Ok(None);
     }
     T::try_from(number).map(Some).map_err(|_| D::Error::custom(format!("{number} is too large")))
+}
+
+/// A whole number, 0 if Ray does not know it.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(whole(deserializer)?.unwrap_or(0))
+}
+
+/// A number with fractions. `NaN` and the infinities come as text.
+pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Number(f64),
+        Text(String),
+    }
+    match Option::<Wire>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Wire::Number(number)) => Ok(Some(number)),
+        Some(Wire::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
+/// The exit code of a process as [`std::process::ExitStatus::code`] gives it: Windows has codes of 32
+/// bits without a sign, which Ray writes so, and which are negative there. `None` for what no process can
+/// return.
+pub(crate) fn exit_code<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i32>, D::Error> {
+    let Some(code) = float(deserializer)? else { return Ok(None) };
+    #[allow(clippy::cast_possible_truncation, reason = "the saturating cast of a float is meant")]
+    let code = code as i64;
+    let unsigned = u32::try_from(code).map(|code| i32::from_ne_bytes(code.to_ne_bytes()));
+    Ok(i32::try_from(code).or(unsigned).ok())
+}
+
+/// Text, also if Ray sends a number.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Text(String),
+        Number(serde_json::Number),
+    }
+    Ok(Option::<Wire>::deserialize(deserializer)?.map(|wire| match wire {
+        Wire::Text(text) => text,
+        Wire::Number(number) => number.to_string(),
+    }))
 }
 
 /// A time in milliseconds since the epoch; `None` also for 0, by which Ray says "not yet".
@@ -70,6 +118,30 @@ mod tests {
         }
         let row = row(r#"{"count": 0, "time": 0}"#).unwrap();
         assert_eq!((row.count, row.time), (Some(0), None));
+    }
+
+    #[test]
+    fn exit_codes_of_every_system_are_read() {
+        #[derive(Deserialize)]
+        struct Ended {
+            #[serde(default, deserialize_with = "exit_code")]
+            code: Option<i32>,
+        }
+        for (json, code) in [
+            ("0", Some(0)),
+            ("-9", Some(-9)),
+            ("3.0", Some(3)),
+            ("\"3\"", Some(3)),
+            ("3221225786", Some(-1_073_741_510)),
+            ("4294967295", Some(-1)),
+            ("4294967296", None),
+            ("-2147483649", None),
+            ("1e300", None),
+            ("null", None),
+        ] {
+            let ended: Ended = serde_json::from_str(&format!("{{\"code\": {json}}}")).unwrap();
+            assert_eq!(ended.code, code, "{json}");
+        }
     }
 
     #[test]

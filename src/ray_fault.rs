@@ -1,17 +1,288 @@
-//! What an error answer of Ray means: the one place that decides by Ray's words.
+//! What an error answer means. This is the one place that decides by Ray's words, and it does so on the
+//! whole body, before anything is shortened. Ray's words are looked for at the beginning or the end of
+//! what Ray says, never in the middle, since that may be the caller's own text.
 
-use crate::{ClientError, message};
+use std::borrow::Cow;
 
-/// The error that an answer other than 2xx is. Decided on the whole body, before anything of it is
-/// shortened; `secrets` are header values that must not be shown.
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::{ClientError, JobStatus, gateway, redact};
+
+/// What a rejection means beyond its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing beyond it.
+    #[default]
+    Other,
+    /// Something between the client and Ray answered, such as a reverse proxy.
+    Gateway,
+    /// Ray has no such route.
+    NoRoute,
+    /// The job is not over.
+    NotTerminal,
+    /// A Python `ValueError`: what an old Ray answers to a filter that it cannot use.
+    BadValue,
+    /// The log has bytes that are not UTF-8.
+    NotUtf8,
+    /// The log file does not exist, or its node, actor, task or worker does not.
+    NoSuchLog,
+    /// The job has no node yet, and so no log.
+    NoDriverYet,
+    /// Serve does not run.
+    NoServeController,
+}
+
+/// The error that an answer other than 2xx is. `secrets` are header values that must not be shown.
 pub(crate) fn rejection(
     what: &str,
     status: u16,
-    _content_type: &str,
+    content_type: &str,
     body: &[u8],
-    _secrets: &[&str],
+    secrets: &[&str],
 ) -> ClientError {
-    let body = String::from_utf8_lossy(body);
-    let status = message::meant_status(status, &body);
-    ClientError::rejected(status, format_args!("{what}: {}", message::reason(&body)))
+    let text = String::from_utf8_lossy(body);
+    let said = Said::of(&text);
+    let (status, fault, reason) = if gateway::is_page(content_type, &text) {
+        (status, Fault::Gateway, gateway::page(status, &text))
+    } else if matches!(status, 403 | 404) && !said.is_rays_own(status) {
+        (status, Fault::Gateway, gateway::text(status, &said.line().unwrap_or_default()))
+    } else {
+        let (status, fault) = said.meaning(status);
+        let no_reason =
+            || format!("the server answered {} without a reason", gateway::status_line(status));
+        (status, fault, said.line().unwrap_or_else(no_reason))
+    };
+    let message = redact::one_line_without(secrets, &format!("{what}: {reason}"));
+    let error = match fault {
+        Fault::Gateway => ClientError::answered(status, message),
+        _ => ClientError::rejected(status, message),
+    };
+    error.with_fault(fault).with_job_status(said.job_status())
 }
+
+/// What of a Python error is worth showing, in one line: the last error of a traceback, or else the first
+/// line.
+pub(crate) fn reason(text: &str) -> String {
+    let line = Said::of(text).line();
+    redact::one_line(line.as_deref().unwrap_or("no reason given"))
+}
+
+/// The last error of a Python traceback, with the further lines of its message: a `RayActorError` ends
+/// with the cause of an actor's death, after lines such as `\tnamespace: serve`.
+pub(crate) fn last_error(traceback: &str) -> Option<String> {
+    let lines: Vec<&str> = traceback.lines().collect();
+    let first = lines.iter().rposition(|line| is_python_error(line))?;
+    let message = lines[first..].iter().filter(|line| line.contains(char::is_alphanumeric));
+    Some(message.copied().collect::<Vec<_>>().join(" "))
+}
+
+pub(crate) const TRACEBACK: &str = "Traceback (most recent call last):";
+const NO_DRIVER: &str = " has no driver node id info. This is likely a bug. Please file an issue.";
+const NOT_OVER: &str = "', but it is in a non-terminal state ";
+
+/// What Ray says in an error answer.
+struct Said<'t> {
+    /// Its words, without the JSON around them.
+    words: Cow<'t, str>,
+    is_json: bool,
+    /// The last error, if the words are a Python traceback.
+    error: Option<String>,
+    is_traceback: bool,
+}
+
+impl<'t> Said<'t> {
+    fn of(text: &'t str) -> Self {
+        let (words, is_json) = match unwrap_json(text) {
+            Some(words) => (Cow::Owned(words), true),
+            None => (Cow::Borrowed(text), false),
+        };
+        let is_traceback = words.lines().any(|line| line.ends_with(TRACEBACK));
+        let error = if is_traceback { last_error(&words) } else { None };
+        Self { words, is_json, error, is_traceback }
+    }
+
+    /// The last error of a traceback, or else all the words.
+    fn last(&self) -> &str {
+        self.error.as_deref().unwrap_or(&self.words).trim()
+    }
+
+    /// Whether Ray itself says this with that status, 403 or 404 (measured on Ray 2.9.3 to 2.60.0).
+    fn is_rays_own(&self, status: u16) -> bool {
+        const NOT_ALLOWED: [&str; 4] = [
+            "403: Forbidden",
+            "Forbidden: Invalid authentication token",
+            "Browser requests not allowed.",
+            "Profiling is disabled by default",
+        ];
+        let words = self.words.trim();
+        if status == 403 {
+            return NOT_ALLOWED.iter().any(|start| words.starts_with(start));
+        }
+        let names_it = words.starts_with("Job ") || words.starts_with("Package ");
+        is_unknown_route(words)
+            || names_it && words.ends_with(" does not exist")
+            || self.is_json && words.starts_with("Cannot find matching node_id for")
+            || self.is_json && words == "Application or Deployment not found"
+    }
+
+    /// The status that Ray means, and what it means beyond that.
+    fn meaning(&self, status: u16) -> (u16, Fault) {
+        let (words, last) = (self.words.trim(), self.last());
+        match status {
+            404 if is_unknown_route(words) => (404, Fault::NoRoute),
+            503 if self.is_json && words == "Serve controller is not available" => {
+                (503, Fault::NoServeController)
+            }
+            500 if self.job_status().is_some() => (400, Fault::NotTerminal),
+            500 if is_without_agent(words, last) => (503, Fault::Other),
+            500 => match wrapped_status(words) {
+                Some(wrapped) => (wrapped, Fault::Other),
+                None => (500, self.fault_of_500()),
+            },
+            status => (status, Fault::Other),
+        }
+    }
+
+    fn fault_of_500(&self) -> Fault {
+        let (words, last) = (self.words.trim(), self.last());
+        let raised = |name: &str| self.error.is_some() && last.starts_with(name);
+        if raised("UnicodeDecodeError: ") {
+            Fault::NotUtf8
+        } else if words.starts_with("Job ") && words.ends_with(NO_DRIVER) {
+            Fault::NoDriverYet
+        } else if is_absent_log(last) {
+            Fault::NoSuchLog
+        } else if raised("ValueError: ") || raised("binascii.Error: ") {
+            Fault::BadValue
+        } else {
+            Fault::Other
+        }
+    }
+
+    /// The status of the job that cannot be deleted, since it is not over.
+    fn job_status(&self) -> Option<JobStatus> {
+        let deleted =
+            self.error.as_deref()?.strip_prefix("RuntimeError: Attempted to delete job '")?;
+        let (_, status) = deleted.rsplit_once(NOT_OVER)?;
+        Some(JobStatus::from(status.trim_end_matches(['.', ' '])))
+    }
+
+    /// The one line worth showing, of which nothing is hidden or cut yet.
+    fn line(&self) -> Option<String> {
+        if let Some(first) = first_invalid_field(&self.words) {
+            return Some(first);
+        }
+        if self.is_traceback {
+            let none = || "the server gave a traceback only".to_owned();
+            return Some(self.error.clone().unwrap_or_else(none));
+        }
+        Some(first_line(&self.words).to_owned()).filter(|line| !line.is_empty())
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+/// The text in a JSON object that says what went wrong: `msg` of the state API, `error` of Serve.
+/// Gateways use the others.
+fn unwrap_json(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Member {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Object {
+        msg: Option<Member>,
+        error: Option<Member>,
+        message: Option<Member>,
+        detail: Option<Member>,
+    }
+    /// How deep one text is looked for in another.
+    const DEPTH: usize = 4;
+    let mut words: Option<String> = None;
+    for _ in 0..DEPTH {
+        let text = words.as_deref().unwrap_or(text).trim_start();
+        if !text.starts_with('{') {
+            break;
+        }
+        let Ok(object) = serde_json::from_str::<Object>(text) else { break };
+        let members = [object.msg, object.error, object.message, object.detail];
+        let inner = members.into_iter().flatten().find_map(|member| match member {
+            Member::Text(text) if !text.is_empty() => Some(text),
+            _ => None,
+        });
+        if inner.is_none() {
+            break;
+        }
+        words = inner;
+    }
+    words
+}
+
+/// Of pydantic's `2 validation errors for Model`, the first: its field and what is wrong with it. What
+/// was given is left out, since it may be a secret.
+fn first_invalid_field(body: &str) -> Option<String> {
+    let (_, errors) = body.split_once(" for ").filter(|(head, _)| {
+        head.ends_with("1 validation error") || head.ends_with(" validation errors")
+    })?;
+    let mut lines = errors.lines().skip(1).map(str::trim);
+    let (field, error) = (lines.next()?, lines.next()?);
+    let error = error.split(" [type=").next().unwrap_or(error);
+    Some(format!("{field}: {error}"))
+}
+
+/// `ValueError: …`, `ray.exceptions.RuntimeEnvSetupError: …`: a dotted name, a colon, a message.
+pub(crate) fn is_python_error(line: &str) -> bool {
+    line.split_once(": ").is_some_and(|(name, message)| {
+        !message.ends_with(TRACEBACK)
+            && !name.is_empty()
+            && name.split('.').all(|part| {
+                part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            })
+    })
+}
+
+/// What aiohttp says of a route that it does not have.
+fn is_unknown_route(words: &str) -> bool {
+    words == "404: Not Found"
+}
+
+/// Whether no agent is there yet to start or stop a job, for example right after the start of a head. Ray
+/// says so after 10 seconds of waiting.
+fn is_without_agent(words: &str, last: &str) -> bool {
+    words.starts_with("No available agent to")
+        || last.starts_with("TimeoutError: Failed to get head node agent within")
+}
+
+/// The 4xx status of an agent's answer that the head wraps in a 500.
+fn wrapped_status(words: &str) -> Option<u16> {
+    const WRAPPED: &str = "RuntimeError: Request failed with status code ";
+    let status = words.lines().rev().find_map(|line| line.strip_prefix(WRAPPED))?;
+    let (digits, _) = status.split_once(':')?;
+    digits.parse().ok().filter(|status| (400..500).contains(status))
+}
+
+/// Whether Ray did not find a log file, or what the file belongs to.
+fn is_absent_log(words: &str) -> bool {
+    const ABSENT: [(&str, &str); 8] = [
+        ("Could not find a log file. ", ""),
+        ("Could not find log file for task", ""),
+        ("A file is not found at: ", ""),
+        ("Agent for node id: ", " doesn't exist."),
+        ("Given node id ", " Try again."),
+        ("Actor ID ", " not found."),
+        ("Worker ID for Actor ID ", ""),
+        ("Suffix ", " is not supported."),
+    ];
+    ABSENT.iter().any(|(start, end)| words.starts_with(start) && words.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests;

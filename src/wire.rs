@@ -33,9 +33,24 @@ macro_rules! string_enum {
             }
         }
 
+        impl From<&str> for $name {
+            fn from(value: &str) -> Self {
+                Self::from(value.to_owned())
+            }
+        }
+
+        /// Never fails: a value that is not known is kept.
+        impl ::std::str::FromStr for $name {
+            type Err = ::std::convert::Infallible;
+
+            fn from_str(value: &str) -> Result<Self, Self::Err> {
+                Ok(Self::from(value))
+            }
+        }
+
         impl ::std::fmt::Display for $name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_str())
+                f.pad(self.as_str())
             }
         }
 
@@ -54,7 +69,7 @@ macro_rules! string_enum {
 }
 pub(crate) use string_enum;
 
-/// The time that is this many milliseconds after the epoch; `None` where no such time exists.
+/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
 pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
@@ -65,7 +80,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use crate::chance::Chance;
-    use crate::{Job, Version};
+    use crate::{Job, JobStatus, TaskState, Version};
 
     const KEYS: [&str; 12] = [
         "type",
@@ -106,6 +121,17 @@ mod tests {
         let model: T = serde_json::from_value(value.clone()).ok()?;
         serde_json::to_value(&model).unwrap();
         Some(model)
+    }
+
+    #[test]
+    fn a_status_is_made_of_text_and_shown_at_a_width() {
+        assert_eq!(JobStatus::from("RUNNING"), JobStatus::Running);
+        assert_eq!("STOPPED".parse(), Ok(JobStatus::Stopped));
+        assert_eq!("PAUSED".parse(), Ok(JobStatus::Unknown("PAUSED".to_owned())));
+        assert_eq!(
+            format!("{:<9}|{:>9}|", JobStatus::Running, TaskState::Nil),
+            "RUNNING  |      NIL|"
+        );
     }
 
     #[test]

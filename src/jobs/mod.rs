@@ -1,17 +1,23 @@
 //! The job API: list, get, submit, stop, delete, wait.
 
+mod ends;
 mod model;
+mod reason;
 mod runtime_env;
 mod submission;
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+pub use ends::JobEnds;
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
 pub use runtime_env::RuntimeEnv;
 pub use submission::JobSubmission;
 
+use crate::json::Rows;
+use crate::ray_fault::Fault;
 use crate::state::Resource;
 use crate::transport::{Request, path};
 use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
@@ -19,23 +25,25 @@ use submission::new_submission_id;
 
 impl RayClient {
     /// All jobs that the cluster knows, those started outside the job API among them. Calls
-    /// `GET /api/jobs/`.
+    /// `GET /api/jobs/`. A job that cannot be read is left out, which
+    /// [`warnings`](Listing::warnings) tells.
     ///
     /// # Errors
-    /// 408 or 503 where the cluster does not answer or cannot be reached, 500 where the answer is
-    /// not Ray's.
+    /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
     pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
-        self.get("list jobs", &["api", "jobs", ""]).map(Listing::complete)
+        let rows: Rows<Job> = self.http().send(&jobs_request("list jobs"))?.json()?;
+        Ok(Listing::of_rows(rows))
     }
 
-    /// The jobs that match, those started outside the job API among them. Calls `GET /api/v0/jobs`,
-    /// which gives start, end, metadata, runtime environment, node and exit code with detail only.
-    /// Ray filters by `job_id`, `submission_id`, `type` and `status`.
+    /// The jobs that match, as Ray's state API knows them, those started outside the job API among them.
+    /// Calls `GET /api/v0/jobs`, which gives start, end, metadata, runtime environment, node and exit code
+    /// with [detail](ListOptions::detail) only. Ray filters by `job_id`, `submission_id`, `type` and
+    /// `status`. [`list_jobs`](Self::list_jobs) gives every job whole.
     ///
     /// # Errors
-    /// 400 where a filter is by another column, else as
+    /// 400 if a filter is by another column, otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
-    pub fn list_jobs_with(&self, options: &ListOptions) -> Result<Listing<Job>, ClientError> {
+    pub fn list_jobs_state(&self, options: &ListOptions) -> Result<Listing<Job>, ClientError> {
         const COLUMNS: [&str; 4] = ["job_id", "submission_id", "type", "status"];
         // To another column Ray answers 500 without a word (measured on Ray 2.60.0).
         if !options.filters_only_by(&COLUMNS) {
@@ -50,11 +58,10 @@ impl RayClient {
     /// One job. Calls `GET /api/jobs/{id}`.
     ///
     /// # Errors
-    /// 404 where there is no such job, 400 where the id is not valid, else as [`list_jobs`].
-    ///
-    /// [`list_jobs`]: Self::list_jobs
+    /// 404 if there is no such job, 400 if the id is not valid, otherwise the same errors as
+    /// [`list_jobs`](Self::list_jobs).
     pub fn get_job(&self, id: impl AsRef<str>) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         self.http().send(&job_request(id))?.json()
     }
 
@@ -70,9 +77,9 @@ impl RayClient {
     /// before, so that an older job is not taken for this one.
     ///
     /// # Errors
-    /// 400 where a parameter is not valid, the submission id is already used, or the runtime environment
-    /// names something on this machine and the library is without the feature `packages`; else as
-    /// [`list_jobs`](Self::list_jobs).
+    /// 400 if a parameter is not valid, the submission id is already used, or the runtime environment
+    /// names something on this machine and the library is without the feature `packages`; 500 if the
+    /// answer is about another job; otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
         self.submit(submission, &mut |_, _| {})
     }
@@ -84,13 +91,13 @@ impl RayClient {
     ) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Submitted {
-            submission_id: Option<String>,
+            submission_id: String,
         }
         submission.check()?;
         let mut submission = submission.clone();
         let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
-        validate::id("submission_id", &id)?;
+        validate::job_id(&id)?;
         submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
         let what = format!("submit job `{id}`");
         let is_free = is_new || !self.has_job(&what, &id)?;
@@ -98,10 +105,18 @@ impl RayClient {
             Request::post(&what, path(&["api", "jobs", ""])).json(&submission)?.idempotent(true);
         let (result, arrived) = self.http().send_again(&request);
         let error = match result.and_then(|answer| answer.json::<Submitted>()) {
-            Ok(submitted) => return Ok(submitted.submission_id.unwrap_or(id)),
+            Ok(Submitted { submission_id: other }) if other != id => {
+                return Err(ClientError::unexpected(format_args!(
+                    "{what}: the answer is about another job, `{other}`"
+                )));
+            }
+            Ok(_) => return Ok(id),
             Err(error) => error,
         };
-        let may_have_arrived = arrived || !matches!(error.status(), 400 | 401 | 403 | 404);
+        // A gateway may put its own page in the place of any answer.
+        let is_refused =
+            matches!(error.status(), 400 | 401 | 403 | 404) && error.fault() != Fault::Gateway;
+        let may_have_arrived = arrived || !is_refused;
         if is_free && may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
             return Ok(id);
         }
@@ -111,9 +126,9 @@ impl RayClient {
     fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
         let mut request = job_request(id);
         what.clone_into(&mut request.what);
-        match self.http().send(&request) {
+        match self.http().send(&request).and_then(|answer| answer.json::<IgnoredAny>()) {
             Ok(_) => Ok(true),
-            Err(ClientError::NotFound { .. }) => Ok(false),
+            Err(error) if is_no_such_job(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -122,17 +137,19 @@ impl RayClient {
     /// of resources, takes the call but goes on waiting (measured on Ray 2.60.0).
     ///
     /// # Errors
-    /// 400 where the job is over already, naming its status, or was started outside the job API; 404
-    /// where there is no such job; else as [`list_jobs`](Self::list_jobs).
+    /// 400 if the job is over already ([`ClientError::job_status`] tells its status), if it was started
+    /// outside the job API, or if the id has `#`, `?` or `%` with two hex digits, since Ray would then act
+    /// on another job; 404 if there is no such job; otherwise the same errors as
+    /// [`list_jobs`](Self::list_jobs).
     pub fn stop_job(&self, id: impl AsRef<str>) -> Result<StopOutcome, ClientError> {
         #[derive(Deserialize)]
         struct Stopped {
             stopped: bool,
         }
-        let id = validate::id("job id", id.as_ref())?;
-        let request =
-            Request::post(format_args!("stop job `{id}`"), path(&["api", "jobs", id, "stop"]))
-                .idempotent(true);
+        let id = validate::job_id(id.as_ref())?;
+        let what = format!("stop job `{id}`");
+        validate::pasted_id(&what, id)?;
+        let request = Request::post(&what, path(&["api", "jobs", id, "stop"])).idempotent(true);
         let (result, arrived) = self.http().send_again(&request);
         let stopped = result?.json::<Stopped>()?.stopped;
         let status = self.get_job(id)?.status;
@@ -140,7 +157,8 @@ impl RayClient {
         if stopped || by_an_earlier_attempt {
             return Ok(StopOutcome { job_id: id.to_owned(), status });
         }
-        Err(ClientError::rejected(400, format_args!("stop job `{id}`: it is already {status}")))
+        let error = ClientError::rejected(400, format_args!("{what}: it is already {status}"));
+        Err(error.with_job_status(Some(status)))
     }
 
     /// Deletes the record of a job that is over. Calls `DELETE /api/jobs/{id}`. Ray may write the record
@@ -148,38 +166,61 @@ impl RayClient {
     /// they were stopped, 7 came back (measured on Ray 2.60.0).
     ///
     /// # Errors
-    /// 400 where the job is not over, or was started outside the job API; 404 where there is no such
-    /// job; else as [`list_jobs`](Self::list_jobs).
+    /// 400 if the job is not over ([`ClientError::job_status`] tells its status), if it was started
+    /// outside the job API, or if the id has `#`, `?` or `%` with two hex digits, since Ray would then
+    /// delete another job; 404 if there is no such job; otherwise the same errors as
+    /// [`list_jobs`](Self::list_jobs).
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        #[derive(Deserialize)]
+        struct Deleted {
+            deleted: bool,
+        }
+        let id = validate::job_id(id.as_ref())?;
         let what = format!("delete job `{id}`");
+        validate::pasted_id(&what, id)?;
         let request = Request::delete(&what, path(&["api", "jobs", id]));
         match self.http().send_again(&request) {
-            (Err(ClientError::NotFound { .. }), true) => Ok(()),
-            (Err(ClientError::Rejected { status: 500, message, .. }), _)
-                if message.contains("non-terminal state") =>
-            {
-                Err(ClientError::rejected(400, message))
-            }
-            (result, _) => result.map(drop),
+            (Err(error), true) if is_no_such_job(&error) => Ok(()),
+            (result, _) => match result?.json::<Deleted>()? {
+                Deleted { deleted: true } => Ok(()),
+                _ => Err(ClientError::unexpected(format_args!("{what}: Ray did not delete it"))),
+            },
         }
     }
 
     /// Waits until a job is over, and returns it as it is then. Calls `GET /api/jobs/{id}`, at first
-    /// every 100 ms, later every second. A cluster that cannot be reached meanwhile is asked again.
+    /// every 100 ms, later every second. An error that is [retryable](ClientError::is_retryable), for
+    /// example because the cluster cannot be reached, does not end the wait.
     ///
     /// # Errors
-    /// 408 after `timeout` (up to a second later where the cluster is slow to answer), naming the last
-    /// status, or the last error where the cluster did not answer; 400 where `timeout` is zero; 404
-    /// where there is no such job.
+    /// 408 after `timeout` (up to a second later if the cluster is slow to answer), naming the last
+    /// status, which [`ClientError::job_status`] tells, or the last error if the cluster did not answer;
+    /// 400 if `timeout` is zero; 404 if there is no such job; and at once every other error that is not
+    /// retryable.
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
-        wait::until(timeout, format_args!("wait for job `{id}`: not over"), |deadline| {
+        let id = validate::job_id(id.as_ref())?;
+        let mut last = None;
+        let not_over = format!("wait for job `{id}`: not over");
+        let result = wait::until(timeout, not_over, |deadline| {
             let request = job_request(id).deadline(deadline);
             let job: Job = self.http().send(&request)?.json()?;
-            Ok(if job.status.is_terminal() { Ok(job) } else { Err(job.status.to_string()) })
-        })
+            if job.status.is_terminal() {
+                return Ok(Ok(job));
+            }
+            Ok(Err(last.insert(job.status).to_string()))
+        });
+        result.map_err(|error| error.with_job_status(last))
     }
+}
+
+/// Whether Ray says that there is no such job. A 404 of a gateway, or of a Ray without the route, says
+/// nothing about the job.
+fn is_no_such_job(error: &ClientError) -> bool {
+    matches!(error, ClientError::NotFound { .. }) && error.fault() != Fault::NoRoute
+}
+
+fn jobs_request(what: &str) -> Request {
+    Request::get(what, path(&["api", "jobs", ""]))
 }
 
 pub(crate) fn job_request(id: &str) -> Request {

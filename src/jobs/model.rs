@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::numbers;
+use super::reason;
 use crate::wire::{string_enum, time_from_ms};
+use crate::{json, numbers};
 
 string_enum! {
-    /// Where a job is in its life.
+    /// The status of a job.
     JobStatus {
         /// Accepted, but its entrypoint has not started.
         Pending = "PENDING",
@@ -54,7 +55,7 @@ pub struct DriverInfo {
     #[serde(default)]
     pub node_ip_address: Option<String>,
     /// Its process id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbers::text")]
     pub pid: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -77,15 +78,15 @@ pub struct Job {
     /// Its driver process, once there is one.
     #[serde(default)]
     pub driver_info: Option<DriverInfo>,
-    /// Where it is in its life.
+    /// Its status.
     pub status: JobStatus,
     /// Its shell command.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::or_default")]
     pub entrypoint: String,
     /// Ray's explanation of the status.
     #[serde(default)]
     pub message: Option<String>,
-    /// The kind of failure, as `RUNTIME_ENV_SETUP_FAILURE`.
+    /// The kind of failure, for example `RUNTIME_ENV_SETUP_FAILURE`.
     #[serde(default)]
     pub error_type: Option<String>,
     /// When it was submitted, in milliseconds since the epoch.
@@ -97,7 +98,8 @@ pub struct Job {
     /// What the submitter noted about it.
     #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Its runtime environment.
+    /// Its runtime environment. A number that JSON does not have is the string `NaN`, `Infinity` or
+    /// `-Infinity`.
     #[serde(default)]
     pub runtime_env: Option<Map<String, Value>>,
     /// The address of the dashboard agent on its node.
@@ -106,8 +108,9 @@ pub struct Job {
     /// The id of the node its entrypoint runs on; `None` until it was placed.
     #[serde(default)]
     pub driver_node_id: Option<String>,
-    /// The exit code of its entrypoint.
-    #[serde(default)]
+    /// The exit code of its entrypoint, as [`std::process::ExitStatus::code`] gives it: the code
+    /// 3221225786 of Windows is -1073741510. A signal is negative: -9 for SIGKILL.
+    #[serde(default, deserialize_with = "numbers::exit_code")]
     pub driver_exit_code: Option<i32>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -116,7 +119,7 @@ pub struct Job {
 
 impl Job {
     /// What every other call takes: the submission id, or the job id of a job that was started
-    /// outside the job API. Empty where Ray gives neither.
+    /// outside the job API. Empty if Ray gives neither.
     pub fn id(&self) -> &str {
         self.submission_id.as_deref().or(self.job_id.as_deref()).unwrap_or_default()
     }
@@ -131,6 +134,27 @@ impl Job {
         self.end_time_ms.and_then(time_from_ms)
     }
 
+    /// Why it failed or was stopped, in one line of at most 300 characters: the exit code and the last
+    /// error of its log, what went wrong with its runtime environment, or how its process died. `None` for
+    /// every other status, and if Ray gives no [`message`](Self::message), which holds all of it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), serde_json::Error> {
+    /// let job: ray_client::Job = serde_json::from_str(
+    ///     r#"{"type": "SUBMISSION", "submission_id": "a", "status": "FAILED", "message":
+    ///     "Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\nTraceback (most recent call last):\n  File \"x.py\", line 1, in <module>\nValueError: no data\n"}"#,
+    /// )?;
+    /// let reason = job.reason().unwrap_or_default();
+    /// assert_eq!(reason, "Job entrypoint command failed with exit code 1: ValueError: no data");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reason(&self) -> Option<String> {
+        let is_wanted = matches!(self.status, JobStatus::Failed | JobStatus::Stopped);
+        let message = self.message.as_deref().filter(|message| is_wanted && !message.is_empty())?;
+        Some(reason::of(message))
+    }
+
     /// From submission to end; `None` while it is not over.
     pub fn duration(&self) -> Option<Duration> {
         Some(Duration::from_millis(self.end_time_ms?.saturating_sub(self.start_time_ms?)))
@@ -138,7 +162,7 @@ impl Job {
 }
 
 /// The answer to a call to stop a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StopOutcome {
     /// The job that was told to stop.

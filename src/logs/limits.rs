@@ -1,6 +1,8 @@
 //! How much of a log a tail delivers at most.
 
-use crate::ClientError;
+use memchr::memchr2_iter;
+
+use crate::{ClientError, StreamLimit};
 
 const MEGABYTE: u64 = 1024 * 1024;
 
@@ -86,22 +88,28 @@ impl StreamLimits {
 }
 
 /// Counts what a tail delivers against its limits.
-pub(super) struct Meter {
+pub(super) struct LimitCounter {
     limits: StreamLimits,
+    /// The log, for messages.
+    what: String,
     messages: u64,
     lines: u64,
     bytes: u64,
+    /// Whether the last byte that was counted is a `\r`: a `\n` that follows belongs to it.
+    after_cr: bool,
 }
 
-impl Meter {
-    pub(super) fn new(limits: StreamLimits) -> Self {
-        Self { limits, messages: 0, lines: 0, bytes: 0 }
+impl LimitCounter {
+    pub(super) fn new(what: &str, limits: StreamLimits) -> Self {
+        Self { limits, what: what.to_owned(), messages: 0, lines: 0, bytes: 0, after_cr: false }
     }
 
-    /// Counts one more message, where one more is allowed.
+    /// Counts one more message, if one more is allowed.
     pub(super) fn message(&mut self) -> Result<(), ClientError> {
         match self.limits.messages {
-            Some(limit) if self.messages >= limit => Err(exceeded("messages", limit)),
+            Some(limit) if self.messages >= limit => {
+                Err(self.exceeded(StreamLimit::Messages(limit)))
+            }
             _ => {
                 self.messages += 1;
                 Ok(())
@@ -114,50 +122,55 @@ impl Meter {
     pub(super) fn admit(&mut self, bytes: &[u8]) -> (usize, Option<ClientError>) {
         let by_bytes = self.limits.bytes.map_or(u64::MAX, |limit| limit - self.bytes);
         let mut allowed = usize::try_from(by_bytes).map_or(bytes.len(), |n| n.min(bytes.len()));
-        let mut hit =
-            self.limits.bytes.filter(|_| allowed < bytes.len()).map(|n| exceeded("bytes", n));
-
-        let found = count_newlines(&bytes[..allowed]);
-        if let Some(limit) = self.limits.lines.filter(|limit| self.lines + found >= *limit) {
-            let end = nth_newline(&bytes[..allowed], limit - self.lines);
-            if end < bytes.len() {
-                allowed = end;
-                hit = Some(exceeded("lines", limit));
+        let mut hit = self
+            .limits
+            .bytes
+            .filter(|_| allowed < bytes.len())
+            .map(|n| self.exceeded(StreamLimit::Bytes(n)));
+        if let Some(limit) = self.limits.lines {
+            let (end, found) = self.up_to_line(&bytes[..allowed], limit - self.lines);
+            if end < allowed || (end < bytes.len() && self.lines + found == limit) {
+                hit = Some(self.exceeded(StreamLimit::Lines(limit)));
             }
+            allowed = end;
+            self.lines += found;
         }
-        self.lines += if hit.is_some() { count_newlines(&bytes[..allowed]) } else { found };
         self.bytes += allowed as u64;
+        self.after_cr = bytes[..allowed].last().map_or(self.after_cr, |last| *last == b'\r');
         (allowed, hit)
     }
-}
 
-fn exceeded(what: &str, limit: u64) -> ClientError {
-    ClientError::limit(format_args!(
-        "tail: the limit of {limit} {what} is reached, and the log goes on"
-    ))
-}
-
-#[allow(
-    clippy::naive_bytecount,
-    reason = "compiles to vector instructions, and is far from the bottleneck"
-)]
-pub(super) fn count_newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-}
-
-/// The length of the bytes up to and with the n-th newline.
-fn nth_newline(bytes: &[u8], n: u64) -> usize {
-    if n == 0 {
-        return 0;
-    }
-    let mut seen = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        seen += u64::from(*byte == b'\n');
-        if seen == n {
-            return at + 1;
+    /// The length of the bytes up to and with so many line endings, and how many were found.
+    fn up_to_line(&self, bytes: &[u8], most: u64) -> (usize, u64) {
+        let mut after_cr = self.after_cr;
+        let mut found = 0;
+        let mut end = 0;
+        // A `\n` right behind a `\r` is a part of the same ending.
+        let is_rest = |at: usize, after_cr: bool| {
+            bytes[at] == b'\n' && if at == 0 { after_cr } else { bytes[at - 1] == b'\r' }
+        };
+        for at in memchr2_iter(b'\n', b'\r', bytes) {
+            if is_rest(at, after_cr) {
+                end = at + 1;
+                continue;
+            }
+            if found == most {
+                return (end, found);
+            }
+            found += 1;
+            end = at + 1;
+            after_cr = false;
         }
+        (if found == most { end } else { bytes.len() }, found)
     }
-    bytes.len()
+
+    fn exceeded(&self, limit: StreamLimit) -> ClientError {
+        ClientError::limit_exceeded(format_args!(
+            "{}: the limit of {limit} is reached, and the log goes on: raise it, or use StreamLimits::unlimited()",
+            self.what
+        ))
+        .with_limit(limit)
+    }
 }
 
 #[cfg(test)]
@@ -165,10 +178,10 @@ mod tests {
     use super::*;
 
     fn admit_all(limits: StreamLimits, chunks: &[&[u8]]) -> (Vec<u8>, Option<String>) {
-        let mut meter = Meter::new(limits);
+        let mut counter = LimitCounter::new("tail job `a`", limits);
         let mut delivered = Vec::new();
         for chunk in chunks {
-            let (allowed, hit) = meter.admit(chunk);
+            let (allowed, hit) = counter.admit(chunk);
             delivered.extend_from_slice(&chunk[..allowed]);
             if let Some(hit) = hit {
                 assert_eq!(hit.status(), 429);
@@ -222,9 +235,10 @@ mod tests {
 
     #[test]
     fn messages_are_counted() {
-        let mut meter = Meter::new(StreamLimits::default().max_messages(2));
-        assert!(meter.message().is_ok() && meter.message().is_ok());
-        assert_eq!(meter.message().unwrap_err().status(), 429);
+        let mut counter =
+            LimitCounter::new("tail job `a`", StreamLimits::default().max_messages(2));
+        assert!(counter.message().is_ok() && counter.message().is_ok());
+        assert_eq!(counter.message().unwrap_err().status(), 429);
     }
 
     #[test]

@@ -1,93 +1,30 @@
-//! Bytes to lines, however the bytes were cut on the way.
+//! Bytes to lines, however the bytes were cut on the way. Pure: no socket, no clock.
 
-use std::fmt;
-use std::ops::Deref;
+use memchr::memchr2;
 
-/// One line of a log, without its line ending (`\n` or `\r\n`). Bytes that are not UTF-8 became
-/// U+FFFD.
-///
-/// ```no_run
-/// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
-/// for line in client.tail_job_logs("raysubmit_1")? {
-///     let line = line?;
-///     if line.starts_with("ERROR") || line == "done" {
-///         println!("{line}");
-///     }
-/// }
-/// # Ok::<(), ray_client::ClientError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LogLine {
-    text: String,
-    partial: bool,
-}
+use super::line::{LineEnding, LogLine};
 
-impl LogLine {
-    /// Whether the next item goes on with the same line, as for a line longer than
-    /// [`StreamLimits::max_message_size`](crate::StreamLimits::max_message_size). Also true of what
-    /// came of a line before the `Err` that ends the iterator.
-    pub fn is_partial(&self) -> bool {
-        self.partial
-    }
-}
-
-impl Deref for LogLine {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.text
-    }
-}
-
-impl AsRef<str> for LogLine {
-    fn as_ref(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for LogLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
-impl From<LogLine> for String {
-    fn from(line: LogLine) -> Self {
-        line.text
-    }
-}
-
-impl PartialEq<str> for LogLine {
-    fn eq(&self, other: &str) -> bool {
-        self.text == other
-    }
-}
-
-impl PartialEq<&str> for LogLine {
-    fn eq(&self, other: &&str) -> bool {
-        self.text == *other
-    }
-}
-
-impl PartialEq<String> for LogLine {
-    fn eq(&self, other: &String) -> bool {
-        &self.text == other
-    }
-}
-
-/// Splits bytes into lines, and long lines into pieces.
+/// Splits bytes into lines at `\n`, `\r\n` and `\r`, and long lines into pieces.
 pub(super) struct Lines {
     buffer: Vec<u8>,
     /// Where the next line begins in the buffer.
     start: usize,
-    /// Up to where the buffer is known to hold no newline.
+    /// Up to where the buffer is known to hold no line ending.
     scanned: usize,
     max_piece: usize,
+    /// Whether the last byte that was taken is a `\r`: a `\n` that follows belongs to it.
+    after_cr: bool,
+    consumed: u64,
 }
 
 impl Lines {
     pub(super) fn new(max_piece: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, scanned: 0, max_piece }
+        Self { buffer: Vec::new(), start: 0, scanned: 0, max_piece, after_cr: false, consumed: 0 }
+    }
+
+    /// Says that the log goes on right behind a `\r`.
+    pub(super) fn begin_after_cr(&mut self) {
+        self.after_cr = true;
     }
 
     pub(super) fn push(&mut self, block: Vec<u8>) {
@@ -101,27 +38,48 @@ impl Lines {
         self.start = 0;
     }
 
-    /// The next line or piece, and how many bytes of log it is.
-    pub(super) fn next(&mut self) -> Option<(LogLine, usize)> {
-        // A piece is cut only where two more bytes are there: they may be the line's ending.
-        let long = self.max_piece + 2;
-        let end = self.buffer.len().min(self.start + long);
-        let found = self.buffer[self.scanned..end].iter().position(|byte| *byte == b'\n');
-        if let Some(at) = found {
-            let newline = self.scanned + at;
-            return Some(self.take_line(newline, newline + 1));
-        }
-        self.scanned = end;
-        (end - self.start == long).then(|| self.take_piece(end))
+    /// How many bytes of log were handed out as lines so far, with their endings.
+    pub(super) fn consumed(&self) -> u64 {
+        self.consumed
     }
 
-    /// What is left when the log is over (`whole`), or has broken off.
-    pub(super) fn rest(&mut self, whole: bool) -> Option<(LogLine, usize)> {
-        let end = self.buffer.len();
-        if self.start == end {
-            return None;
+    /// The next line or piece.
+    pub(super) fn next(&mut self) -> Option<LogLine> {
+        self.skip_rest_of_ending();
+        // A piece is cut only when two more bytes are there: they may be the line's ending.
+        let long = self.max_piece + 2;
+        let end = self.buffer.len().min(self.start + long);
+        match memchr2(b'\n', b'\r', &self.buffer[self.scanned..end]) {
+            Some(at) => Some(self.take_line(self.scanned + at)),
+            None if end - self.start == long => Some(self.take_piece(end)),
+            None => {
+                self.scanned = end;
+                None
+            }
         }
-        if whole { Some(self.take_line(end, end)) } else { Some(self.take_piece(end)) }
+    }
+
+    /// What is left when the log is complete.
+    pub(super) fn rest(&mut self) -> Option<LogLine> {
+        let end = self.buffer.len();
+        (self.start < end).then(|| self.take(end, end, LineEnding::None))
+    }
+
+    /// What came of a line before the log broke off, without a character that is not complete: whoever
+    /// goes on at the position behind it gets that one whole.
+    pub(super) fn torn(&mut self) -> Option<LogLine> {
+        let end = self.buffer.len() - incomplete_character(&self.buffer[self.start..]);
+        (self.start < end).then(|| self.take_piece(end))
+    }
+
+    /// Skips the `\n` of a `\r\n` that came apart: its line was handed out at the `\r`.
+    fn skip_rest_of_ending(&mut self) {
+        if self.after_cr && self.start < self.buffer.len() {
+            self.after_cr = false;
+            if self.buffer[self.start] == b'\n' {
+                self.advance(self.start + 1);
+            }
+        }
     }
 
     /// The bytes that were not taken as lines.
@@ -129,34 +87,45 @@ impl Lines {
         self.buffer.split_off(self.start)
     }
 
-    fn take_line(&mut self, end: usize, next: usize) -> (LogLine, usize) {
+    /// The line whose ending begins at this index.
+    fn take_line(&mut self, end: usize) -> LogLine {
+        let (ending, length) = match (self.buffer[end], self.buffer.get(end + 1)) {
+            (b'\n', _) => (LineEnding::Lf, 1),
+            (_, Some(b'\n')) => (LineEnding::CrLf, 2),
+            _ => (LineEnding::Cr, 1),
+        };
+        self.take(end, end + length, ending)
+    }
+
+    /// The line up to `end`, or a piece of it if it is too long; a line's ending goes up to `next`.
+    fn take(&mut self, end: usize, next: usize, ending: LineEnding) -> LogLine {
         let line = &self.buffer[self.start..end];
-        let line = if next > end { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-        match std::str::from_utf8(line) {
-            Ok(text) if text.len() <= self.max_piece => {
-                let line = LogLine { text: text.to_owned(), partial: false };
-                (line, self.advance(next))
-            }
+        let text = match std::str::from_utf8(line) {
+            Ok(text) if text.len() <= self.max_piece => text.to_owned(),
             _ => {
-                let content = self.start + line.len();
                 let (text, taken) = lossy_prefix(line, self.max_piece);
-                let whole = self.start + taken == content;
-                let next = if whole { next } else { self.start + taken };
-                (LogLine { text, partial: !whole }, self.advance(next))
+                if taken < line.len() {
+                    self.advance(self.start + taken);
+                    return LogLine { text, ending: LineEnding::None, partial: true };
+                }
+                text
             }
-        }
+        };
+        self.after_cr = ending == LineEnding::Cr && next == self.buffer.len();
+        self.advance(next);
+        LogLine { text, ending, partial: false }
     }
 
-    fn take_piece(&mut self, end: usize) -> (LogLine, usize) {
+    fn take_piece(&mut self, end: usize) -> LogLine {
         let (text, taken) = lossy_prefix(&self.buffer[self.start..end], self.max_piece);
-        (LogLine { text, partial: true }, self.advance(self.start + taken))
+        self.advance(self.start + taken);
+        LogLine { text, ending: LineEnding::None, partial: true }
     }
 
-    fn advance(&mut self, next: usize) -> usize {
-        let consumed = next - self.start;
+    fn advance(&mut self, next: usize) {
+        self.consumed += (next - self.start) as u64;
         self.start = next;
         self.scanned = next;
-        consumed
     }
 }
 
@@ -166,7 +135,7 @@ fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
     let mut taken = 0;
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
-        let fits = valid.floor_char_boundary_at(max - text.len());
+        let fits = floor_char_boundary(valid, max - text.len());
         text.push_str(&valid[..fits]);
         taken += fits;
         let replacement = char::REPLACEMENT_CHARACTER;
@@ -184,17 +153,26 @@ fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
     (text, taken)
 }
 
-trait FloorCharBoundary {
-    fn floor_char_boundary_at(&self, index: usize) -> usize;
+/// `str::floor_char_boundary`, which the oldest supported Rust does not have.
+fn floor_char_boundary(text: &str, index: usize) -> usize {
+    if index >= text.len() {
+        return text.len();
+    }
+    (0..=index).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-impl FloorCharBoundary for str {
-    fn floor_char_boundary_at(&self, index: usize) -> usize {
-        if index >= self.len() {
-            return self.len();
-        }
-        (0..=index).rev().find(|at| self.is_char_boundary(*at)).unwrap_or(0)
-    }
+/// How many bytes at the end are the beginning of a character that may still be completed.
+fn incomplete_character(bytes: &[u8]) -> usize {
+    let last = bytes.utf8_chunks().last();
+    let invalid = last.map_or(&[][..], |chunk| chunk.invalid());
+    // Only what ends the bytes can be completed, and it is not complete by itself.
+    let may_go_on = match invalid.first() {
+        Some(0xc2..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf4) => 4,
+        _ => 0,
+    };
+    if invalid.len() < may_go_on { invalid.len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -202,27 +180,24 @@ mod tests {
     use super::*;
     use crate::chance::Chance;
 
-    /// All lines of these blocks, with what each is of: (text, partial); and checks that the counts
-    /// add up to the log.
+    /// All lines of these blocks: (text, partial); and checks that what was consumed adds up to the log.
     fn split(max_piece: usize, blocks: &[&[u8]]) -> Vec<(String, bool)> {
         let mut lines = Lines::new(max_piece);
         let mut all = Vec::new();
-        let mut counted = 0;
-        let mut take = |(line, bytes): (LogLine, usize)| {
+        let mut take = |line: LogLine| {
             assert!(line.len() <= max_piece, "{} > {max_piece}", line.len());
-            counted += bytes;
             all.push((line.text, line.partial));
         };
         for block in blocks {
             lines.push(block.to_vec());
-            while let Some(item) = lines.next() {
-                take(item);
+            while let Some(line) = lines.next() {
+                take(line);
             }
         }
-        while let Some(item) = lines.rest(true) {
-            take(item);
+        while let Some(line) = lines.rest() {
+            take(line);
         }
-        assert_eq!(counted, blocks.iter().map(|block| block.len()).sum::<usize>());
+        assert_eq!(lines.consumed(), blocks.iter().map(|block| block.len() as u64).sum::<u64>());
         all
     }
 
@@ -243,21 +218,74 @@ mod tests {
     }
 
     #[test]
-    fn line_endings_are_taken_away_and_a_lone_cr_is_not_one() {
+    fn lf_crlf_and_cr_end_a_line() {
         let lines = joined(split(100, &[b"a\r\nb\n\r\n\nc\rd\r\r\nlast"]));
-        assert_eq!(lines, ["a", "b", "", "", "c\rd\r", "last"]);
+        assert_eq!(lines, ["a", "b", "", "", "c", "d", "", "last"]);
+    }
+
+    #[test]
+    fn a_line_tells_its_ending() {
+        let mut lines = Lines::new(100);
+        lines.push(b"a\r\nb\nc\rd".to_vec());
+        let mut endings = Vec::new();
+        while let Some(line) = lines.next() {
+            endings.push(line.ending());
+        }
+        endings.push(lines.rest().unwrap().ending());
+        assert_eq!(endings, [LineEnding::CrLf, LineEnding::Lf, LineEnding::Cr, LineEnding::None]);
+    }
+
+    #[test]
+    fn a_cr_ends_a_line_before_the_next_byte_is_there() {
+        let mut lines = Lines::new(100);
+        lines.push(b"50%\r".to_vec());
+        assert_eq!(lines.next().unwrap(), "50%");
+        assert_eq!(lines.consumed(), 4);
+        lines.push(b"\n".to_vec());
+        assert!(lines.next().is_none());
+        assert_eq!(lines.consumed(), 5);
+        lines.push(b"\nx\n".to_vec());
+        assert_eq!(lines.next().unwrap(), "");
+        assert_eq!(lines.next().unwrap(), "x");
     }
 
     #[test]
     fn any_cut_gives_the_same_lines() {
-        let log = "one\r\ntwö\n\n€uro and \u{1F600} faces\r\nlast".as_bytes();
+        let log = "one\r\ntwö\n\n€uro and \u{1F600} faces\r\rlast".as_bytes();
         let whole = joined(split(8, &[log]));
-        assert_eq!(whole, ["one", "twö", "", "€uro and \u{1F600} faces", "last"]);
+        assert_eq!(whole, ["one", "twö", "", "€uro and \u{1F600} faces", "", "last"]);
         for first in 0..log.len() {
             for second in first..log.len() {
                 let cuts = [&log[..first], &log[first..second], &log[second..]];
                 assert_eq!(joined(split(8, &cuts)), whole, "cut at {first} and {second}");
             }
+        }
+    }
+
+    #[test]
+    fn a_tail_that_goes_on_at_any_position_gives_what_an_unbroken_one_gives() {
+        let log = "one\r\ntwö\n\n€uro \u{1F600}\r\rx\n\r\nlast".as_bytes();
+        let whole = joined(split(100, &[log]));
+        for cut in 0..=log.len() {
+            let mut broken = Lines::new(100);
+            broken.push(log[..cut].to_vec());
+            let mut before = Vec::new();
+            while let Some(line) = broken.next().or_else(|| broken.torn()) {
+                before.push((line.text, line.partial));
+            }
+            let position = usize::try_from(broken.consumed()).unwrap();
+            let mut resumed = Lines::new(100);
+            if position > 0 && log[position - 1] == b'\r' {
+                resumed.begin_after_cr();
+            }
+            resumed.push(log[position..].to_vec());
+            while let Some(line) = resumed.next().or_else(|| resumed.rest()) {
+                before.push((line.text, line.partial));
+            }
+            if before.last().is_some_and(|(_, partial)| *partial) {
+                before.push((String::new(), false));
+            }
+            assert_eq!(joined(before), whole, "cut at {cut}, position {position}");
         }
     }
 
@@ -314,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_line_of_exactly_the_piece_size_is_one_piece() {
-        for ending in ["\n", "\r\n", ""] {
+        for ending in ["\n", "\r\n", "\r", ""] {
             let log = format!("12345678{ending}");
             for cut in 0..log.len() {
                 let (head, tail) = log.as_bytes().split_at(cut);
@@ -333,11 +361,12 @@ mod tests {
     #[test]
     fn what_came_of_a_line_before_a_break_is_partial() {
         let mut lines = Lines::new(100);
-        lines.push(b"whole\ntorn".to_vec());
-        assert_eq!(lines.next().unwrap().0, "whole");
+        lines.push("whole\ntorn€".as_bytes()[..12].to_vec());
+        assert_eq!(lines.next().unwrap(), "whole");
         assert!(lines.next().is_none());
-        let (torn, bytes) = lines.rest(false).unwrap();
-        assert!(torn.is_partial() && torn == "torn" && bytes == 4);
-        assert!(lines.rest(false).is_none());
+        let torn = lines.torn().unwrap();
+        assert!(torn.is_partial() && torn == "torn", "{torn:?}");
+        assert_eq!(lines.consumed(), 10);
+        assert!(lines.torn().is_none());
     }
 }

@@ -1,34 +1,39 @@
+//! The caller's end of a tail: an iterator of lines, or a reader of bytes.
+
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::iter::FusedIterator;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::feed::Message;
-use super::lines::{Lines, LogLine};
-use super::pool::{ClosedBy, Control};
+use super::line::LogLine;
+use super::lines::Lines;
+use super::worker::{Cancel, ClosedBy, Message};
 use crate::ClientError;
 
 /// A log as it is written: an iterator of its lines.
 ///
-/// It waits for the next line. `None` comes only where the job is in a terminal state **and** every
+/// It waits for the next line. `None` comes only when the job is in a terminal state **and** every
 /// byte of its log was delivered. Whatever else ends it is one `Err`, and `None` after that:
 ///
 /// - 404: there is no such job
-/// - 408: nothing came for the stream timeout
+/// - 408: nothing came for the stream timeout, or the job was PENDING for the pending timeout
 /// - 429: a limit of [`StreamLimits`](crate::StreamLimits) is reached
 /// - 503: the connection broke off and could not be made again; the job is over, but the rest of its
-///   log can no longer be had; or the last clone of the client was dropped
-/// - 500: Ray's answer was not one
-/// - any other: the server's own, where it refused the last attempt
+///   log can no longer be read; the id is another job's now; the tail was closed by its
+///   [handle](Self::handle); or the last clone of the client was dropped
+/// - 500: the answer was not Ray's
+/// - any other: the server's own, if it refused the last attempt
 ///
 /// Dropping it closes its connection and frees its worker, whatever that is doing, without waiting.
 #[must_use = "a tail is an iterator: it closes when dropped"]
 pub struct LogTail {
     lines: Lines,
-    position: u64,
-    source: Source,
+    /// The offset at which the lines begin to be counted.
+    start: u64,
+    source: Incoming,
     ending: Option<Ending>,
 }
 
@@ -38,48 +43,156 @@ enum Ending {
     Over,
 }
 
+/// What [`LogTail::next_within`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NextLine {
+    /// The next line.
+    Line(LogLine),
+    /// None within that time. There may be one later.
+    NotYet,
+    /// The log is complete: there will be no other line.
+    End,
+}
+
+/// Closes a [`LogTail`] from any thread, for example when the user presses Ctrl-C.
+///
+/// ```no_run
+/// use ray_client::RayClient;
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let tail = client.follow_job_logs("raysubmit_1")?;
+/// let handle = tail.handle();
+/// thread::spawn(move || {
+///     thread::sleep(Duration::from_secs(60));
+///     handle.close();
+/// });
+/// for line in tail {
+///     println!("{}", line?);
+/// }
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
+#[derive(Clone)]
+pub struct TailHandle {
+    cancel: Arc<Cancel>,
+}
+
+impl TailHandle {
+    /// Ends the tail: its connection is closed and its worker is free within 100 ms, and its iterator
+    /// yields one `Err` 503 and ends. Does nothing if the tail has ended.
+    pub fn close(&self) {
+        self.cancel.close(ClosedBy::Handle);
+    }
+}
+
+impl fmt::Debug for TailHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TailHandle").finish_non_exhaustive()
+    }
+}
+
 impl LogTail {
     pub(super) fn new(
         what: String,
         max_piece: usize,
+        start: u64,
         receiver: Receiver<Message>,
-        control: Arc<Control>,
+        cancel: Arc<Cancel>,
     ) -> Self {
-        Self {
-            lines: Lines::new(max_piece),
-            position: 0,
-            source: Source { what, receiver, control },
-            ending: None,
+        let source = Incoming { what, receiver, cancel };
+        Self { lines: Lines::new(max_piece), start, source, ending: None }
+    }
+
+    /// The offset in the log, in bytes, right behind what was handed out so far:
+    /// [`TailOptions::from_position`](crate::TailOptions::from_position) goes on there, with what an
+    /// unbroken tail would have given. For a tail from the start of the log it is the number of bytes
+    /// handed out.
+    ///
+    /// It counts the bytes of the file; over the WebSocket, where `\r` and `\r\n` arrive as `\n`, those
+    /// of the text. So go on with the same protocol.
+    pub fn position(&self) -> u64 {
+        self.start + self.lines.consumed()
+    }
+
+    /// What closes this tail from any thread.
+    pub fn handle(&self) -> TailHandle {
+        TailHandle { cancel: Arc::clone(&self.source.cancel) }
+    }
+
+    /// Waits for the next line, at most this long, and can be called again.
+    ///
+    /// ```no_run
+    /// use ray_client::{NextLine, RayClient};
+    /// use std::time::Duration;
+    ///
+    /// let mut tail = RayClient::new("http://127.0.0.1:8265")?.follow_job_logs("raysubmit_1")?;
+    /// loop {
+    ///     match tail.next_within(Duration::from_secs(1))? {
+    ///         NextLine::Line(line) => println!("{line}"),
+    ///         NextLine::NotYet => println!("(still waiting)"),
+    ///         _ => break,
+    ///     }
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What ends the tail, once; after that it returns [`NextLine::End`].
+    pub fn next_within(&mut self, wait: Duration) -> Result<NextLine, ClientError> {
+        // A time beyond what a clock can hold is no limit.
+        match self.next_until(Instant::now().checked_add(wait)) {
+            None => Ok(NextLine::NotYet),
+            Some(None) => Ok(NextLine::End),
+            Some(Some(line)) => line.map(NextLine::Line),
         }
     }
 
-    pub(super) fn starting_at(mut self, position: u64) -> Self {
-        self.position = position;
-        self
-    }
-
-    /// The offset in the log, in bytes, right behind what was handed out so far: where
-    /// [`TailOptions::from_position`](crate::TailOptions::from_position) goes on. For a tail from the
-    /// start of the log it is the number of bytes handed out.
-    ///
-    /// It counts the bytes of the file, but over the WebSocket, where `\r` and `\r\n` arrive as `\n`,
-    /// those of the text: go on with the same protocol.
-    pub fn position(&self) -> u64 {
-        self.position
-    }
-
     /// The same log as bytes, as they are in the file (over the WebSocket: with `\n` for `\r` and
-    /// `\r\n`), with the same end and the same errors. It begins where the iterator is now, and does
-    /// not wait for the ends of lines.
+    /// `\r\n`), with the same end and the same errors. It begins behind the last line that was handed
+    /// out, and does not wait for the ends of lines.
     pub fn into_reader(self) -> LogReader {
-        let Self { lines, position, source, ending } = self;
+        let position = self.position();
+        let Self { lines, source, ending, .. } = self;
         LogReader { block: lines.into_rest(), start: 0, position, source, ending }
     }
 
-    fn take(&mut self, found: Option<(LogLine, usize)>) -> Option<LogLine> {
-        let (line, bytes) = found?;
-        self.position += bytes as u64;
-        Some(line)
+    /// The next item; `None` if there is none at this time.
+    fn next_until(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Option<Option<Result<LogLine, ClientError>>> {
+        loop {
+            if let Some(line) = self.lines.next() {
+                return Some(Some(Ok(line)));
+            }
+            if let Some(ending) = &self.ending {
+                let rest = match ending {
+                    Ending::Complete => self.lines.rest(),
+                    Ending::Broken(_) => self.lines.torn(),
+                    Ending::Over => None,
+                };
+                if let Some(line) = rest {
+                    return Some(Some(Ok(line)));
+                }
+                let error = self.ending.replace(Ending::Over).and_then(Ending::into_error);
+                return Some(error.map(Err));
+            }
+            match self.source.next_until(deadline)? {
+                Ok(Message::Start { position, after_cr }) => {
+                    self.start = position;
+                    if after_cr {
+                        self.lines.begin_after_cr();
+                    }
+                }
+                Ok(Message::Block(block)) => self.lines.push(block),
+                Ok(Message::End) => self.ending = Some(Ending::Complete),
+                Ok(Message::Failed(error)) | Err(error) => {
+                    self.ending = Some(Ending::Broken(error))
+                }
+            }
+        }
     }
 }
 
@@ -87,23 +200,8 @@ impl Iterator for LogTail {
     type Item = Result<LogLine, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let found = self.lines.next();
-            if let Some(line) = self.take(found) {
-                return Some(Ok(line));
-            }
-            if let Some(ending) = &self.ending {
-                let rest = self.lines.rest(matches!(ending, Ending::Complete));
-                if let Some(line) = self.take(rest) {
-                    return Some(Ok(line));
-                }
-                return self.ending.replace(Ending::Over)?.into_error().map(Err);
-            }
-            match self.source.next(&mut self.position) {
-                Ok(block) => self.lines.push(block),
-                Err(ending) => self.ending = Some(ending),
-            }
-        }
+        // Without a deadline there is always an item, or the end.
+        self.next_until(None).flatten()
     }
 }
 
@@ -113,7 +211,7 @@ impl fmt::Debug for LogTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogTail")
             .field("log", &self.source.what)
-            .field("position", &self.position)
+            .field("position", &self.position())
             .finish_non_exhaustive()
     }
 }
@@ -133,14 +231,48 @@ pub struct LogReader {
     block: Vec<u8>,
     start: usize,
     position: u64,
-    source: Source,
+    source: Incoming,
     ending: Option<Ending>,
 }
 
 impl LogReader {
-    /// As [`LogTail::position`].
+    /// The same as [`LogTail::position`].
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// The same as [`LogTail::handle`].
+    pub fn handle(&self) -> TailHandle {
+        TailHandle { cancel: Arc::clone(&self.source.cancel) }
+    }
+}
+
+impl BufRead for LogReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.start == self.block.len() {
+            if self.ending.is_some() {
+                let ending = self.ending.replace(Ending::Over);
+                return match ending.and_then(Ending::into_error) {
+                    Some(error) => Err(error.into()),
+                    None => Ok(&[]),
+                };
+            }
+            match self.source.next_until(None) {
+                Some(Ok(Message::Start { position, .. })) => self.position = position,
+                Some(Ok(Message::Block(block))) => (self.block, self.start) = (block, 0),
+                Some(Ok(Message::End)) | None => self.ending = Some(Ending::Complete),
+                Some(Ok(Message::Failed(error)) | Err(error)) => {
+                    self.ending = Some(Ending::Broken(error));
+                }
+            }
+        }
+        Ok(&self.block[self.start..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.block.len() - self.start);
+        self.start += amount;
+        self.position += amount as u64;
     }
 }
 
@@ -149,21 +281,10 @@ impl Read for LogReader {
         if buf.is_empty() {
             return Ok(0);
         }
-        while self.start == self.block.len() {
-            if self.ending.is_some() {
-                let ending = self.ending.replace(Ending::Over);
-                let error = ending.and_then(Ending::into_error);
-                return error.map_or(Ok(0), |error| Err(io::Error::other(error)));
-            }
-            match self.source.next(&mut self.position) {
-                Ok(block) => (self.block, self.start) = (block, 0),
-                Err(ending) => self.ending = Some(ending),
-            }
-        }
-        let length = buf.len().min(self.block.len() - self.start);
-        buf[..length].copy_from_slice(&self.block[self.start..self.start + length]);
-        self.start += length;
-        self.position += length as u64;
+        let block = self.fill_buf()?;
+        let length = buf.len().min(block.len());
+        buf[..length].copy_from_slice(&block[..length]);
+        self.consume(length);
         Ok(length)
     }
 }
@@ -177,49 +298,60 @@ impl fmt::Debug for LogReader {
     }
 }
 
-/// The receiving end. Closes the tail when dropped.
-struct Source {
+/// The receiving end of the queue. Closes the tail when dropped.
+struct Incoming {
     what: String,
     receiver: Receiver<Message>,
-    control: Arc<Control>,
+    cancel: Arc<Cancel>,
 }
 
-impl Source {
-    fn next(&self, position: &mut u64) -> Result<Vec<u8>, Ending> {
-        match self.receiver.recv() {
-            Ok(Message::Start(start)) => {
-                *position = start;
-                Ok(Vec::new())
-            }
-            Ok(Message::Block(block)) => Ok(block),
-            Ok(Message::End) => Err(Ending::Complete),
-            Ok(Message::Failed(error)) => Err(Ending::Broken(error)),
-            Err(_) => Err(Ending::Broken(self.abandoned())),
+impl Incoming {
+    /// The next message; `None` if none came until then.
+    fn next_until(&self, deadline: Option<Instant>) -> Option<Result<Message, ClientError>> {
+        // What a closed tail still holds is not handed out.
+        let is_closed =
+            matches!(self.cancel.closed_by(), Some(ClosedBy::Handle | ClosedBy::Client));
+        if is_closed {
+            return Some(Err(self.closed()));
+        }
+        let received = match deadline {
+            Some(deadline) => self.receiver.recv_deadline(deadline),
+            None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(message) => Some(Ok(message)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(self.closed())),
         }
     }
 
     /// The worker went away without a word.
-    fn abandoned(&self) -> ClientError {
-        match self.control.closed_by() {
+    fn closed(&self) -> ClientError {
+        let what = &self.what;
+        match self.cancel.closed_by() {
             Some(ClosedBy::Client) => ClientError::client_dropped(format_args!(
-                "{}: the last clone of the client was dropped",
-                self.what
+                "{what}: the last clone of the client was dropped"
             )),
-            _ => ClientError::unexpected(format_args!("{}: its worker panicked", self.what)),
+            Some(ClosedBy::Handle) => {
+                ClientError::client_dropped(format_args!("{what}: closed by its handle"))
+            }
+            _ => ClientError::unexpected(format_args!("{what}: its worker panicked")),
         }
     }
 }
 
-impl Drop for Source {
+impl Drop for Incoming {
     fn drop(&mut self) {
         // First the flag and the sockets; the receiver, whose end frees a worker that waits to hand
         // something over, goes right after.
-        self.control.close(ClosedBy::Tail);
+        self.cancel.close(ClosedBy::Drop);
     }
 }
 
 const _: fn() = || {
     fn crosses_threads<T: Send + 'static>() {}
+    fn is_shared<T: Clone + Send + Sync + 'static>() {}
     crosses_threads::<LogTail>();
     crosses_threads::<LogReader>();
+    is_shared::<TailHandle>();
 };

@@ -1,3 +1,5 @@
+//! What to list, and how much of it.
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use crate::{ClientError, validate};
 const MAX_LIMIT: usize = 10_000;
 
 /// How a [`ListOptions::filter`] compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// The column is this value.
     Eq,
@@ -63,8 +65,8 @@ impl Default for ListOptions {
 }
 
 impl ListOptions {
-    /// The most rows to list, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
-    /// answer, where Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
+    /// Maximum number of rows to return, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
+    /// answer, while Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
     /// tells whether there are more.
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = rows;
@@ -76,8 +78,8 @@ impl ListOptions {
     ///
     /// Ray compares text without regard to case, and takes most columns that are plain values;
     /// which they are differs from resource to resource and from version to version, and Ray's
-    /// error names them. It looks at the column only where there are rows to filter: an unknown one
-    /// is an empty list where the resource has none (measured on Ray 2.60.0).
+    /// error names them. It looks at the column only if there are rows to filter: otherwise an unknown
+    /// column gives an empty list (measured on Ray 2.60.0).
     pub fn filter(
         mut self,
         column: impl Into<String>,
@@ -101,9 +103,11 @@ impl ListOptions {
         self
     }
 
-    /// How long Ray may take, in whole seconds from 1 to a day. It gives up on what does not answer
-    /// at four fifths of that, and then says so in a warning or in an error (500). Defaults to the
-    /// client's read timeout; a longer one makes this call wait as long.
+    /// How long Ray may take, up to a day. Ray counts in whole seconds, so that it is rounded up to
+    /// them. It gives up on what does not answer at four fifths of that, and then says so in a warning
+    /// or in an error (500). Defaults to the client's read timeout; a longer one makes this call wait
+    /// as long for the answer to begin. The whole of the answer has to arrive within the read timeout
+    /// after that.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -125,11 +129,6 @@ impl ListOptions {
         }
         if let Some(timeout) = self.timeout {
             validate::timeout("timeout", timeout)?;
-            if timeout.subsec_nanos() > 0 {
-                return Err(ClientError::invalid(format_args!(
-                    "timeout: must be whole seconds, is {timeout:?}"
-                )));
-            }
         }
         Ok(())
     }
@@ -153,11 +152,14 @@ impl ListOptions {
     }
 
     pub(super) fn write_to(&self, request: Request, read_timeout: Duration) -> Request {
-        let timeout = self.timeout.unwrap_or(read_timeout);
+        let seconds = match self.timeout {
+            Some(timeout) => timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0),
+            None => read_timeout.as_secs().max(1),
+        };
         let mut request = request
-            .extra_time(timeout.saturating_sub(read_timeout))
+            .extra_time(Duration::from_secs(seconds).saturating_sub(read_timeout))
             .query("limit", self.limit)
-            .query("timeout", timeout.as_secs().max(1))
+            .query("timeout", seconds)
             .query("detail", self.detail)
             .query("exclude_driver", self.exclude_driver);
         for (column, filter, value) in &self.filters {
@@ -181,13 +183,23 @@ mod tests {
             ListOptions::default().limit(10_001),
             ListOptions::default().filter("", Filter::Eq, "x"),
             ListOptions::default().timeout(Duration::ZERO),
-            ListOptions::default().timeout(Duration::from_millis(1500)),
             ListOptions::default().timeout(Duration::from_secs(24 * 60 * 60 + 1)),
         ] {
             assert_eq!(bad.check().unwrap_err().status(), 400, "{bad:?}");
         }
         let longest = ListOptions::default().limit(1).timeout(Duration::from_secs(24 * 60 * 60));
         assert!(longest.check().is_ok());
+    }
+
+    #[test]
+    fn a_timeout_is_rounded_up_to_whole_seconds() {
+        for (timeout, seconds) in [(1, 1), (999, 1), (1000, 1), (1500, 2), (2001, 3)] {
+            let options = ListOptions::default().timeout(Duration::from_millis(timeout));
+            let request =
+                options.write_to(Request::get("x", "/p".to_owned()), Duration::from_secs(9));
+            let query = request.path_and_query();
+            assert!(query.contains(&format!("&timeout={seconds}&")), "{timeout}: {query}");
+        }
     }
 
     #[test]

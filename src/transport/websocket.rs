@@ -1,7 +1,6 @@
-//! A WebSocket over the same connector as HTTP, so that proxies, TLS and timeouts are alike.
+//! A WebSocket: its handshake, and its messages one by one.
 
 use std::io::{self, Read, Write};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tungstenite::error::{Error, ProtocolError};
@@ -9,26 +8,23 @@ use tungstenite::handshake::HandshakeError;
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, Utf8Bytes};
 use ureq::Timeout;
-use ureq::unversioned::resolver::{DefaultResolver, Resolver};
-use ureq::unversioned::transport::time::Instant;
-use ureq::unversioned::transport::{
-    ConnectionDetails, Connector, NextTimeout, ShutdownHandle, Transport, TransportAdapter,
-};
 
-use super::http::MAX_HEADERS;
-use super::{Http, Request, Uri, connect};
+use super::check::rejection;
+use super::connect::Register;
+use super::dial::{Wire, dial};
+use super::fault::{MAX_HEADERS, explain};
+use super::http::{Http, is_denied};
+use super::request::Request;
+use super::{USER_AGENT, Uri};
 use crate::ClientError;
 
 /// The largest message that is taken, in bytes. Ray's own are at most 20,000 characters or one line
 /// of 4 MB.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
-/// Remembers a socket weakly, or refuses it where the tail has been dropped meanwhile.
-pub(crate) type Register = dyn Fn(Weak<dyn ShutdownHandle>) -> io::Result<()> + Send + Sync;
-
 /// An open WebSocket.
 pub(crate) struct WebSocket {
-    socket: tungstenite::WebSocket<Wire>,
+    socket: tungstenite::WebSocket<Socket>,
     what: String,
 }
 
@@ -46,35 +42,42 @@ impl WebSocket {
     pub(crate) fn open(
         http: &Http,
         request: &Request,
-        register: Arc<Register>,
+        register: &Register,
     ) -> Result<Self, ClientError> {
+        let sent = http.settings.token.as_ref().map(|token| token.value());
+        match Self::open_once(http, request, register) {
+            Err(error) if is_denied(error.status()) && http.has_new_token(sent.as_ref()) => {
+                Self::open_once(http, request, register)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
         let what = &request.what;
-        let mut wire =
-            dial(http, request, register).map_err(|error| http.explain(request, error))?;
-        let limit = request.at_most(http.settings.read_timeout);
-        wire.wait_at_most(limit);
+        let failed = |error| explain(request, &http.settings, error);
+        let limit = request.at_most(http.settings.connect_timeout);
+        let mut wire = dial(&http.settings, true, limit, register).map_err(failed)?;
+        wire.wait_at_most(request.at_most(http.settings.read_timeout));
+        let socket = Socket { wire, head: Head::Coming(Vec::new()) };
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let upgrade = upgrade(http, request)?;
-        let socket =
-            connect::read_within(limit, || {
-                match tungstenite::client::client_with_config(upgrade, wire, Some(config)) {
-                    Ok((socket, _)) => Ok(socket),
-                    Err(HandshakeError::Interrupted(_)) => {
-                        Err(http.explain(request, ureq::Error::Timeout(Timeout::RecvResponse)))
-                    }
-                    Err(HandshakeError::Failure(error)) => Err(refusal(http, request, error)),
-                }
-            })?;
-        Ok(Self { socket, what: what.clone() })
+        match tungstenite::client::client_with_config(upgrade, socket, Some(config)) {
+            Ok((socket, _)) => Ok(Self { socket, what: what.clone() }),
+            Err(HandshakeError::Interrupted(_)) => {
+                Err(failed(ureq::Error::Timeout(Timeout::RecvResponse)))
+            }
+            Err(HandshakeError::Failure(error)) => Err(refusal(http, request, error)),
+        }
     }
 
     /// The next message, or that none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
-        self.socket.get_mut().wait_at_most(idle);
-        match connect::read_within(idle, || self.socket.read()) {
+        self.socket.get_mut().wire.wait_at_most(idle);
+        match self.socket.read() {
             Ok(Message::Text(text)) => Ok(Event::Text(text)),
             Ok(Message::Close(frame)) => {
                 Ok(Event::Closed(frame.map_or(1005, |frame| frame.code.into())))
@@ -101,13 +104,13 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
     let mut builder = ureq::http::Request::builder()
         .uri(uri)
         .header("host", host)
-        .header("user-agent", concat!("ray-client/", env!("CARGO_PKG_VERSION")))
+        .header("user-agent", USER_AGENT)
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", tungstenite::handshake::client::generate_key());
     if let Some(headers) = builder.headers_mut() {
-        headers.extend(http.settings.headers.clone());
+        headers.extend(http.settings.request_headers());
     }
     builder.body(()).map_err(|error| invalid(&error))
 }
@@ -123,11 +126,14 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
         }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            http.rejection(what, response.status(), "", body)
+            let content_type = response.headers().get("content-type");
+            let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            rejection(what, &http.settings, response.status(), content_type, body)
         }
-        Error::Io(io) => http.explain(request, ureq::Error::from(io)),
+        Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
-            http.explain(request, ureq::Error::Io(io::ErrorKind::UnexpectedEof.into()))
+            let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
+            explain(request, &http.settings, ureq::Error::Io(cut))
         }
         other => ClientError::unexpected(format_args!(
             "{what}: the answer is not a WebSocket handshake: {other}"
@@ -148,64 +154,13 @@ fn broken(what: &str, error: Error) -> ClientError {
     ClientError::unreachable(format_args!("{what}: {said}")).caused_by(error)
 }
 
-/// Connects as an agent does: the same proxy, TCP and TLS, with the same timeouts.
-fn dial(http: &Http, request: &Request, register: Arc<Register>) -> Result<Wire, ureq::Error> {
-    let uri: Uri = format!("{}/", http.settings.base)
-        .parse()
-        .map_err(|error| ureq::Error::Http(ureq::http::Error::from(error)))?;
-    let connector = Arc::new(connect::connector());
-    let run = {
-        let connector = Arc::clone(&connector);
-        move |details: &ConnectionDetails| run_connector(&*connector, details)
-    };
-    let resolver = DefaultResolver::default();
-    let config = http.agent.config();
-    let limit = |reason| NextTimeout {
-        after: request.at_most(http.settings.connect_timeout).into(),
-        reason,
-        ..NextTimeout::default()
-    };
-    // As for HTTP, a proxy finds the host by itself.
-    let by_proxy = config.proxy().is_some_and(|proxy| !proxy.resolve_target());
-    let addrs = if by_proxy {
-        resolver.empty()
-    } else {
-        resolver.resolve(&uri, config, limit(Timeout::Resolve))?
-    };
-    let details = ConnectionDetails {
-        uri: &uri,
-        addrs,
-        config,
-        request_level: false,
-        resolver: &resolver,
-        now: Instant::now(),
-        timeout: limit(Timeout::Connect),
-        current_time: Arc::new(Instant::now),
-        run_connector: Arc::new(run),
-        register_shutdown: Arc::new(move |handle| Ok(register(handle)?)),
-    };
-    let transport = run_connector(&*connector, &details)?;
-    let transport = TransportAdapter::new(transport, Arc::new(Instant::now));
-    Ok(Wire { transport, head: Head::Coming(Vec::new()) })
-}
-
-fn run_connector(
-    connector: &impl Connector<(), Out = impl Transport>,
-    details: &ConnectionDetails,
-) -> Result<Box<dyn Transport>, ureq::Error> {
-    match connector.connect(details, None)? {
-        Some(transport) => Ok(Box::new(transport)),
-        None => Err(ureq::Error::ConnectionFailed),
-    }
-}
-
-/// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
-struct Wire {
-    transport: TransportAdapter<Box<dyn Transport>>,
+/// The connection as tungstenite gets it: with the headers of the handshake's answer in one piece.
+struct Socket {
+    wire: Wire,
     head: Head,
 }
 
-/// The headers of the handshake's answer. tungstenite gets them whole, since it takes a handshake
+/// The headers of the handshake's answer. tungstenite gets them whole, because it takes a handshake
 /// that comes in many small pieces for an attack.
 enum Head {
     Coming(Vec<u8>),
@@ -214,28 +169,11 @@ enum Head {
     Over,
 }
 
-impl Wire {
-    fn wait_at_most(&mut self, limit: Duration) {
-        self.transport.set_timeout(NextTimeout {
-            after: limit.into(),
-            reason: Timeout::RecvBody,
-            ..NextTimeout::default()
-        });
-    }
-}
-
-fn would_block(error: io::Error) -> io::Error {
-    match ureq::Error::from(error) {
-        ureq::Error::Timeout(_) => io::ErrorKind::WouldBlock.into(),
-        other => other.into_io(),
-    }
-}
-
-impl Read for Wire {
+impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match &mut self.head {
-                Head::Over => return self.transport.read(buf).map_err(would_block),
+                Head::Over => return self.wire.read(buf),
                 Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
                 Head::Whole(head, start) => {
                     let length = buf.len().min(head.len() - *start);
@@ -246,8 +184,7 @@ impl Read for Wire {
                 Head::Coming(head) => {
                     let so_far = head.len();
                     let mut piece = [0; 4096];
-                    let length = self.transport.read(&mut piece).map_err(would_block)?;
-                    let Head::Coming(head) = &mut self.head else { continue };
+                    let length = self.wire.read(&mut piece)?;
                     head.extend_from_slice(&piece[..length]);
                     let border = so_far.saturating_sub(3);
                     let is_whole = head[border..].windows(4).any(|bytes| bytes == b"\r\n\r\n");
@@ -260,12 +197,12 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.transport.write(buf).map_err(would_block)
+        self.wire.write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.transport.flush()
+        self.wire.flush()
     }
 }

@@ -211,11 +211,18 @@ fn an_endless_error_is_cut_off_too() {
 }
 
 #[test]
-fn the_page_of_a_proxy_becomes_one_line() {
-    let page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>";
-    let error = error_after(answer(502, page));
+fn the_page_of_a_gateway_becomes_one_line_with_its_status_and_title() {
+    let page =
+        |title| format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n</html>");
+    let error = error_after(answer(502, &page("502 Bad Gateway")));
     assert_eq!(error.status(), 502);
-    assert_eq!(error.to_string(), "get job `a`: the answer is an HTML page, not Ray's");
+    assert_eq!(error.to_string(), "get job `a`: a gateway answered 502 Bad Gateway");
+    let error = error_after(answer(404, &page("No healthy upstream")));
+    assert_eq!((error.status(), error.is_retryable()), (404, true));
+    assert_eq!(
+        error.to_string(),
+        "get job `a`: a gateway answered 404 Not Found: 'No healthy upstream'"
+    );
 }
 
 #[test]

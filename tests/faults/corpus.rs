@@ -88,7 +88,7 @@ fn read(client: &RayClient, what: &str) -> Result<(), ClientError> {
     match what {
         "version" => client.version().map(shown),
         "list_jobs" => client.list_jobs().map(shown),
-        "list_state_jobs" => client.list_jobs_with(&ListOptions::default()).map(shown),
+        "list_state_jobs" => client.list_jobs_state(&ListOptions::default()).map(shown),
         "list_nodes" => client.list_nodes().map(shown),
         "list_tasks" => client.list_tasks().map(shown),
         "list_actors" => client.list_actors().map(shown),

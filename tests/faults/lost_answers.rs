@@ -92,7 +92,7 @@ fn a_submit_that_cannot_be_told_to_have_arrived_is_an_error_that_names_its_id() 
         if request.is("POST") {
             Err(reset(stream))
         } else {
-            respond(stream, 404, "", "no such job")
+            respond(stream, 404, "", "Job x does not exist")
         }
     });
     let client = RayClient::builder(server.address())
@@ -127,7 +127,7 @@ fn starting_and_answering(answer: fn(&mut TcpStream) -> io::Result<()>) -> Serve
                 job["entrypoint"] = json!("x");
                 respond_json(stream, &job)
             }
-            None => respond(stream, 404, "", "no such job"),
+            None => respond(stream, 404, "", "Job x does not exist"),
         }
     })
 }

@@ -5,16 +5,26 @@
 mod chance;
 #[path = "../support/server.rs"]
 mod server;
+#[cfg(feature = "tls")]
+#[path = "../support/tls.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod tls;
 
 mod answers_without_end;
 mod bad_answers;
+mod cancelling;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod mistaken_answers;
+mod not_rays;
+mod odd_lists;
 mod other_ways;
 mod retries;
 mod secrets;
+mod signals;
 mod stream_breaks;
+mod waits;
 mod websocket_breaks;
 
 use std::time::Duration;

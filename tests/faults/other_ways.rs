@@ -141,7 +141,7 @@ fn a_log_that_grows_is_never_silent_however_seldom_it_is_looked_at() {
             version(stream)
         } else if request.is("GET /api/v0/logs/file") {
             let lines = looks.fetch_add(1, Ordering::Relaxed) + 1;
-            respond_chunked(stream, &log(lines.min(5)))
+            respond_chunked(stream, request.part_of(&log(lines.min(5))))
         } else {
             let status = if looks.load(Ordering::Relaxed) < 5 { "RUNNING" } else { "SUCCEEDED" };
             respond_json(stream, &job("a", status))

@@ -132,7 +132,7 @@ fn as_many_breaks_as_come_with_progress_are_survived() {
         let upto = (ATTEMPTS.fetch_add(1, Ordering::Relaxed) + 1) * log.len() / 7 + 1;
         send(stream, &[CHUNKED.as_bytes(), &chunk(&log[..upto])])
     };
-    let ray = FakeRay::start(log.clone(), [further; 6]);
+    let ray = FakeRay::start_whole(log.clone(), [further; 6]);
     let (lines, end) =
         collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(1));
     assert!(end.is_none(), "{end:?}");
@@ -142,7 +142,7 @@ fn as_many_breaks_as_come_with_progress_are_survived() {
 #[test]
 fn reconnects_count_attempts_without_progress() {
     let same_half: Fault = |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]);
-    let ray = FakeRay::start(log(100), [same_half; 100]);
+    let ray = FakeRay::start_whole(log(5000), [same_half; 100]);
     let (lines, end) =
         collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(2));
     let error = end.unwrap();
@@ -182,8 +182,9 @@ fn an_answer_that_does_not_begin_is_408_when_the_stream_timeout_is_over() {
 fn one_byte_at_a_time_is_no_fault() {
     let log = log(20);
     let sent = log.clone();
-    let ray = finished_job("SUCCEEDED", move |stream| {
-        let answer = [CHUNKED.as_bytes(), &chunk(&sent), b"0\r\n\r\n"].concat();
+    let ray = finished_job("SUCCEEDED", move |request, stream| {
+        let part = chunk(request.part_of(&sent));
+        let answer = [CHUNKED.as_bytes(), &part, b"0\r\n\r\n"].concat();
         answer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
     });
     let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream).reconnects(0));
@@ -193,7 +194,7 @@ fn one_byte_at_a_time_is_no_fault() {
 
 #[test]
 fn a_log_that_is_lost_says_so_and_names_the_status() {
-    let ray = finished_job("FAILED", |stream| {
+    let ray = finished_job("FAILED", |_, stream| {
         respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
     });
     let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));
@@ -206,7 +207,7 @@ fn a_log_that_is_lost_says_so_and_names_the_status() {
 #[test]
 fn a_slow_read_of_what_is_known_is_not_taken_for_silence() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
-    let log = log(100);
+    let log = log(5000);
     let slow: Fault = |stream, log| {
         if ATTEMPTS.fetch_add(1, Ordering::Relaxed) == 0 {
             return send(stream, &[CHUNKED.as_bytes(), &chunk(half(log))]);
@@ -218,7 +219,7 @@ fn a_slow_read_of_what_is_known_is_not_taken_for_silence() {
         }
         stream.write_all(b"0\r\n\r\n")
     };
-    let ray = FakeRay::start(log.clone(), [slow; 2]);
+    let ray = FakeRay::start_whole(log.clone(), [slow; 2]);
     let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(2));
     let (lines, end) = collect(&client(&ray.server.address()), options);
     assert!(end.is_none(), "{end:?}");

@@ -32,6 +32,19 @@ impl Request {
         })
     }
 
+    /// What is asked for of this log file: all of it, or its last lines.
+    pub fn part_of<'l>(&self, log: &'l [u8]) -> &'l [u8] {
+        match self.last_lines() {
+            Some(lines) => last_lines(log, lines),
+            None => log,
+        }
+    }
+
+    /// How many last lines of a log file are asked for; `None` for all of it.
+    pub fn last_lines(&self) -> Option<usize> {
+        self.line.split(['?', '&']).find_map(|part| part.strip_prefix("lines=")?.parse().ok())
+    }
+
     pub fn is(&self, start: &str) -> bool {
         self.line.starts_with(start)
     }
@@ -199,6 +212,13 @@ pub fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
+/// The last lines of a log file as Ray counts them: what follows the last `\n` is one, too.
+pub fn last_lines(log: &[u8], lines: usize) -> &[u8] {
+    let end = log.len() - usize::from(log.ends_with(b"\n"));
+    let newlines = log[..end].iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    newlines.map(|(at, _)| &log[at + 1..]).nth(lines - 1).unwrap_or(log)
+}
+
 /// These bytes as Ray sends a log: in chunks of 64 KiB.
 pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     let mut answer = CHUNKED.as_bytes().to_vec();
@@ -294,30 +314,44 @@ pub fn half_then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result
 /// A server with a job that is over, and this for what asks for its log file.
 pub fn finished_job(
     status: &'static str,
-    answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> Server {
     Server::start(move |request, stream| {
         if request.is("GET /api/version") {
             version(stream)
         } else if request.is("GET /api/v0/logs/file") {
-            answer(stream)
+            answer(request, stream)
         } else {
             respond_json(stream, &job("a", status))
         }
     })
 }
 
-/// What a [`FakeRay`] does to one request for the log. The connection is closed after it.
+/// What a [`FakeRay`] does to one request for the log, which would have been answered by these bytes. The
+/// connection is closed after it.
 pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;
 
-/// A server with one job, whose log is the same by both ways. The first requests for the log meet
-/// the faults, one each; the job runs until the whole log has been sent.
+/// A server with one job, whose log is the same by both ways. The first requests for the log meet the
+/// faults, one each; the job runs until its log has been sent without one.
 pub struct FakeRay {
     pub server: Server,
 }
 
 impl FakeRay {
     pub fn start(log: Vec<u8>, faults: impl IntoIterator<Item = Fault>) -> FakeRay {
+        FakeRay::with_faults_for(|_| true, log, faults)
+    }
+
+    /// The same, but only requests for the whole log meet the faults.
+    pub fn start_whole(log: Vec<u8>, faults: impl IntoIterator<Item = Fault>) -> FakeRay {
+        FakeRay::with_faults_for(|request| request.last_lines().is_none(), log, faults)
+    }
+
+    fn with_faults_for(
+        meets_faults: fn(&Request) -> bool,
+        log: Vec<u8>,
+        faults: impl IntoIterator<Item = Fault>,
+    ) -> FakeRay {
         let faults: Mutex<VecDeque<Fault>> = Mutex::new(faults.into_iter().collect());
         let sent = AtomicBool::new(false);
         let server = Server::start(move |request, stream| {
@@ -325,11 +359,14 @@ impl FakeRay {
             if request.is("GET /api/version") {
                 version(stream)
             } else if request.is("GET /api/v0/logs/file") {
-                if let Some(fault) = next_fault() {
-                    return fault(stream, &log).and(Err(close()));
+                let part = request.part_of(&log);
+                if let Some(fault) =
+                    Some(request).filter(|r| meets_faults(r)).and_then(|_| next_fault())
+                {
+                    return fault(stream, part).and(Err(close()));
                 }
                 sent.store(true, Ordering::Release);
-                respond_chunked(stream, &log)
+                respond_chunked(stream, part)
             } else if request.line.ends_with("/logs/tail") {
                 let fault = next_fault();
                 if let Some(fault) = fault {
@@ -347,15 +384,18 @@ impl FakeRay {
                 let status = if sent.load(Ordering::Acquire) { "SUCCEEDED" } else { "RUNNING" };
                 respond_json(stream, &job("a", status))
             } else {
-                respond(stream, 404, "", "no such route")
+                respond(stream, 404, "", "404: Not Found")
             }
         });
         FakeRay { server }
     }
 
-    /// How often the log was asked for.
+    /// How often the whole log was asked for.
     pub fn log_requests(&self) -> usize {
-        self.server.count("GET /api/v0/logs/file") + self.server.count("GET /api/jobs/a/logs/tail")
+        let requests = self.server.requests();
+        let files = requests.iter().filter(|r| r.is("GET /api/v0/logs/file"));
+        files.filter(|request| request.last_lines().is_none()).count()
+            + self.server.count("GET /api/jobs/a/logs/tail")
     }
 }
 

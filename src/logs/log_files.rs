@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::feed::{Interrupt, Step};
-use super::file_reader::FileReader;
-use super::whole::{read_whole, text};
-use super::worker::{Progress, Worker};
-use super::{LogTail, TailOptions};
+use super::job_logs::text;
+use super::log::{AgentLocation, Log, Requests};
+use super::options::TailOptions;
+use super::source::{Interrupt, Step};
+use super::tail::LogTail;
+use super::whole_file::read_whole;
+use crate::ray_fault::Fault;
 use crate::transport::{Http, Request, path};
-use crate::{ClientError, Listing, RayClient, Version, validate};
+use crate::{ClientError, Listing, RayClient, validate};
 
 /// Which log file: one of a node by its name, or the output of an actor, a task or a worker process.
 ///
@@ -100,7 +102,7 @@ impl LogFile {
         }
     }
 
-    fn check_exists(&self, http: &Http, what: &str) -> Result<(), ClientError> {
+    pub(super) fn check_exists(&self, http: &Http, what: &str) -> Result<(), ClientError> {
         match &self.source {
             Source::Node { node_id, name } => check_exists(http, what, node_id, name),
             // Ray looks for the others itself.
@@ -108,8 +110,42 @@ impl LogFile {
         }
     }
 
-    fn request(&self, what: &str) -> Request {
-        let request = Request::get(what, path(&["api", "v0", "logs", "file"]));
+    /// Where the node's agent should serve the file. `None` if that cannot be told.
+    pub(super) fn find_agent(&self, requests: &Requests) -> Step<Option<AgentLocation>> {
+        let (node_id, name) = match &self.source {
+            Source::Node { node_id, name } => (node_id.clone(), name.clone()),
+            Source::Worker { node_id, pid } => {
+                let suffix = if self.stderr { "err" } else { "out" };
+                let pattern = format!("worker-*-{pid}.{suffix}");
+                let names = list_names(&requests.http, &requests.what, node_id, &pattern);
+                let Ok(names) = names else { return Ok(None) };
+                let mut names = names.into_values().flatten();
+                match (names.next(), names.next()) {
+                    (Some(name), None) => (node_id.clone(), name),
+                    _ => return Ok(None),
+                }
+            }
+            // Ray itself knows where in which file these are.
+            Source::Actor(_) | Source::Task { .. } => return Ok(None),
+        };
+        let request = Request::get(&requests.what, path(&["nodes", &node_id]));
+        match requests.send(request).and_then(|answer| answer.json().map_err(Interrupt::of)) {
+            Ok(node) => Ok(agent_address(&node).and_then(|at| AgentLocation::new(&at, &name))),
+            Err(Interrupt::Cancelled) => Err(Interrupt::Cancelled),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// What an error of the file's route means.
+    pub(super) fn explain(&self, cause: Interrupt) -> Interrupt {
+        match cause {
+            Interrupt::Broken(error) => Interrupt::of(absent(error)),
+            cause => cause,
+        }
+    }
+
+    pub(super) fn request(&self, what: &str) -> Request {
+        let request = Request::get(what, path(&["api", "v0", "logs", "file"])).bytes();
         let request = match &self.source {
             Source::Node { node_id, name } => {
                 request.query("node_id", node_id).query("filename", name)
@@ -155,6 +191,22 @@ fn list_names(
     let request = Request::get(what, path(&["api", "v0", "logs"]));
     let request = request.query("node_id", node_id).query("glob", glob);
     Ok(http.send(&request)?.json::<Names>()?.data.result)
+}
+
+/// The address of a node's agent, of what `GET /nodes/{node_id}` says. Newer Rays say the port; older
+/// ones show the command line that started the agent (measured on Ray 2.60.0 and 2.9.3).
+fn agent_address(answer: &serde_json::Value) -> Option<String> {
+    const DEFAULT_PORT: u64 = 52365;
+    let node = &answer["data"]["detail"];
+    let ip = node["raylet"]["nodeManagerAddress"].as_str().or(node["ip"].as_str())?;
+    let told = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
+    let arguments = node["agent"]["cmdline"].as_array().into_iter().flatten();
+    let argument =
+        arguments.filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="));
+    let started_with = || argument.filter_map(|port| port.parse().ok()).next();
+    let port = told.or_else(started_with).unwrap_or(DEFAULT_PORT);
+    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    Some(format!("http://{host}:{port}"))
 }
 
 /// The name of a log file of a node.
@@ -217,16 +269,21 @@ impl RayClient {
     /// `GET /api/v0/logs/file`, and `GET /api/version`, since it needs Ray 2.45 or newer.
     ///
     /// # Errors
-    /// 404 where there is no such file, node, actor, task, attempt or worker; 400 where an id is not hex
-    /// or the Ray is older; 500 where the file is larger than 256 MiB: [tail](Self::tail_log_file) it;
-    /// 503 where a proxy leaves open where the answer ends, and it came differently each of four
-    /// times; else as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if there is no such file, node, actor, task, attempt or worker; 400 if an id is not hex or the
+    /// Ray is older; 500 if the file is larger than 256 MiB: [tail](Self::tail_log_file) it; 503 if the
+    /// file came cut off four times; otherwise the same errors as
+    /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn read_log_file(&self, file: &LogFile) -> Result<String, ClientError> {
         file.check()?;
         let what = format!("read {}", file.name());
-        check_version(&what, &self.version()?)?;
-        let request = file.request(&what).query("lines", -1).unhurried();
-        let content = read_whole(self.http(), &request).map_err(absent)?;
+        let version = self.version()?;
+        if !version.has_plain_log_streams() {
+            return Err(ClientError::invalid(format_args!(
+                "{what}: needs Ray 2.45 or newer, whose log files come as plain bytes; this cluster runs {}: tail it",
+                version.ray_version
+            )));
+        }
+        let content = read_whole(&self.dashboard(file.request(&what), false)).map_err(absent)?;
         if content.is_empty() {
             file.check_exists(self.http(), &what)?;
         }
@@ -237,21 +294,22 @@ impl RayClient {
     /// [`tail_log_file_with`](Self::tail_log_file_with).
     ///
     /// # Errors
-    /// As [`tail_log_file_with`](Self::tail_log_file_with).
+    /// The same as [`tail_log_file_with`](Self::tail_log_file_with).
     pub fn tail_log_file(&self, file: &LogFile) -> Result<LogTail, ClientError> {
         self.tail_log_file_with(file, TailOptions::default())
     }
 
     /// Tails a log file from its start, or from where the options say. Nothing tells when such a file
-    /// is complete, so that the tail never ends well: it goes on until it is dropped, or ends with 408
-    /// when nothing was written for the stream timeout. Calls `GET /api/version` and
-    /// `GET /api/v0/logs/file`, again and again; the [protocol](TailOptions::protocol) has no meaning.
+    /// is complete, so the tail never ends well: it goes on until it is dropped, or ends with 408 when
+    /// nothing was written for the stream timeout. Calls `GET /api/version`, and then what the
+    /// [`Protocol`](crate::Protocol) says; the WebSocket carries no files. Before Ray 2.45 the file is
+    /// read from the node's agent, or not at all.
     ///
     /// A file that became shorter, as Ray's own logs do when they are rotated, ends it with 503.
     ///
     /// # Errors
-    /// 400 where an id is not hex or an option is not valid, 429 where no worker became free. From the
-    /// iterator, as of [`LogTail`], and 404 where there is no such file, node, actor, task, attempt or
+    /// 400 if an id is not hex or an option is not valid, 429 if no worker became free. From the
+    /// iterator: those of [`LogTail`], and 404 if there is no such file, node, actor, task, attempt or
     /// worker.
     pub fn tail_log_file_with(
         &self,
@@ -259,65 +317,13 @@ impl RayClient {
         options: TailOptions,
     ) -> Result<LogTail, ClientError> {
         file.check()?;
-        let what = format!("tail {}", file.name());
-        let reader = FileReader::new(file.request(&what));
-        let poll_interval = options.poll_interval;
-        let mut last_lines = options.last_lines;
-        let file = file.clone();
-        self.tail(what, options, move |worker| {
-            worker.run(|worker| {
-                first_contact(worker, &file)?;
-                if let Some(lines) = last_lines {
-                    let position = reader.start_of_last_lines(worker, lines).map_err(gone)?;
-                    worker.feed.begin_at(position)?;
-                    last_lines = None;
-                }
-                match reader.follow(worker, poll_interval, |_| Ok(false)) {
-                    // A file that was there is not expected to vanish for good.
-                    Err(cause) if !worker.feed.has_delivered() => Err(gone(cause)),
-                    other => other.map(|()| Progress::Again),
-                }
-            })
-        })
+        self.tail(format!("tail {}", file.name()), Log::of_file(file), options)
     }
-}
-
-fn first_contact(worker: &Worker, file: &LogFile) -> Step<()> {
-    let request = Request::get("version", path(&["api", "version"]));
-    let version = worker.http.send(&request).and_then(|answer| answer.json::<Version>());
-    let version = version.map_err(Interrupt::of)?;
-    check_version(&worker.what, &version).map_err(Interrupt::Fatal)?;
-    file.check_exists(&worker.http, &worker.what).map_err(Interrupt::of)
-}
-
-fn check_version(what: &str, version: &Version) -> Result<(), ClientError> {
-    if version.has_plain_log_streams() {
-        return Ok(());
-    }
-    Err(ClientError::invalid(format_args!(
-        "{what}: needs Ray 2.45 or newer, whose log streams are the plain bytes; this cluster runs {}",
-        version.ray_version
-    )))
 }
 
 /// Ray answers 500 for every file that it does not find.
 fn absent(error: ClientError) -> ClientError {
-    const MARKS: [&str; 4] = ["not found", "Could not find", "doesn't exist", "is not supported"];
-    match error {
-        ClientError::Rejected { status: 500, message, .. }
-            if MARKS.iter().any(|mark| message.contains(mark)) =>
-        {
-            ClientError::not_found(message)
-        }
-        error => error,
-    }
-}
-
-fn gone(cause: Interrupt) -> Interrupt {
-    match cause {
-        Interrupt::Broken(error) => Interrupt::of(absent(error)),
-        cause => cause,
-    }
+    if error.fault() == Fault::NoSuchLog { ClientError::not_found(error) } else { error }
 }
 
 #[cfg(test)]

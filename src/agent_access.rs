@@ -1,0 +1,18 @@
+//! Whether logs may be read from the dashboard agents of the nodes.
+
+/// Whether tails may read logs from the dashboard agent of a job's node, and whether it gets the token.
+///
+/// An agent speaks plain `http://`, and its address is only what the cluster says of it. No header of
+/// [`ClientBuilder::header`](crate::ClientBuilder::header) is ever sent to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum AgentAccess {
+    /// No agent is asked.
+    Never,
+    /// Agents are asked without the token. One that wants it (401) is not used. Behind an `https://`
+    /// address none is asked. The default.
+    #[default]
+    WithoutToken,
+    /// Agents get the bearer token, also behind an `https://` address.
+    WithToken,
+}

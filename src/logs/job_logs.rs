@@ -1,0 +1,262 @@
+//! The log of a job: followed, or read as it stands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::log::Log;
+use super::log_files::check_exists;
+use super::options::{Protocol, TailOptions};
+use super::source::{Dashboard, FileServer, Interrupt, WholeLog, whole_log_request};
+use super::tail::LogTail;
+use super::whole_file::read_whole;
+use super::worker::{Agents, Cancel, Follow, Queue};
+use crate::jobs::{Job, JobType};
+use crate::ray_fault::Fault;
+use crate::transport::{Http, Request, path};
+use crate::{ClientError, RayClient, validate};
+
+/// Logs of jobs.
+impl RayClient {
+    /// Follows the log of a job to its end, however long the job waits, is silent, or writes:
+    /// [`tail_job_logs_with`](Self::tail_job_logs_with) and [`TailOptions::until_done`].
+    ///
+    /// ```no_run
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for line in client.follow_job_logs("raysubmit_1")? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    pub fn follow_job_logs(&self, id: impl AsRef<str>) -> Result<LogTail, ClientError> {
+        self.tail_job_logs_with(id, TailOptions::until_done())
+    }
+
+    /// Tails the log of a job with default options: at most 10 s of silence, and the limits of
+    /// [`StreamLimits`](crate::StreamLimits). See [`tail_job_logs_with`](Self::tail_job_logs_with).
+    ///
+    /// # Errors
+    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    pub fn tail_job_logs(&self, id: impl AsRef<str>) -> Result<LogTail, ClientError> {
+        self.tail_job_logs_with(id, TailOptions::default())
+    }
+
+    /// Tails the log of a job by Ray's WebSocket.
+    ///
+    /// # Errors
+    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    pub fn websocket_tail_job_logs(
+        &self,
+        id: impl AsRef<str>,
+        stream_timeout: Duration,
+    ) -> Result<LogTail, ClientError> {
+        let options = TailOptions::default().protocol(Protocol::WebSocket);
+        self.tail_job_logs_with(id, options.stream_timeout(stream_timeout))
+    }
+
+    /// Tails the log of a job over HTTP from the dashboard. Needs Ray 2.45 or newer.
+    ///
+    /// # Errors
+    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    pub fn stream_tail_job_logs(
+        &self,
+        id: impl AsRef<str>,
+        stream_timeout: Duration,
+    ) -> Result<LogTail, ClientError> {
+        let options = TailOptions::default().protocol(Protocol::Stream);
+        self.tail_job_logs_with(id, options.stream_timeout(stream_timeout))
+    }
+
+    /// Tails the log of a job, from its start to its true end. Calls `GET /api/jobs/{id}` and
+    /// `GET /api/version`, and then what the [`Protocol`] says.
+    ///
+    /// One of the client's [workers](crate::ClientBuilder::tail_workers) feeds the tail until it ends or
+    /// is dropped. While all of them are busy, this call waits for one, up to the stream timeout (10 s
+    /// if there is none).
+    ///
+    /// # Errors
+    /// 400 if the id or an option is not valid, 429 if no worker became free or no thread can be made.
+    /// What the cluster says comes from the iterator; see [`LogTail`].
+    pub fn tail_job_logs_with(
+        &self,
+        id: impl AsRef<str>,
+        options: TailOptions,
+    ) -> Result<LogTail, ClientError> {
+        let id = validate::id("job id", id.as_ref())?;
+        self.tail(format!("tail job `{id}`"), Log::of_job(id), options)
+    }
+
+    /// Starts a worker that feeds a tail.
+    pub(super) fn tail(
+        &self,
+        what: String,
+        log: Log,
+        options: TailOptions,
+    ) -> Result<LogTail, ClientError> {
+        options.check()?;
+        let limits = options.limits.clone().unwrap_or_else(|| self.stream_limits().clone());
+        let max_piece = limits.max_message_size;
+        let position = options.from_position.unwrap_or(0);
+        let worker = self.tails().worker(&what, options.worker_timeout())?;
+        let (cancel, cancelled) = Cancel::new();
+        let http = self.http().for_tail(options.stall());
+        cancel.track(&http);
+        self.tails().register(&cancel);
+        let (queue, receiver) = Queue::new(&what, limits, cancelled);
+        let agents =
+            Agents { access: self.agent_access(), addresses: Arc::clone(&self.tails().agents) };
+        let follow =
+            Follow::new(what.clone(), log, http, options, agents, Arc::clone(&cancel), queue);
+        worker.run(move || follow.run());
+        Ok(LogTail::new(what, max_piece, position, receiver, cancel))
+    }
+
+    /// The whole log of a job as it stands; empty if the job has not started. Bytes that are not UTF-8
+    /// become U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file` (before
+    /// Ray 2.45 `GET /api/jobs/{id}/logs`, which cannot carry bytes that are not UTF-8).
+    ///
+    /// # Errors
+    /// 404 if there is no such job; 400 if the id is not valid or the job was started outside the job
+    /// API; 500 if the log is larger than 256 MiB: [tail](Self::tail_job_logs) it; 503 if the job is
+    /// over and its log can no longer be read, for example because its node died, or if the log came
+    /// cut off four times; otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    pub fn list_job_logs(&self, id: impl AsRef<str>) -> Result<String, ClientError> {
+        let job = self.get_job(id)?;
+        let what = format!("list logs of job `{}`", job.id());
+        if !has_log(&what, &job)? {
+            return Ok(String::new());
+        }
+        if !self.version()?.has_plain_log_streams() {
+            let answer = self.http().send(&whole_log_request(&what, job.id()));
+            let answer = answer.map_err(|error| lost(&what, &job, error))?;
+            return Ok(answer.json::<WholeLog>()?.logs);
+        }
+        let log = read_whole(&self.dashboard(job_file_request(&what, &job), false));
+        let log = log.map_err(|error| lost(&what, &job, error))?;
+        if log.is_empty() && job.status.is_terminal() {
+            check_empty(self.http(), &what, &job)?;
+        }
+        Ok(text(log))
+    }
+
+    /// The last `lines` lines of a job's log as it stands, from 1 to 10,000, with their line endings;
+    /// empty if the job has not started. No more than that is read, whatever the length of the log. What
+    /// follows the last `\n` is a line, too; a `\r` ends none here. Bytes that are not UTF-8 become
+    /// U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`.
+    ///
+    /// ```no_run
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// print!("{}", client.list_last_job_log_lines("raysubmit_1", 20)?);
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The same as [`list_job_logs`](Self::list_job_logs); also 400 if `lines` is out of range, and 500
+    /// if these lines have more than 4 MiB.
+    pub fn list_last_job_log_lines(
+        &self,
+        id: impl AsRef<str>,
+        lines: u32,
+    ) -> Result<String, ClientError> {
+        if !(1..=10_000).contains(&lines) {
+            return Err(ClientError::invalid("lines: must be 1 to 10000"));
+        }
+        let job = self.get_job(id)?;
+        let what = format!("list last log lines of job `{}`", job.id());
+        if !has_log(&what, &job)? {
+            return Ok(String::new());
+        }
+        let has_markers = !self.version()?.has_plain_log_streams();
+        let dashboard = self.dashboard(job_file_request(&what, &job), has_markers);
+        let last = dashboard.last_lines(u64::from(lines)).map_err(Interrupt::into_error);
+        let last = last.map_err(|error| lost(&what, &job, error))?;
+        let last = last.ok_or_else(|| {
+            ClientError::unexpected(format_args!("{what}: they have more than 4 MiB: tail them"))
+        })?;
+        Ok(text(last))
+    }
+
+    pub(super) fn dashboard(&self, request: Request, has_markers: bool) -> Dashboard {
+        Dashboard::new(self.http().clone(), request, self.http().read_timeout(), has_markers)
+    }
+}
+
+/// Whether a job got as far as to have a log.
+fn has_log(what: &str, job: &Job) -> Result<bool, ClientError> {
+    if job.job_type == JobType::Driver {
+        return Err(no_log(what));
+    }
+    Ok(job.driver_node_id.is_some())
+}
+
+/// The log file of a job.
+pub(super) fn job_file_request(what: &str, job: &Job) -> Request {
+    Request::get(what, path(&["api", "v0", "logs", "file"]))
+        .bytes()
+        // Ray wants a node id, and does not use it if a submission id is given.
+        .query("node_id", job.driver_node_id.as_deref().unwrap_or_default())
+        .query("submission_id", job.id())
+}
+
+pub(super) fn no_log(what: &str) -> ClientError {
+    ClientError::rejected(
+        400,
+        format_args!("{what}: it was not started by the job API, and Ray keeps no log of it"),
+    )
+}
+
+/// Whether a log that came empty is there at all.
+pub(super) fn check_empty(http: &Http, what: &str, job: &Job) -> Result<(), ClientError> {
+    let name = format!("job-driver-{}.log", job.id());
+    let node_id = job.driver_node_id.as_deref().unwrap_or_default();
+    check_exists(http, what, node_id, &name).map_err(|error| match error {
+        ClientError::NotFound { message, .. } => ClientError::log_lost(message),
+        error => error,
+    })
+}
+
+/// Ray's refusal to send the log of a job that is over means that the log is gone, for example with its
+/// node. While the job is not over, it may come back: Ray has yet to notice that the node died.
+pub(super) fn lost(what: &str, job: &Job, error: ClientError) -> ClientError {
+    if error.status() != 500 || !matches!(error, ClientError::Rejected { .. }) {
+        return error;
+    }
+    let fault = error.fault();
+    let message = error.to_string();
+    let reason = message.strip_prefix(what).unwrap_or(&message);
+    if fault == Fault::NotUtf8 {
+        return ClientError::unexpected(format_args!(
+            "{what}: the log has bytes that are not UTF-8, which this Ray's dashboard cannot send{reason}"
+        ));
+    }
+    let status = &job.status;
+    let error = if status.is_terminal() {
+        ClientError::log_lost(format_args!(
+            "{what}: the job is over ({status}), but its log can no longer be read{reason}"
+        ))
+    } else {
+        ClientError::unreachable(format_args!(
+            "{what}: the job is {status}, but its log cannot be read now{reason}"
+        ))
+    };
+    error.with_job_status(Some(status.clone()))
+}
+
+pub(super) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_id_is_refused_by_the_call_itself() {
+        let client = RayClient::new("http://127.0.0.1:9").unwrap();
+        assert_eq!(client.tail_job_logs("a/b").unwrap_err().status(), 400);
+        assert_eq!(client.list_last_job_log_lines("a", 0).unwrap_err().status(), 400);
+    }
+}

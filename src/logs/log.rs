@@ -1,0 +1,186 @@
+//! Which log is followed, and what the cluster says of it.
+
+use std::time::{Duration, Instant};
+
+use super::job_logs::{check_empty, job_file_request, lost, no_log};
+use super::log_files::LogFile;
+use super::source::{Interrupt, Step};
+use super::worker::Way;
+use crate::ClientError;
+use crate::jobs::{Job, JobStatus, JobType, job_request};
+use crate::transport::{Answer, Http, Request, path};
+
+/// A log that is followed.
+pub(super) enum Log {
+    Job {
+        id: String,
+        /// When the job was submitted, since the first contact.
+        start_time_ms: Option<u64>,
+    },
+    File {
+        file: LogFile,
+        /// Asked for once.
+        agent: Option<Option<AgentLocation>>,
+    },
+}
+
+/// What the cluster says of a log.
+pub(super) struct LogState {
+    /// Whether it may yet begin.
+    pub(super) is_pending: bool,
+    /// Whether there is one, or may be.
+    pub(super) has_log: bool,
+    /// Whether nothing more is written.
+    pub(super) is_over: bool,
+    /// Of the job, if it is the log of one.
+    pub(super) job: Option<Job>,
+    pub(super) agent: Option<AgentLocation>,
+    /// What asks the dashboard for it.
+    pub(super) request: Request,
+}
+
+/// Where an agent should serve a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AgentLocation {
+    pub(super) address: String,
+    pub(super) path: String,
+}
+
+/// How to ask for something about a log.
+pub(super) struct Requests {
+    pub(super) what: String,
+    pub(super) http: Http,
+    /// The longest that an answer is waited for.
+    pub(super) stall: Duration,
+}
+
+impl Requests {
+    pub(super) fn send(&self, request: Request) -> Step<Answer> {
+        let request = request.deadline(Some(Instant::now() + self.stall));
+        self.http.send(&request).map_err(Interrupt::of)
+    }
+}
+
+impl AgentLocation {
+    /// A file of the log folder of the agent at this address. `None` if that is no address of one.
+    pub(super) fn new(address: &str, name: &str) -> Option<Self> {
+        let host = address.strip_prefix("http://")?.trim_end_matches('/');
+        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
+            return None;
+        }
+        let segments: Vec<_> = std::iter::once("logs").chain(name.split('/')).collect();
+        Some(Self { address: format!("http://{host}"), path: path(&segments) })
+    }
+}
+
+impl LogState {
+    pub(super) fn status(&self) -> Option<&JobStatus> {
+        self.job.as_ref().map(|job| &job.status)
+    }
+}
+
+impl Log {
+    pub(super) fn of_job(id: &str) -> Self {
+        Self::Job { id: id.to_owned(), start_time_ms: None }
+    }
+
+    pub(super) fn of_file(file: &LogFile) -> Self {
+        Self::File { file: file.clone(), agent: None }
+    }
+
+    pub(super) fn job_id(&self) -> Option<&str> {
+        match self {
+            Self::Job { id, .. } => Some(id),
+            Self::File { .. } => None,
+        }
+    }
+
+    pub(super) fn state(&mut self, requests: &Requests) -> Step<LogState> {
+        match self {
+            Self::Job { id, start_time_ms } => {
+                let job: Job = requests.send(job_request(id))?.json().map_err(Interrupt::of)?;
+                check_identity(&requests.what, &job, start_time_ms)?;
+                job_state(&requests.what, job)
+            }
+            Self::File { file, agent } => {
+                let location = match agent {
+                    Some(location) => location.clone(),
+                    None => {
+                        file.check_exists(&requests.http, &requests.what).map_err(Interrupt::of)?;
+                        agent.insert(file.find_agent(requests)?).clone()
+                    }
+                };
+                Ok(LogState {
+                    is_pending: false,
+                    has_log: true,
+                    is_over: false,
+                    job: None,
+                    agent: location,
+                    request: file.request(&requests.what),
+                })
+            }
+        }
+    }
+
+    /// The way, if this log can be read by it: files are not carried by the WebSocket.
+    pub(super) fn possible_way(&self, what: &str, way: Way) -> Step<Way> {
+        match (self, way) {
+            (Self::File { .. }, Way::AgentOrWebSocket) => Ok(Way::Agent { has_markers: true }),
+            (Self::File { .. }, Way::WebSocket { has_file: true }) => Ok(Way::File),
+            (Self::File { .. }, Way::WebSocket { has_file: false }) => {
+                Err(Interrupt::Fatal(ClientError::invalid(format_args!(
+                    "{what}: needs Ray 2.45 or newer, or the node's agent: use Protocol::Auto"
+                ))))
+            }
+            (_, way) => Ok(way),
+        }
+    }
+
+    /// Whether a log that came empty is there at all.
+    pub(super) fn check_empty(&self, requests: &Requests, state: &LogState) -> Step<()> {
+        match &state.job {
+            Some(job) => check_empty(&requests.http, &requests.what, job).map_err(Interrupt::of),
+            None => Ok(()),
+        }
+    }
+
+    /// What an error of the log's route means.
+    pub(super) fn explain(&self, what: &str, state: &LogState, cause: Interrupt) -> Interrupt {
+        match (&state.job, self) {
+            (Some(job), _) => cause.map_broken(|error| lost(what, job, error)),
+            (None, Self::File { file, .. }) => file.explain(cause),
+            (None, Self::Job { .. }) => cause,
+        }
+    }
+}
+
+/// An id may be used again after a delete, or by another cluster at the same address.
+fn check_identity(what: &str, job: &Job, start_time_ms: &mut Option<u64>) -> Step<()> {
+    let Some(started) = job.start_time_ms else { return Ok(()) };
+    if *start_time_ms.get_or_insert(started) == started {
+        return Ok(());
+    }
+    Err(Interrupt::Fatal(ClientError::log_lost(format_args!(
+        "{what}: this id is another job's now, which is {}: the rest of the log can no longer be read",
+        job.status
+    ))))
+}
+
+fn job_state(what: &str, job: Job) -> Step<LogState> {
+    if job.job_type == JobType::Driver {
+        return Err(Interrupt::Fatal(no_log(what)));
+    }
+    let is_over = job.status.is_terminal();
+    let has_node = job.driver_node_id.is_some();
+    let name = format!("job-driver-{}.log", job.id());
+    let address = job.driver_agent_http_address.as_deref();
+    Ok(LogState {
+        is_pending: !is_over && (!has_node || job.status == JobStatus::Pending),
+        // It never got to a node, so that there is no log.
+        has_log: has_node,
+        is_over,
+        agent: address.and_then(|address| AgentLocation::new(address, &name)),
+        request: job_file_request(what, &job),
+        job: Some(job),
+    })
+}

@@ -1,0 +1,165 @@
+//! Whether the agent of a node can be had, and serves the file that the dashboard serves.
+//!
+//! The address is only a claim: another cluster's agent may stand there as seen from here. It is
+//! believed once it has shown bytes of this file that the dashboard has shown: the first ones, which
+//! hold the time at which the job started on newer Rays, and the last ones.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
+use memchr::memmem;
+
+use super::agent::AgentSource;
+use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
+use super::{Interrupt, Step};
+use crate::ClientError;
+use crate::transport::{ByteRange, Http};
+
+/// The bytes at the file's beginning that are compared.
+const HEAD: usize = 4096;
+/// The lines at its end that are compared.
+const LAST_LINES: u64 = 5;
+/// How often a comparison is made again: the file may have grown in between, or may not be there yet.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long an agent that could not be used is left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(60);
+
+/// A file of an agent.
+#[derive(Clone)]
+pub(crate) struct AgentFile {
+    pub(crate) http: Http,
+    pub(crate) path: String,
+}
+
+/// The agents that could not be used, and since when.
+#[derive(Default)]
+pub(crate) struct AgentAddresses {
+    unusable: Mutex<HashMap<String, Instant>>,
+}
+
+impl AgentAddresses {
+    pub(crate) fn is_left_alone(&self, address: &str) -> bool {
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        unusable.retain(|_, since| since.elapsed() < LEFT_ALONE);
+        unusable.contains_key(address)
+    }
+
+    pub(crate) fn leave_alone(&self, address: &str) {
+        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        unusable.insert(address.to_owned(), Instant::now());
+    }
+}
+
+/// A search for an agent, in a thread of its own, so that no line waits for it.
+pub(crate) struct AgentSearch {
+    answer: Receiver<Found>,
+    address: String,
+}
+
+/// What a search came to.
+pub(crate) enum Found {
+    Agent(AgentSource),
+    /// There is nothing in the file yet that could be compared.
+    NotYet,
+    /// It cannot be used, and why.
+    Unusable(ClientError),
+}
+
+impl AgentSearch {
+    /// Begins to look for the file. `None` if no thread can be made for it.
+    pub(crate) fn begin(
+        file: AgentFile,
+        dashboard: &Dashboard,
+        stall: Duration,
+        cancelled: Receiver<Infallible>,
+    ) -> Option<Self> {
+        let (sender, answer) = bounded(1);
+        let address = file.http.address().to_owned();
+        let dashboard = dashboard.clone();
+        let search = move || {
+            let agent = AgentSource::new(file.http, file.path, dashboard.clone(), stall);
+            let found = prove(agent, &dashboard, &cancelled);
+            // Whoever asked may be gone.
+            let _ = sender.send(found);
+        };
+        thread::Builder::new().name("ray-client-agent".to_owned()).spawn(search).ok()?;
+        Some(Self { answer, address })
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it came to, if it is over.
+    pub(crate) fn poll(&self) -> Option<Found> {
+        match self.answer.try_recv() {
+            Ok(found) => Some(found),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(ended_early()),
+        }
+    }
+
+    /// Waits for what it comes to, at most this long.
+    pub(crate) fn wait(&self, most: Duration) -> Option<Found> {
+        match self.answer.recv_timeout(most) {
+            Ok(found) => Some(found),
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => None,
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Some(ended_early()),
+        }
+    }
+}
+
+fn ended_early() -> Found {
+    Found::Unusable(ClientError::unexpected("the search for the agent ended early"))
+}
+
+fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infallible>) -> Found {
+    let mut result = Found::NotYet;
+    for attempt in 0..ATTEMPTS {
+        let is_cancelled = attempt > 0
+            && cancelled.recv_timeout(PAUSE) != Err(crossbeam_channel::RecvTimeoutError::Timeout);
+        if is_cancelled {
+            return Found::NotYet;
+        }
+        result = match is_same_file(&agent, dashboard) {
+            Ok(Some(true)) => return Found::Agent(agent),
+            Ok(Some(false)) => Found::Unusable(agent.is_another()),
+            Ok(None) => Found::NotYet,
+            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if error.status() == 404 => {
+                Found::NotYet
+            }
+            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) => {
+                return Found::Unusable(error);
+            }
+            Err(Interrupt::Cancelled) => return Found::NotYet,
+        };
+    }
+    result
+}
+
+/// Whether the agent's file begins and ends as the dashboard's does; `None` while there is nothing to
+/// compare. What it costs does not grow with the file.
+fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Step<Option<bool>> {
+    // First the length at the agent, then what the dashboard has: that cannot be shorter.
+    let (_, before) = agent.get(ByteRange::Last(1))?;
+    let head = dashboard.head(HEAD)?;
+    if head.is_empty() {
+        return Ok(None);
+    }
+    let (answer, _) = agent.get(ByteRange::Between(0, head.len() as u64))?;
+    if !answer.body.starts_with(&head[..answer.body.len().min(head.len())])
+        || answer.body.is_empty()
+    {
+        return Ok(Some(false));
+    }
+    let Some(last) = dashboard.last_lines(LAST_LINES)? else { return Ok(Some(true)) };
+    let last = &last[..];
+    let from = before.total.saturating_sub(last.len() as u64);
+    let (answer, _) = agent.get(ByteRange::Between(from, from + 2 * MAX_LAST_LINES as u64))?;
+    Ok(Some(memmem::find(&answer.body, last).is_some()))
+}

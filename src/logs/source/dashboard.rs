@@ -1,0 +1,138 @@
+//! A log file as the dashboard serves it: from its start, or its last lines. It has no offsets.
+
+use std::time::{Duration, Instant};
+
+use super::overlap::count_lines;
+use super::{Interrupt, Step};
+use crate::ClientError;
+use crate::transport::{Answer, Http, Request, Stream, StreamError};
+
+/// The most of a file's last lines that is taken.
+pub(super) const MAX_LAST_LINES: usize = 4 * 1024 * 1024;
+/// Ray ends an answer after `timeout` seconds, 30 if not told, however slow its reader is. Its
+/// dashboard has a bound of 300 seconds of its own.
+const SERVER_TIMEOUT: u64 = 300;
+
+/// What serves a log file from its start, and its last lines.
+pub(crate) trait FileServer: Send {
+    /// A reading of the whole file.
+    type Reading: Send;
+
+    /// The log, for messages.
+    fn what(&self) -> &str;
+
+    /// Begins to read the whole file.
+    fn whole(&self) -> Step<Self::Reading>;
+
+    /// The next bytes of a reading; 0 at its end, which something on the way may have made.
+    fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> Step<usize>;
+
+    /// The last lines of the file; `None` if they are too large to be taken.
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>>;
+}
+
+/// How to ask the dashboard for a log file. `/api/v0/logs/stream` is not used: it does not notice that
+/// a client left a silent log, keeps one of its 100 places for that client for ever, and after 100 such
+/// tails answers every state call with 429 (measured on Ray 2.60.0).
+#[derive(Clone)]
+pub(crate) struct Dashboard {
+    pub(crate) http: Http,
+    request: Request,
+    /// The longest silence within an answer.
+    stall: Duration,
+    /// Whether each piece of an answer begins with a marker byte, as before Ray 2.45.
+    has_markers: bool,
+}
+
+impl Dashboard {
+    pub(crate) fn new(http: Http, request: Request, stall: Duration, has_markers: bool) -> Self {
+        let request = request.query("timeout", SERVER_TIMEOUT);
+        Self { http, request, stall, has_markers }
+    }
+
+    /// The same by connections of its own.
+    pub(crate) fn with(&self, http: Http) -> Self {
+        Self { http, ..self.clone() }
+    }
+
+    /// The first bytes of the file, at most this many. What they cost does not grow with the file.
+    pub(super) fn head(&self, most: usize) -> Step<Vec<u8>> {
+        let request = self.request.clone().query("lines", -1).first_bytes(most);
+        let mut head = self.send(request)?.body;
+        self.remove_marker(&mut head)?;
+        Ok(head)
+    }
+
+    fn send(&self, request: Request) -> Step<Answer> {
+        let request = request.deadline(Some(Instant::now() + self.stall));
+        self.http.send(&request).map_err(Interrupt::of)
+    }
+
+    /// Before Ray 2.45 the marker says whether what follows is the log or an error.
+    fn remove_marker(&self, bytes: &mut Vec<u8>) -> Step<()> {
+        if !self.has_markers || bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.remove(0) == b'1' {
+            return Ok(());
+        }
+        let what = self.what();
+        Err(Interrupt::Fatal(ClientError::not_found(format_args!("{what}: Ray finds no such log"))))
+    }
+
+    fn stalled(&self) -> Interrupt {
+        Interrupt::Broken(ClientError::timeout(format_args!(
+            "{}: the answer stalled for {:?}",
+            self.request.what, self.stall
+        )))
+    }
+}
+
+impl FileServer for Dashboard {
+    type Reading = Stream;
+
+    fn what(&self) -> &str {
+        &self.request.what
+    }
+
+    fn whole(&self) -> Step<Stream> {
+        let request = self.request.clone().query("lines", -1).unhurried();
+        self.http.stream(&request, self.stall).map_err(Interrupt::of)
+    }
+
+    fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> Step<usize> {
+        stream.read(piece).map_err(|error| match error {
+            StreamError::Broken(error) => Interrupt::Broken(error),
+            StreamError::Idle => self.stalled(),
+        })
+    }
+
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+        let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
+        let mut answer = self.send(request)?;
+        self.remove_marker(&mut answer.body)?;
+        Ok((!answer.goes_on).then_some(answer.body))
+    }
+}
+
+/// How many last lines of a file that ends with these bytes have so many bytes in all, or more.
+pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
+    count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
+}
+
+/// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`
+/// lines of it. `None` if that cannot be told, since the file repeats itself.
+pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
+    const SURE: usize = 1024;
+    if count_lines(last) < lines
+        && last.len() as u64 == whole_length
+        && end.len() as u64 <= whole_length
+    {
+        return Some(!last.ends_with(end));
+    }
+    if !end.ends_with(last) {
+        return Some(true);
+    }
+    let is_unique = memchr::memmem::find(&end[..end.len().saturating_sub(1)], last).is_none();
+    (is_unique && last.len() >= SURE).then_some(false)
+}

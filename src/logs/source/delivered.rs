@@ -1,0 +1,129 @@
+//! What a tail has handed out so far: all that a source needs to go on behind it. Pure.
+
+use std::hash::Hasher;
+
+use memchr::memchr2_iter;
+use twox_hash::XxHash64;
+
+use super::window::Window;
+
+/// How many of the last bytes are kept.
+const KEPT: usize = 1024 * 1024;
+
+/// The bytes that were handed out, as far as they are remembered.
+pub(crate) struct Delivered {
+    start: u64,
+    position: u64,
+    window: Window,
+    hash: XxHash64,
+    text: TextPosition,
+}
+
+impl Delivered {
+    /// Nothing yet; the log is handed out from this offset on.
+    pub(crate) fn from(start: u64) -> Self {
+        Self {
+            start,
+            position: start,
+            window: Window::of(KEPT),
+            hash: XxHash64::with_seed(0),
+            text: TextPosition::default(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.position += bytes.len() as u64;
+        self.hash.write(bytes);
+        self.text.push(bytes);
+        self.window.push(bytes);
+    }
+
+    /// Offset in the log of the first byte that was, or is to be, handed out.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Offset in the log of the next byte.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.position == self.start
+    }
+
+    /// The last bytes: all of them, or at least 1 MiB.
+    pub(crate) fn window(&self) -> &[u8] {
+        self.window.as_slice()
+    }
+
+    /// Where this is in the text that Ray's WebSocket makes of the log.
+    pub(crate) fn text(&self) -> TextPosition {
+        self.text
+    }
+
+    /// Whether these are the bytes that were handed out, all of them.
+    pub(crate) fn is_hash(&self, hash: &XxHash64) -> bool {
+        self.hash.finish() == hash.finish()
+    }
+}
+
+/// A place in a log by what is not a newline: Ray's WebSocket turns `\r` and `\r\n` into `\n`, and a
+/// `\r\n` that it reads in two steps into two of them, so that offsets differ between connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct TextPosition {
+    /// Bytes that are neither `\r` nor `\n`.
+    pub(crate) others: u64,
+    /// Line endings behind the last of them: `\r\n` is one.
+    pub(crate) newlines: u64,
+    after_cr: bool,
+}
+
+impl TextPosition {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let mut counted = 0;
+        for at in memchr2_iter(b'\n', b'\r', bytes) {
+            if at > counted {
+                self.others += (at - counted) as u64;
+                (self.newlines, self.after_cr) = (0, false);
+            }
+            if !(bytes[at] == b'\n' && self.after_cr) {
+                self.newlines += 1;
+            }
+            self.after_cr = bytes[at] == b'\r';
+            counted = at + 1;
+        }
+        if counted < bytes.len() {
+            self.others += (bytes.len() - counted) as u64;
+            (self.newlines, self.after_cr) = (0, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_does_not_depend_on_the_pieces() {
+        let log: Vec<u8> = (0..10_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut whole = XxHash64::with_seed(0);
+        whole.write(&log);
+        for piece in [1, 7, 32, 33, 4096] {
+            let mut delivered = Delivered::from(0);
+            log.chunks(piece).for_each(|bytes| delivered.push(bytes));
+            assert!(delivered.is_hash(&whole), "{piece}");
+        }
+    }
+
+    #[test]
+    fn places_in_the_text_are_counted_however_the_bytes_are_cut() {
+        let log = b"a\rb\r\nc\n\r\r\n\nd\r\n\r";
+        for cut in 0..=log.len() {
+            let mut position = TextPosition::default();
+            position.push(&log[..cut]);
+            position.push(&log[cut..]);
+            assert_eq!((position.others, position.newlines), (4, 2), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Where the bytes of a log come from: three ways to read one, and what each gives at a look.
+//!
+//! A source is opened behind what was handed out and then read, again and again. It knows neither the
+//! queue nor the caller; a byte goes from here down to the loop in `worker/follow.rs`, never back.
+
+mod agent;
+mod agent_search;
+mod dashboard;
+mod delivered;
+mod file;
+#[cfg(test)]
+mod file_tests;
+mod overlap;
+mod replay;
+mod websocket;
+mod window;
+
+pub(super) use agent::AgentSource;
+pub(super) use agent_search::{AgentAddresses, AgentFile, AgentSearch, Found};
+pub(super) use dashboard::{Dashboard, FileServer, lines_to_compare};
+pub(super) use delivered::Delivered;
+pub(super) use file::FileSource;
+pub(super) use overlap::{Join, join};
+pub(super) use websocket::{TextLog, WebSocketSource, WholeLog, is_no_route, whole_log_request};
+
+use crate::ClientError;
+
+/// One way to read a log.
+pub(super) trait Source: Send {
+    /// What is new behind `delivered`.
+    fn read(&mut self, delivered: &Delivered) -> Step<Look>;
+
+    /// Says that nothing more is written. From now on `read` goes on until an end that is sure.
+    fn nothing_more_is_written(&mut self);
+
+    /// Where the last lines of the log, as it stands, begin.
+    fn start_of_last_lines(&mut self, lines: usize) -> Step<u64>;
+}
+
+/// What came of a look at a log.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// The next bytes of the log.
+    Data {
+        bytes: Vec<u8>,
+        /// Whether that is all that the log holds for now.
+        is_all: bool,
+    },
+    /// The next bytes of the log, as one message of the WebSocket.
+    Message(Vec<u8>),
+    /// Nothing new yet, but the answer goes on: read on at once.
+    GoesOn,
+    /// The log holds nothing new.
+    Nothing,
+    /// The source waited for something new, and nothing came.
+    Waited,
+    /// The source may not look again before this.
+    NotBefore(std::time::Instant),
+    /// The log ended.
+    End(Certainty),
+}
+
+/// What an end is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Certainty {
+    /// The server ended the connection, which proves nothing.
+    Claimed,
+    /// Nothing more is written, and what was handed out is what the log holds.
+    Sure,
+}
+
+/// Why a worker leaves what it was doing.
+#[derive(Debug)]
+pub(super) enum Interrupt {
+    /// The tail was closed; nobody listens.
+    Cancelled,
+    /// The connection broke off; another attempt may go on.
+    Broken(ClientError),
+    /// Nothing to try again.
+    Fatal(ClientError),
+}
+
+impl Interrupt {
+    /// What may pass by itself is a break; what is about the caller's parameters is not.
+    pub(super) fn of(error: ClientError) -> Self {
+        match error.status() {
+            _ if error.is_retryable() => Self::Broken(error),
+            400 | 401 | 403 | 404 => Self::Fatal(error),
+            _ => Self::Broken(error),
+        }
+    }
+
+    /// The error, for a call that no tail can cancel.
+    pub(super) fn into_error(self) -> ClientError {
+        match self {
+            Self::Broken(error) | Self::Fatal(error) => error,
+            Self::Cancelled => ClientError::unexpected("cancelled"),
+        }
+    }
+
+    /// The same, with another error if it is a break.
+    pub(super) fn map_broken(self, map: impl FnOnce(ClientError) -> ClientError) -> Self {
+        match self {
+            Self::Broken(error) => Self::Broken(map(error)),
+            other => other,
+        }
+    }
+}
+
+pub(super) type Step<T> = Result<T, Interrupt>;
+
+/// What it means that a log ends before the position.
+fn became_shorter(what: &str, delivered: &Delivered, total: u64) -> Interrupt {
+    let position = delivered.position();
+    let beyond = position - total;
+    Interrupt::Fatal(if delivered.is_empty() {
+        ClientError::invalid(format_args!(
+            "{what}: position {position} is beyond the end of the log by {beyond} bytes"
+        ))
+    } else {
+        ClientError::log_lost(format_args!(
+            "{what}: the log became shorter than what was delivered, by {beyond} bytes"
+        ))
+    })
+}

@@ -1,0 +1,163 @@
+//! Joining the last lines of a file to what was handed out of it before, if that can be done in one
+//! way only. Pure.
+
+use memchr::memmem;
+
+/// An overlap shorter than this could be there by chance.
+const SURE: usize = 1024;
+
+/// What the last lines of a file are to what was handed out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// The file goes on with the bytes from this index of the last lines on.
+    NewFrom(usize),
+    /// They do not overlap, or could be joined in more than one place.
+    Unsure,
+}
+
+/// Joins the last `lines` lines of a file, as the server gave them, to `known`, the bytes of the file up
+/// to some place, which are all that stand before it if `is_all`.
+///
+/// A join is sure if the overlap is long, fits in one place only, and what overlaps stands only once in
+/// what is known: a log that repeats itself may have done so once more in between.
+pub(crate) fn join(known: &[u8], is_all: bool, last: &[u8], lines: u64) -> Join {
+    if is_all && count_lines(last) < lines && last.starts_with(known) {
+        // Fewer lines than were asked for: this is the whole file.
+        return Join::NewFrom(known.len());
+    }
+    let [overlap] = overlaps(known, last)[..] else { return Join::Unsure };
+    let common = &last[overlap.saturating_sub(known.len())..overlap];
+    let is_long = common.len() >= SURE;
+    let is_elsewhere = memmem::find(&known[..known.len() - 1], common).is_some();
+    if is_long && !is_elsewhere { Join::NewFrom(overlap) } else { Join::Unsure }
+}
+
+/// The lines of these bytes as Ray counts them: what follows the last `\n` is one, too.
+pub(crate) fn count_lines(bytes: &[u8]) -> u64 {
+    let newlines = memchr::memchr_iter(b'\n', bytes).count() as u64;
+    newlines + u64::from(bytes.last().is_some_and(|last| *last != b'\n'))
+}
+
+/// Up to two lengths that a beginning of `last` may have so that the end of `window`, or all of it, is
+/// the end of that beginning.
+fn overlaps(window: &[u8], last: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    if window.is_empty() || last.is_empty() {
+        return found;
+    }
+    // Beginnings that hold the whole window.
+    let mut from = 0;
+    while let Some(at) = memmem::find(&last[from..], window) {
+        found.push(from + at + window.len());
+        if found.len() == 2 {
+            return found;
+        }
+        from += at + 1;
+    }
+    // Beginnings that are shorter than the window: the borders of Knuth, Morris and Pratt, in one pass.
+    let longest = last.len().min(window.len() - 1);
+    let table = border_table(&last[..longest]);
+    let mut length = 0;
+    for byte in &window[window.len() - longest..] {
+        while length > 0 && (length == longest || last[length] != *byte) {
+            length = table[length - 1] as usize;
+        }
+        if length < longest && last[length] == *byte {
+            length += 1;
+        }
+    }
+    while length > 0 && found.len() < 2 {
+        found.push(length);
+        length = table[length - 1] as usize;
+    }
+    found
+}
+
+/// For each beginning of these bytes, the length of its longest proper beginning that is its end, too.
+fn border_table(bytes: &[u8]) -> Vec<u32> {
+    let mut table = vec![0_u32; bytes.len()];
+    let mut length = 0;
+    for at in 1..bytes.len() {
+        while length > 0 && bytes[length] != bytes[at] {
+            length = table[length - 1] as usize;
+        }
+        if bytes[length] == bytes[at] {
+            length += 1;
+        }
+        table[at] = u32::try_from(length).unwrap_or(0);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+
+    fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
+        lines.flat_map(|n| format!("this is line number {n}\n").into_bytes()).collect()
+    }
+
+    #[test]
+    fn last_lines_are_joined_where_they_overlap() {
+        let known = numbered(0..500);
+        let last = numbered(400..510);
+        let new = numbered(500..510).len();
+        assert_eq!(join(&known, true, &last, 110), Join::NewFrom(last.len() - new));
+        assert_eq!(
+            join(&known, true, &numbered(400..500), 100),
+            Join::NewFrom(numbered(400..500).len())
+        );
+    }
+
+    #[test]
+    fn last_lines_that_do_not_overlap_are_not_joined() {
+        let known = numbered(0..500);
+        assert_eq!(join(&known, true, &numbered(500..600), 100), Join::Unsure);
+        assert_eq!(join(&known, true, &numbered(501..600), 99), Join::Unsure);
+    }
+
+    #[test]
+    fn a_short_overlap_is_not_sure() {
+        let known = numbered(0..500);
+        assert_eq!(join(&known, true, &numbered(499..600), 101), Join::Unsure);
+    }
+
+    #[test]
+    fn fewer_lines_than_asked_for_are_the_whole_file() {
+        assert_eq!(join(b"a\na\n", true, b"a\na\na\n", 100), Join::NewFrom(4));
+        assert_eq!(join(b"a\na\n", true, b"b\na\na\n", 100), Join::Unsure);
+        assert_eq!(join(b"a\n", false, b"a\na\na\n", 100), Join::Unsure);
+        assert_eq!(join(b"", true, b"a\n", 100), Join::NewFrom(0));
+    }
+
+    #[test]
+    fn a_log_that_repeats_itself_is_not_joined() {
+        let line = b"the same line for ever\n";
+        assert_eq!(join(&line.repeat(1000), true, &line.repeat(100), 100), Join::Unsure);
+        let block = numbered(0..200);
+        let last = [&numbered(100..200)[..], &numbered(0..10)].concat();
+        assert_eq!(join(&block.repeat(3), true, &last, 110), Join::Unsure);
+    }
+
+    #[test]
+    fn overlaps_are_those_that_a_search_in_every_place_finds() {
+        for seed in 0..20_000 {
+            let mut chance = Chance(seed);
+            let letters = &b"abc"[..1 + chance.below(3)];
+            let mut text =
+                |length: usize| (0..length).map(|_| *chance.pick(letters)).collect::<Vec<u8>>();
+            let (window, last) = (text(1 + seed as usize % 9), text(1 + seed as usize % 13));
+            let fits = |k: &usize| {
+                let common = &last[..*k];
+                if *k < window.len() { window.ends_with(common) } else { common.ends_with(&window) }
+            };
+            let mut expected: Vec<_> = (1..=last.len()).filter(fits).collect();
+            let mut found = overlaps(&window, &last);
+            found.sort_unstable();
+            assert!(found.iter().all(|k| expected.contains(k)), "seed {seed}");
+            expected.truncate(2);
+            assert_eq!(found.len(), expected.len(), "seed {seed}: {window:?} {last:?}");
+        }
+    }
+}

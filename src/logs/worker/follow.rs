@@ -1,0 +1,344 @@
+//! The loop that follows a log to its end. It owns silence, reconnects, and what the end is; a source
+//! below it gives the bytes, and the queue takes them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cancel::{Cancel, ClosedBy};
+use super::interval::{Interval, QUIET};
+use super::queue::Queue;
+use super::reconnect::Failures;
+use super::ways::Way;
+use crate::jobs::JobStatus;
+use crate::logs::log::{Log, LogState, Requests};
+use crate::logs::options::TailOptions;
+use crate::logs::source::{
+    AgentAddresses, AgentSearch, Certainty, Delivered, Interrupt, Look, Source, Step,
+};
+use crate::transport::Http;
+use crate::{AgentAccess, ClientError};
+
+/// How often a log that is lost is asked for again: right after its start, a dashboard does not know
+/// the nodes yet.
+const LOST_AGAIN: u32 = 4;
+
+/// Whether agents may be used, and which of them cannot.
+pub(in crate::logs) struct Agents {
+    pub(in crate::logs) access: AgentAccess,
+    pub(in crate::logs) addresses: Arc<AgentAddresses>,
+}
+
+pub(in crate::logs) struct Follow {
+    pub(super) what: String,
+    pub(super) log: Log,
+    pub(super) http: Http,
+    pub(super) options: TailOptions,
+    pub(super) agents: Agents,
+    pub(super) cancel: Arc<Cancel>,
+    pub(super) queue: Queue,
+    pub(super) delivered: Delivered,
+    /// Whether the next byte stands before the position, and only tells whether a line goes on there.
+    is_before: bool,
+    /// Decided with the first contact.
+    pub(super) way: Option<Way>,
+    pub(super) last_lines: Option<usize>,
+    failures: Failures,
+    lost: u32,
+    last_byte: Instant,
+    pub(super) search: Option<AgentSearch>,
+    pub(super) no_search_before: Instant,
+}
+
+/// What came of an attempt.
+pub(super) enum Outcome {
+    /// Every byte of the log was delivered.
+    Complete,
+    /// Try again at once.
+    Again,
+}
+
+/// A source that is being read.
+pub(super) struct Reading {
+    pub(super) source: Box<dyn Source>,
+    /// The agent's address, if it is one.
+    pub(super) agent: Option<String>,
+    pub(super) is_over: bool,
+}
+
+impl Reading {
+    pub(super) fn nothing_more_is_written(&mut self) {
+        self.is_over = true;
+        self.source.nothing_more_is_written();
+    }
+}
+
+impl Follow {
+    pub(in crate::logs) fn new(
+        what: String,
+        log: Log,
+        http: Http,
+        options: TailOptions,
+        agents: Agents,
+        cancel: Arc<Cancel>,
+        queue: Queue,
+    ) -> Self {
+        // The byte before tells whether a `\n` at the position ends a line of its own.
+        let position = options.from_position.unwrap_or(0);
+        Self {
+            what,
+            log,
+            http,
+            agents,
+            cancel,
+            queue,
+            delivered: Delivered::from(position.saturating_sub(1)),
+            is_before: position > 0,
+            way: None,
+            last_lines: options.last_lines,
+            failures: Failures::new(options.reconnects),
+            lost: 0,
+            last_byte: Instant::now(),
+            search: None,
+            no_search_before: Instant::now(),
+            options,
+        }
+    }
+
+    /// Follows the log, and tells the iterator how that ended.
+    pub(in crate::logs) fn run(mut self) {
+        let result = self.to_the_end();
+        // The iterator may be kept for long, and may be slow to take the last lines.
+        self.cancel.close_connections();
+        self.queue.finish(result);
+        self.cancel.close(ClosedBy::Worker);
+    }
+
+    /// Attempts until the log is complete. One that breaks off is followed by another, after a pause.
+    fn to_the_end(&mut self) -> Step<()> {
+        loop {
+            let error = match self.attempt() {
+                Ok(Outcome::Complete) => return Ok(()),
+                Ok(Outcome::Again) => continue,
+                Err(Interrupt::Broken(error)) => error,
+                Err(interrupt) => return Err(interrupt),
+            };
+            self.lost =
+                if matches!(error, ClientError::LogLost { .. }) { self.lost + 1 } else { 0 };
+            let left = self.time_to_silence();
+            let may_go_on = self.lost <= LOST_AGAIN && left.is_none_or(|left| !left.is_zero());
+            match self.failures.next_pause(error.retry_after()) {
+                Some(pause) if may_go_on => {
+                    self.queue.pause(left.map_or(pause, |left| left.min(pause)))?;
+                }
+                _ => return Err(Interrupt::Fatal(self.gave_up(error))),
+            }
+        }
+    }
+
+    fn attempt(&mut self) -> Step<Outcome> {
+        let state = self.wait_until_started()?;
+        if !state.has_log {
+            return self.ended(None);
+        }
+        let Some(mut reading) = self.open(&state)? else { return Ok(Outcome::Again) };
+        if let Err(cause) = self.go_to_last_lines(&mut reading) {
+            return self.give_up_reading(&state, &reading, cause);
+        }
+        let mut interval = Interval::new(self.options.poll_interval);
+        let mut asked = Instant::now();
+        loop {
+            let begun = Instant::now();
+            let is_last = self.time_to_silence().is_some_and(|left| left.is_zero());
+            let look = match reading.source.read(&self.delivered) {
+                Ok(look) => look,
+                Err(cause) => return self.give_up_reading(&state, &reading, cause),
+            };
+            let wait = match look {
+                Look::Data { bytes, is_all } => {
+                    self.deliver(&bytes)?;
+                    interval.reset();
+                    if is_all { interval.next() } else { Duration::ZERO }
+                }
+                Look::Message(bytes) => {
+                    self.queue.count_message()?;
+                    self.deliver(&bytes)?;
+                    Duration::ZERO
+                }
+                Look::GoesOn => Duration::ZERO,
+                Look::Nothing => {
+                    self.failures.reset();
+                    self.check_silence(is_last, &mut reading, "nothing new was written")?;
+                    interval.next()
+                }
+                Look::Waited => {
+                    let why = "nothing came over the WebSocket";
+                    self.check_silence(is_last, &mut reading, why)?;
+                    Duration::ZERO
+                }
+                Look::NotBefore(time) => time.saturating_duration_since(begun).min(QUIET),
+                Look::End(Certainty::Sure) => return self.ended(Some(&state)),
+                Look::End(Certainty::Claimed) => {
+                    let now = self.log_state()?;
+                    if !now.is_over {
+                        return Err(self.closed_early(&now));
+                    }
+                    reading.nothing_more_is_written();
+                    Duration::ZERO
+                }
+            };
+            let is_quiet = self.last_byte.elapsed() >= QUIET;
+            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
+            if is_quiet && may_ask && !reading.is_over {
+                asked = Instant::now();
+                if self.log_state()?.is_over {
+                    reading.nothing_more_is_written();
+                }
+            }
+            let wait = wait.saturating_sub(begun.elapsed());
+            let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
+            if !wait.is_zero() && !reading.is_over {
+                self.queue.pause(wait)?;
+            }
+            self.switch_to_agent(&state, &mut reading);
+        }
+    }
+
+    fn go_to_last_lines(&mut self, reading: &mut Reading) -> Step<()> {
+        let Some(lines) = self.last_lines else { return Ok(()) };
+        let start = reading.source.start_of_last_lines(lines)?;
+        self.delivered = Delivered::from(start);
+        self.last_lines = None;
+        self.queue.begin_at(start, false)
+    }
+
+    /// Waits until there may be a log.
+    fn wait_until_started(&mut self) -> Step<LogState> {
+        let begun = Instant::now();
+        let mut interval = Interval::new(self.options.poll_interval);
+        loop {
+            let state = self.log_state()?;
+            if !state.is_pending {
+                return Ok(state);
+            }
+            self.failures.reset();
+            let most = self.options.pending_timeout_or_default();
+            if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
+                return Err(Interrupt::Fatal(ClientError::timeout(format_args!(
+                    "{}: the job is still PENDING after {most:?}: raise TailOptions::pending_timeout",
+                    self.what,
+                ))));
+            }
+            let left = most.map(|most| most.saturating_sub(begun.elapsed()));
+            let wait = interval.next();
+            self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
+            self.last_byte = Instant::now();
+        }
+    }
+
+    fn log_state(&mut self) -> Step<LogState> {
+        self.log.state(&self.requests())
+    }
+
+    pub(super) fn requests(&self) -> Requests {
+        Requests { what: self.what.clone(), http: self.http.clone(), stall: self.options.stall() }
+    }
+
+    /// Hands over the next bytes of the log.
+    fn deliver(&mut self, bytes: &[u8]) -> Step<()> {
+        let mut new = bytes;
+        if let (true, [before, rest @ ..]) = (self.is_before, bytes) {
+            self.is_before = false;
+            if *before == b'\r' {
+                self.queue.begin_at(self.delivered.position() + 1, true)?;
+            }
+            new = rest;
+        }
+        self.delivered.push(bytes);
+        let result = self.queue.deliver(new);
+        self.failures.reset();
+        // Only now: the iterator may have kept the worker waiting.
+        self.last_byte = Instant::now();
+        result
+    }
+
+    /// The log is complete, unless the caller asked for more than there is.
+    fn ended(&self, state: Option<&LogState>) -> Step<Outcome> {
+        if self.is_before {
+            return Err(Interrupt::Fatal(ClientError::invalid(format_args!(
+                "{}: position {} is beyond the end of the log",
+                self.what,
+                self.delivered.position() + 1
+            ))));
+        }
+        if let Some(state) = state.filter(|_| self.delivered.position() == 0) {
+            self.log.check_empty(&self.requests(), state)?;
+        }
+        Ok(Outcome::Complete)
+    }
+
+    /// Fatal once the log has been silent for the stream timeout, a look that began after that found
+    /// nothing, and the job is not over.
+    fn check_silence(&mut self, is_last: bool, reading: &mut Reading, why: &str) -> Step<()> {
+        if !is_last || reading.is_over {
+            return Ok(());
+        }
+        if self.log_state()?.is_over {
+            reading.nothing_more_is_written();
+            return Ok(());
+        }
+        Err(self.silent(why))
+    }
+
+    fn silent(&self, why: &str) -> Interrupt {
+        Interrupt::Fatal(ClientError::timeout(format_args!(
+            "{}: silent for {:?}: {why}: raise TailOptions::stream_timeout, or use TailOptions::until_done()",
+            self.what,
+            self.options.stream_timeout.unwrap_or_default()
+        )))
+    }
+
+    /// Waits for a log that holds nothing yet.
+    pub(super) fn wait_for_first_bytes(&mut self) -> Step<()> {
+        let left = self.time_to_silence();
+        self.failures.reset();
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(self.silent("nothing was written"));
+        }
+        self.queue.pause(left.map_or(QUIET, |left| left.min(self.options.poll_interval)))
+    }
+
+    /// What is left of the stream timeout, if there is one.
+    fn time_to_silence(&self) -> Option<Duration> {
+        let timeout = self.options.stream_timeout?;
+        Some(timeout.saturating_sub(self.last_byte.elapsed()))
+    }
+
+    /// The error of the last attempt, as a timeout or as a break.
+    fn gave_up(&self, error: ClientError) -> ClientError {
+        if matches!(error, ClientError::Timeout { .. } | ClientError::LogLost { .. }) {
+            return error;
+        }
+        let reason = error.to_string();
+        let reason =
+            reason.strip_prefix(&*self.what).map_or(&*reason, |r| r.trim_start_matches(": "));
+        let message = format!(
+            "{}: broke off at byte {} after {} reconnects: {reason}",
+            self.what,
+            self.delivered.position(),
+            self.failures.count(),
+        );
+        match &error {
+            ClientError::Rejected { status, .. } => ClientError::rejected(*status, message),
+            ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
+            _ => ClientError::unreachable(message).caused_by(error),
+        }
+    }
+
+    fn closed_early(&self, state: &LogState) -> Interrupt {
+        Interrupt::Broken(ClientError::unreachable(format_args!(
+            "{}: the server closed the WebSocket while the job is {}",
+            self.what,
+            state.status().map_or("not over", JobStatus::as_str)
+        )))
+    }
+}

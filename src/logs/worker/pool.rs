@@ -1,0 +1,129 @@
+//! The workers of live logs, and the register of what is open.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use threadpool::ThreadPool;
+
+use super::cancel::{Cancel, ClosedBy, lock};
+use crate::ClientError;
+use crate::logs::source::AgentAddresses;
+
+/// The tails of one client and the threads that feed them, made at the first tail.
+pub(crate) struct Tails {
+    workers: usize,
+    pool: Mutex<Option<Pool>>,
+    open: Mutex<Vec<Weak<Cancel>>>,
+    pub(in crate::logs) agents: Arc<AgentAddresses>,
+}
+
+#[derive(Clone)]
+struct Pool {
+    threads: ThreadPool,
+    free: Receiver<()>,
+    give_back: Sender<()>,
+}
+
+impl Pool {
+    fn new(workers: usize) -> Result<Self, ClientError> {
+        can_make_threads(workers)?;
+        let (give_back, free) = bounded(workers);
+        for _ in 0..workers {
+            // There is room for each of them, and the receiver is held here.
+            let _ = give_back.send(());
+        }
+        // `ThreadPool` panics if it cannot make a thread, also in the moment after that was tried.
+        let made = std::panic::catch_unwind(|| {
+            ThreadPool::with_name("ray-client-tail".to_owned(), workers)
+        });
+        let threads = made.map_err(|_| no_thread(&"the pool could not be made"))?;
+        Ok(Self { threads, free, give_back })
+    }
+}
+
+/// Makes so many threads and ends them again.
+fn can_make_threads(count: usize) -> Result<(), ClientError> {
+    let (hold, wait) = bounded::<()>(0);
+    for _ in 0..count {
+        let wait = wait.clone();
+        let made = thread::Builder::new().spawn(move || wait.recv().unwrap_or_default());
+        made.map_err(|error| no_thread(&error))?;
+    }
+    drop(hold);
+    Ok(())
+}
+
+fn no_thread(why: &dyn std::fmt::Display) -> ClientError {
+    ClientError::no_free_worker(format_args!("tail: no thread can be made for it: {why}"))
+}
+
+/// The right to one worker. Gives it back when dropped, also by a worker that panics.
+pub(in crate::logs) struct WorkerPermit {
+    pool: Pool,
+}
+
+impl Drop for WorkerPermit {
+    fn drop(&mut self) {
+        // The receiver is gone if the client is gone, and then nobody waits for a worker.
+        let _ = self.pool.give_back.try_send(());
+    }
+}
+
+impl WorkerPermit {
+    /// Runs this in the worker.
+    pub(in crate::logs) fn run(self, work: impl FnOnce() + Send + 'static) {
+        let threads = self.pool.threads.clone();
+        threads.execute(move || {
+            let _permit = self;
+            work();
+        });
+    }
+}
+
+impl Tails {
+    /// For so many tails at the same time.
+    pub(crate) fn new(workers: usize) -> Self {
+        let agents = Arc::default();
+        Self { workers, pool: Mutex::default(), open: Mutex::default(), agents }
+    }
+
+    /// Waits for a free worker, at most this long.
+    pub(in crate::logs) fn worker(
+        &self,
+        what: &str,
+        wait: Duration,
+    ) -> Result<WorkerPermit, ClientError> {
+        let pool = self.pool()?;
+        pool.free.recv_timeout(wait).map_err(|_| {
+            ClientError::no_free_worker(format_args!(
+                "{what}: all {} workers of this client follow other logs, and none was free within {wait:?}: end one, or use ClientBuilder::tail_workers",
+                self.workers
+            ))
+        })?;
+        Ok(WorkerPermit { pool })
+    }
+
+    fn pool(&self) -> Result<Pool, ClientError> {
+        let mut pool = lock(&self.pool);
+        match &*pool {
+            Some(pool) => Ok(pool.clone()),
+            None => Ok(pool.insert(Pool::new(self.workers)?).clone()),
+        }
+    }
+
+    /// Remembers a tail, so that it ends with the client.
+    pub(in crate::logs) fn register(&self, cancel: &Arc<Cancel>) {
+        let mut open = lock(&self.open);
+        open.retain(|cancel| cancel.strong_count() > 0);
+        open.push(Arc::downgrade(cancel));
+    }
+
+    /// Closes every tail that is still open.
+    pub(crate) fn close_all(&self) {
+        for cancel in lock(&self.open).drain(..).filter_map(|cancel| cancel.upgrade()) {
+            cancel.close(ClosedBy::Client);
+        }
+    }
+}

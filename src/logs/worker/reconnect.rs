@@ -1,0 +1,80 @@
+//! When a log that broke off is asked for again, and when no more. Pure.
+
+use std::time::{Duration, Instant};
+
+use crate::logs::options::Reconnects;
+use crate::retry::RetryPolicy;
+
+/// The pause before the first reconnect. With two more, doubled each, they outlast a dashboard that
+/// restarts (2 to 3 s, measured on Ray 2.60.0).
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The failures since the last good look.
+pub(super) struct Failures {
+    allowed: Reconnects,
+    backoff: RetryPolicy,
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Failures {
+    pub(super) fn new(allowed: Reconnects) -> Self {
+        let backoff = RetryPolicy::default().backoff(FIRST_PAUSE).cap(FIRST_PAUSE * 8);
+        Self { allowed, backoff, count: 0, since: None }
+    }
+
+    pub(super) fn reset(&mut self) {
+        (self.count, self.since) = (0, None);
+    }
+
+    /// How often it was asked for again.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The pause before the next attempt, at least as long as the server asks for; `None` if there is
+    /// to be none.
+    pub(super) fn next_pause(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let is_allowed = match self.allowed {
+            Reconnects::InARow(most) => self.count < most,
+            Reconnects::For(most) => since.elapsed() < most,
+        };
+        self.count += u32::from(is_allowed);
+        let pause = self.backoff.pause(self.count.max(1));
+        is_allowed.then(|| pause.max(retry_after.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_failures_in_a_row_are_allowed_and_a_good_look_resets_them() {
+        let mut failures = Failures::new(Reconnects::InARow(2));
+        for _ in 0..3 {
+            assert!(failures.next_pause(None).is_some());
+            assert!(failures.next_pause(None).is_some());
+            assert!(failures.next_pause(None).is_none());
+            assert_eq!(failures.count(), 2);
+            failures.reset();
+        }
+    }
+
+    #[test]
+    fn pauses_grow_and_are_at_least_as_long_as_the_server_asks_for() {
+        let mut failures = Failures::new(Reconnects::For(Duration::from_secs(600)));
+        let pauses: Vec<_> = (0..6).map(|_| failures.next_pause(None).unwrap()).collect();
+        assert!(pauses[0] >= FIRST_PAUSE / 2 && pauses[0] <= FIRST_PAUSE);
+        assert!(pauses[5] >= FIRST_PAUSE * 4 && pauses[5] <= FIRST_PAUSE * 8);
+        let after = Duration::from_secs(30);
+        assert_eq!(failures.next_pause(Some(after)), Some(after));
+    }
+
+    #[test]
+    fn failures_are_allowed_for_a_time() {
+        let mut failures = Failures::new(Reconnects::For(Duration::ZERO));
+        assert!(failures.next_pause(None).is_none());
+    }
+}

@@ -1,0 +1,290 @@
+//! Which way a log is read: the choice at the first contact, the search for an agent, and what happens
+//! when one goes.
+
+use std::time::{Duration, Instant};
+
+use super::follow::{Follow, Outcome, Reading};
+use crate::logs::log::LogState;
+use crate::logs::options::Protocol;
+use crate::logs::source::{
+    AgentFile, AgentSearch, AgentSource, Dashboard, FileSource, Found, Interrupt, Step, TextLog,
+    WebSocketSource, is_no_route,
+};
+use crate::transport::{Request, path};
+use crate::version::Version;
+use crate::{AgentAccess, ClientError};
+
+/// How long a search for an agent is waited for if nothing else can be read meanwhile.
+const SEARCH: Duration = Duration::from_secs(2);
+/// The same, if the dashboard could be read, but only from the log's start.
+const SHORT_SEARCH: Duration = Duration::from_secs(1);
+/// How often an agent is searched for again that served nothing to compare yet.
+const SEARCH_AGAIN: Duration = Duration::from_secs(1);
+
+/// How a log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::logs) enum Way {
+    /// By the dashboard, which serves the plain bytes.
+    File,
+    /// By the agent, and by nothing else.
+    Agent {
+        has_markers: bool,
+    },
+    WebSocket {
+        has_file: bool,
+    },
+    /// By the agent, otherwise by the WebSocket: the dashboard of this Ray does not serve plain bytes.
+    AgentOrWebSocket,
+}
+
+impl Way {
+    fn has_markers(self) -> bool {
+        matches!(self, Self::Agent { has_markers: true } | Self::AgentOrWebSocket)
+    }
+}
+
+impl Follow {
+    /// Opens the log behind what was handed out. `None` if there is nothing in it yet.
+    pub(super) fn open(&mut self, state: &LogState) -> Step<Option<Reading>> {
+        let way = self.way()?;
+        let dashboard = self.dashboard(state, way);
+        let mut reading = match way {
+            Way::File => self.file(state, dashboard)?,
+            Way::WebSocket { has_file } => self.websocket(has_file.then_some(dashboard))?,
+            Way::Agent { .. } | Way::AgentOrWebSocket => {
+                match self.wait_for_agent(state, &dashboard, SEARCH) {
+                    Found::Agent(agent) => agent_reading(agent),
+                    Found::NotYet if !state.is_over => {
+                        self.wait_for_first_bytes()?;
+                        return Ok(None);
+                    }
+                    Found::Unusable(error) if way != Way::AgentOrWebSocket => {
+                        return Err(Interrupt::Broken(error));
+                    }
+                    Found::NotYet if way != Way::AgentOrWebSocket => {
+                        return Err(self.no_agent("it does not serve this log"));
+                    }
+                    // Offsets in the file and in the WebSocket's text are not the same.
+                    Found::Unusable(error) if self.delivered.start() > 0 => {
+                        return Err(Interrupt::Broken(error));
+                    }
+                    Found::NotYet | Found::Unusable(_) => self.websocket(None)?,
+                }
+            }
+        };
+        if state.is_over {
+            reading.nothing_more_is_written();
+        }
+        Ok(Some(reading))
+    }
+
+    /// The way of this tail, decided at the first contact.
+    fn way(&mut self) -> Step<Way> {
+        if let Some(way) = self.way {
+            return Ok(way);
+        }
+        let way = match self.version() {
+            Ok(version) => self.way_by(&version)?,
+            // Behind a gateway that does not know the route. Ray's own way is the same on every Ray.
+            Err(Interrupt::Broken(error) | Interrupt::Fatal(error))
+                if is_no_route(&error) && self.options.protocol == Protocol::Auto =>
+            {
+                Way::WebSocket { has_file: false }
+            }
+            Err(cause) => return Err(cause),
+        };
+        let way = self.log.possible_way(&self.what, way)?;
+        Ok(*self.way.insert(way))
+    }
+
+    fn way_by(&self, version: &Version) -> Step<Way> {
+        let is_plain = version.has_plain_log_streams();
+        match self.options.protocol {
+            Protocol::Agent => Ok(Way::Agent { has_markers: !is_plain }),
+            Protocol::WebSocket => Ok(Way::WebSocket { has_file: is_plain }),
+            Protocol::Auto if is_plain => Ok(Way::File),
+            Protocol::Auto => Ok(Way::AgentOrWebSocket),
+            Protocol::Stream if is_plain => Ok(Way::File),
+            Protocol::Stream => Err(Interrupt::Fatal(ClientError::invalid(format_args!(
+                "{}: Protocol::Stream needs Ray 2.45 or newer, whose log files come as plain bytes; this cluster runs {}: use Protocol::Agent or Protocol::Auto",
+                self.what, version.ray_version
+            )))),
+        }
+    }
+
+    fn version(&self) -> Step<Version> {
+        let request = Request::get("version", path(&["api", "version"]));
+        self.requests().send(request)?.json().map_err(Interrupt::of)
+    }
+
+    fn dashboard(&self, state: &LogState, way: Way) -> Dashboard {
+        let request = state.request.clone();
+        Dashboard::new(self.http.clone(), request, self.options.stall(), way.has_markers())
+    }
+
+    fn file(&mut self, state: &LogState, dashboard: Dashboard) -> Step<Reading> {
+        self.begin_search(state, &dashboard);
+        // The agent finds the last lines without reading what stands before.
+        if self.last_lines.is_some()
+            && let Some(search) = self.search.take()
+        {
+            match search.wait(SHORT_SEARCH) {
+                Some(Found::Agent(agent)) => return Ok(agent_reading(agent)),
+                Some(found) => self.take_failure(&search, found),
+                None => self.search = Some(search),
+            }
+        }
+        let source = Box::new(FileSource::new(dashboard, &self.delivered));
+        Ok(Reading { source, agent: None, is_over: false })
+    }
+
+    fn websocket(&mut self, file: Option<Dashboard>) -> Step<Reading> {
+        let Some(id) = self.log.job_id() else {
+            return Err(Interrupt::Fatal(ClientError::invalid(format_args!(
+                "{}: the WebSocket carries logs of jobs only",
+                self.what
+            ))));
+        };
+        let log = TextLog {
+            what: self.what.clone(),
+            id: id.to_owned(),
+            http: self.http.clone(),
+            file,
+            completes: self.options.protocol == Protocol::Auto,
+        };
+        let cancel = std::sync::Arc::clone(&self.cancel);
+        let register = std::sync::Arc::new(move |handle| cancel.register(handle));
+        let source = WebSocketSource::open(log, register, &self.delivered)?;
+        Ok(Reading { source: Box::new(source), agent: None, is_over: false })
+    }
+
+    /// Begins to look for the agent, if there is one that may be used.
+    fn begin_search(&mut self, state: &LogState, dashboard: &Dashboard) {
+        let is_wanted = matches!(self.options.protocol, Protocol::Auto | Protocol::Agent);
+        if !is_wanted || state.is_over && self.way == Some(Way::File) || self.search.is_some() {
+            return;
+        }
+        let Some(file) = self.agent_file(state) else { return };
+        let is_left_alone = self.agents.addresses.is_left_alone(file.http.address());
+        if is_left_alone && self.options.protocol == Protocol::Auto {
+            return;
+        }
+        let dashboard = dashboard.with(self.http.for_tail(self.options.stall()));
+        self.cancel.track(&file.http);
+        self.cancel.track(&dashboard.http);
+        let cancelled = self.queue.cancelled().clone();
+        self.no_search_before = Instant::now() + SEARCH_AGAIN;
+        self.search = AgentSearch::begin(file, &dashboard, self.options.stall(), cancelled);
+    }
+
+    /// Where the agent of this log should be, and with what it is asked.
+    fn agent_file(&self, state: &LogState) -> Option<AgentFile> {
+        let location = state.agent.as_ref()?;
+        let is_secure = self.http.address().starts_with("https://");
+        let with_token = match self.agents.access {
+            AgentAccess::Never => return None,
+            AgentAccess::WithToken => true,
+            AgentAccess::WithoutToken if is_secure => return None,
+            AgentAccess::WithoutToken => false,
+        };
+        // An agent that only a proxy of an unknown kind leads to is not used.
+        let http = self.http.at(location.address.clone(), with_token).ok()?;
+        Some(AgentFile { http, path: location.path.clone() })
+    }
+
+    /// What a search for the agent comes to within this time.
+    fn wait_for_agent(&mut self, state: &LogState, dashboard: &Dashboard, most: Duration) -> Found {
+        self.begin_search(state, dashboard);
+        let Some(search) = self.search.take() else {
+            return Found::Unusable(match self.no_agent("there is none that may be used") {
+                Interrupt::Broken(error) | Interrupt::Fatal(error) => error,
+                Interrupt::Cancelled => ClientError::unexpected("cancelled"),
+            });
+        };
+        match search.wait(most) {
+            Some(Found::Unusable(error)) => {
+                self.agents.addresses.leave_alone(search.address());
+                Found::Unusable(error)
+            }
+            Some(found) => found,
+            None => Found::Unusable(ClientError::timeout(format_args!(
+                "{}: the agent at {} did not answer within {most:?}",
+                self.what,
+                search.address()
+            ))),
+        }
+    }
+
+    fn no_agent(&self, why: &str) -> Interrupt {
+        Interrupt::Broken(ClientError::unreachable(format_args!(
+            "{}: the log cannot be read from the node's agent: {why}",
+            self.what
+        )))
+    }
+
+    /// Goes on by the agent once it was found, and looks for it again from time to time.
+    pub(super) fn switch_to_agent(&mut self, state: &LogState, reading: &mut Reading) {
+        if reading.agent.is_some() || reading.is_over || self.way != Some(Way::File) {
+            return;
+        }
+        if let Some(search) = self.search.take() {
+            match search.poll() {
+                Some(Found::Agent(agent)) => *reading = agent_reading(agent),
+                Some(found) => self.take_failure(&search, found),
+                None => self.search = Some(search),
+            }
+        } else if Instant::now() >= self.no_search_before {
+            self.no_search_before = Instant::now() + SEARCH_AGAIN;
+            let dashboard = self.dashboard(state, Way::File);
+            self.begin_search(state, &dashboard);
+        }
+    }
+
+    fn take_failure(&self, search: &AgentSearch, found: Found) {
+        if let Found::Unusable(_) = found {
+            self.agents.addresses.leave_alone(search.address());
+        }
+    }
+
+    /// Whether the reading that failed can be followed by another at once: without the agent that went,
+    /// or by the WebSocket. Otherwise it broke off.
+    pub(super) fn give_up_reading(
+        &mut self,
+        state: &LogState,
+        reading: &Reading,
+        cause: Interrupt,
+    ) -> Step<Outcome> {
+        let (Interrupt::Broken(error) | Interrupt::Fatal(error)) = &cause else {
+            return Err(cause);
+        };
+        if let Some(address) = &reading.agent {
+            let is_own = matches!(cause, Interrupt::Broken(_));
+            if is_own && self.options.protocol != Protocol::Agent {
+                self.agents.addresses.leave_alone(address);
+                return Ok(Outcome::Again);
+            }
+            return Err(cause);
+        }
+        let may_fall_back = self.options.protocol == Protocol::Auto
+            && self.way == Some(Way::File)
+            && self.delivered.is_empty()
+            && self.log.job_id().is_some();
+        if is_no_route(error) && may_fall_back {
+            self.way = Some(Way::WebSocket { has_file: true });
+            return Ok(Outcome::Again);
+        }
+        let cause = match cause {
+            // What was there before is only away for a while.
+            Interrupt::Fatal(error) if is_no_route(&error) && !self.delivered.is_empty() => {
+                Interrupt::Broken(error)
+            }
+            cause => cause,
+        };
+        Err(self.log.explain(&self.what, state, cause))
+    }
+}
+
+fn agent_reading(agent: AgentSource) -> Reading {
+    let address = agent.address().to_owned();
+    Reading { source: Box::new(agent), agent: Some(address), is_over: false }
+}

@@ -1,0 +1,236 @@
+//! What a user reads of an error: one line of at most 300 characters without the server's insides.
+//! Pure, linear in time, and only on the beginning of what is long. What an answer means is not decided
+//! here.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+const MAX_CHARS: usize = 300;
+/// How much of a text is looked at, in bytes: what is shown of it begins well before that.
+const MAX_BYTES: usize = 16 * 1024;
+/// How often a text is unescaped to find a secret in it.
+const ROUNDS: usize = 3;
+
+/// One line of at most 300 characters, without control characters, paths of the server or
+/// credentials in URLs.
+pub(crate) fn one_line(text: &str) -> String {
+    join_words(text, |word| hide_path(&hide_userinfo(word)))
+}
+
+/// The same with paths, for what a job says itself.
+pub(crate) fn shorten(text: &str) -> String {
+    join_words(text, hide_userinfo)
+}
+
+fn join_words(text: &str, show: impl Fn(&str) -> String) -> String {
+    let mut line = String::with_capacity(text.len().min(MAX_CHARS));
+    let mut chars = 0;
+    for word in beginning(text, MAX_BYTES).split(is_separator).filter(|word| !word.is_empty()) {
+        let word = show(word);
+        let separator = usize::from(!line.is_empty());
+        let length = word.chars().count();
+        if chars + separator + length > MAX_CHARS {
+            let room = (MAX_CHARS - chars).saturating_sub(separator + 1);
+            if room > 0 {
+                line.extend(std::iter::repeat_n(' ', separator));
+                line.extend(word.chars().take(room));
+            }
+            if chars < MAX_CHARS {
+                line.push('…');
+            }
+            break;
+        }
+        line.extend(std::iter::repeat_n(' ', separator));
+        line.push_str(&word);
+        chars += separator + length;
+    }
+    line
+}
+
+/// The same, and without these secrets, also where they are escaped as JSON or a URL escapes them.
+pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
+    one_line(&without(secrets, text))
+}
+
+/// What separates words: spaces, and whatever a terminal would not show as it is. Invisible characters
+/// and those that turn the direction of text are among them, since they make a line read as another.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || is_control(c)
+}
+
+/// Whether a character is a control character, one without width, or one for the direction of text.
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+fn beginning(text: &str, most: usize) -> &str {
+    &text[..floor_char_boundary(text, most)]
+}
+
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    if at >= text.len() {
+        return text.len();
+    }
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The beginning of a text with `…` where a secret was. A secret that reaches beyond the beginning is
+/// left out whole.
+fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
+    // Base64 may come without its padding.
+    let secrets = secrets.iter().map(|secret| secret.trim_end_matches('='));
+    let secrets: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
+    let longest = secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
+    // An escaped byte takes six at most, for example `\u002f`.
+    let text = beginning(text, MAX_BYTES + longest * 6);
+    let mut hidden = find_secrets(&secrets, text);
+    if hidden.is_empty() {
+        return Cow::Borrowed(beginning(text, MAX_BYTES));
+    }
+    hidden.sort_unstable_by_key(|range| range.start);
+    let mut shown = String::with_capacity(MAX_BYTES);
+    let mut at = 0;
+    for range in hidden.into_iter().take_while(|range| range.start < MAX_BYTES) {
+        if range.start > at {
+            shown.push_str(&text[at..range.start]);
+        }
+        if range.end > at {
+            shown.push('…');
+            at = range.end;
+        }
+    }
+    if at < MAX_BYTES {
+        shown.push_str(&text[at..floor_char_boundary(text, MAX_BYTES)]);
+    }
+    Cow::Owned(shown)
+}
+
+/// Where a text has one of these secrets, as it is or escaped up to three times over.
+fn find_secrets(secrets: &[&str], text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    if secrets.is_empty() {
+        return found;
+    }
+    let mut plain = Unescaped::of(text);
+    let mut plain_secrets: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
+    for round in 0..=ROUNDS {
+        for secret in &plain_secrets {
+            let found_here = plain.text.match_indices(&**secret);
+            found.extend(found_here.map(|(start, _)| plain.origin(start, start + secret.len())));
+        }
+        if round == ROUNDS || !plain.text.contains(['\\', '%']) {
+            break;
+        }
+        plain = plain.unescape();
+        // A secret may itself look escaped, and is then found as it reads unescaped.
+        for secret in &mut plain_secrets {
+            *secret = Unescaped::of(secret).unescape().text;
+        }
+    }
+    found
+}
+
+/// A text whose escapes were resolved, and where in the original each of its bytes comes from.
+struct Unescaped {
+    text: String,
+    /// The start of each byte's origin, and the end of the whole.
+    starts: Vec<usize>,
+}
+
+impl Unescaped {
+    fn of(text: &str) -> Self {
+        Self { text: text.to_owned(), starts: (0..=text.len()).collect() }
+    }
+
+    fn origin(&self, start: usize, end: usize) -> Range<usize> {
+        self.starts[start]..self.starts[end]
+    }
+
+    /// Resolves `\/`, `\"`, `\\`, `\u002b` and `%2b`, of ASCII alone: a header's value has no other.
+    fn unescape(&self) -> Self {
+        let bytes = self.text.as_bytes();
+        let mut text = String::with_capacity(bytes.len());
+        let mut starts = Vec::with_capacity(self.starts.len());
+        let mut rest = &*self.text;
+        while let Some(first) = rest.chars().next() {
+            let at = self.text.len() - rest.len();
+            let (c, length) = match escape(&rest.as_bytes()[..rest.len().min(6)]) {
+                Some((byte, length)) => (char::from(byte), length),
+                None => (first, first.len_utf8()),
+            };
+            text.push(c);
+            starts.extend((0..c.len_utf8()).map(|within| self.starts[at + within]));
+            rest = &rest[length..];
+        }
+        starts.push(self.starts[self.text.len()]);
+        Self { text, starts }
+    }
+}
+
+/// The ASCII character that an escape at the beginning stands for, and how long the escape is.
+fn escape(bytes: &[u8]) -> Option<(u8, usize)> {
+    let hex = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        u8::from_str_radix(digits, 16).ok().filter(|byte| is_hex && byte.is_ascii())
+    };
+    match bytes {
+        [b'\\', c @ (b'/' | b'"' | b'\\' | b'\''), ..] => Some((*c, 2)),
+        [b'\\', b'u', b'0', b'0', digits @ ..] if digits.len() >= 2 => {
+            Some((hex(&digits[..2])?, 6))
+        }
+        [b'\\', b'x', digits @ ..] if digits.len() >= 2 => Some((hex(&digits[..2])?, 4)),
+        [b'%', digits @ ..] if digits.len() >= 2 => Some((hex(&digits[..2])?, 3)),
+        _ => None,
+    }
+}
+
+/// `scheme://user:password@host` becomes `scheme://host`.
+fn hide_userinfo(word: &str) -> String {
+    let mut shown = String::with_capacity(word.len());
+    let mut left = word;
+    while let Some((before, rest)) = left.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        left = rest[..authority_end].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    }
+    shown + left
+}
+
+/// A path of the server, as in `PosixPath('/tmp/ray/session_x')`, becomes `<path>`. What the API
+/// itself names (`/api/…`) stays, and so do URLs.
+fn hide_path(word: &str) -> String {
+    let mut shown = String::with_capacity(word.len());
+    let mut left = word;
+    while let Some(slash) = left.find('/') {
+        let (before, path) = left.split_at(slash);
+        shown.push_str(before);
+        let is_url = shown.ends_with(':') && path.starts_with("//");
+        let is_api = path.starts_with("/api/");
+        let opens = shown.ends_with("://")
+            || !shown.ends_with(|c: char| c.is_alphanumeric() || "/._-~%]>".contains(c));
+        if is_url {
+            shown.push_str("//");
+            left = &path[2..];
+        } else if is_api || opens {
+            // Only here, since each of these looks at the rest of a path once.
+            let end =
+                path.find(['\'', '"', ',', ')', ']', '}', '>', ';', '`']).unwrap_or(path.len());
+            let hidden = !is_api && path[..end].matches('/').count() >= 2;
+            shown.push_str(if hidden { "<path>" } else { &path[..end] });
+            left = &path[end..];
+        } else {
+            shown.push('/');
+            left = &path[1..];
+        }
+    }
+    shown + left
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The ureq agent of an `Http`, and how another thread closes it.
+//!
+//! `Agent::shutdown` ends every read and write of an agent, but no attempt to connect. An agent of a
+//! tail therefore connects once by itself before ureq does: that attempt can be interrupted, and
+//! proves that somebody listens.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::config::Config;
+
+use super::connect::{Connection, Register, closed, connect};
+use super::settings::Settings;
+
+/// ureq closes connections that were idle for longer, and connects anew.
+const MAX_IDLE: Duration = Duration::from_secs(10);
+
+/// What `shutdown` ends: all agents of one tail, and the connections that they make.
+#[derive(Default)]
+pub(super) struct Closing {
+    is_closed: AtomicBool,
+    agents: Mutex<Vec<Weak<Mutex<Agent>>>>,
+    connections: Mutex<Vec<Weak<Connection>>>,
+}
+
+impl Closing {
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        for connection in lock(&self.connections).iter().filter_map(Weak::upgrade) {
+            connection.shutdown();
+        }
+        for agent in lock(&self.agents).iter().filter_map(Weak::upgrade) {
+            lock(&agent).clone().shutdown();
+        }
+    }
+
+    fn register(&self, connection: Weak<Connection>) -> io::Result<()> {
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(connection);
+        self.check()
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.is_closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+}
+
+/// An agent that keeps its connections alive. A clone shares them.
+#[derive(Clone)]
+pub(super) struct Line {
+    agent: Arc<Mutex<Agent>>,
+    /// `None` for the agent that all calls of a client share, which is never closed.
+    closing: Option<Arc<Closing>>,
+    last_answer: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Line {
+    pub(super) fn shared(config: &Config) -> Self {
+        Self::new(config, None)
+    }
+
+    /// A line that `shutdown` closes, along with the lines made from it.
+    pub(super) fn of_tail(&self, config: &Config) -> Self {
+        Self::new(config, Some(self.closing.clone().unwrap_or_default()))
+    }
+
+    fn new(config: &Config, closing: Option<Arc<Closing>>) -> Self {
+        let agent = Arc::new(Mutex::new(config.new_agent()));
+        if let Some(closing) = &closing {
+            let mut agents = lock(&closing.agents);
+            agents.retain(|agent| agent.strong_count() > 0);
+            agents.push(Arc::downgrade(&agent));
+        }
+        Self { agent, closing, last_answer: Arc::default() }
+    }
+
+    pub(super) fn agent(&self) -> Agent {
+        lock(&self.agent).clone()
+    }
+
+    /// The agent for a body that may be left before its end, which closes its agent.
+    pub(super) fn agent_to_leave(&self) -> Agent {
+        if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
+    }
+
+    /// Closes the agent of a body that was left, and takes a new one for what follows.
+    pub(super) fn leave(&self, left: &Agent) {
+        left.clone().shutdown();
+        *lock(&self.last_answer) = None;
+        if self.closing.is_some() {
+            let mut agent = lock(&self.agent);
+            *agent = left.config().new_agent();
+            if self.check_open().is_err() {
+                agent.clone().shutdown();
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&self) {
+        match &self.closing {
+            Some(closing) => closing.close(),
+            None => self.agent().shutdown(),
+        }
+    }
+
+    /// A connection that was shut down reads like a body that ended well, which it did not.
+    pub(super) fn check_open(&self) -> io::Result<()> {
+        self.closing.as_ref().map_or(Ok(()), |closing| closing.check())
+    }
+
+    /// Whether the last exchange left a connection that the next can use.
+    pub(super) fn note(&self, is_kept: bool) {
+        *lock(&self.last_answer) = is_kept.then(Instant::now);
+    }
+
+    /// Remembers connections that `shutdown` has to end.
+    pub(super) fn register(&self) -> Box<Register> {
+        match self.closing.clone() {
+            Some(closing) => Box::new(move |connection| closing.register(connection)),
+            None => Box::new(|_| Ok(())),
+        }
+    }
+
+    /// Before ureq connects in its uninterruptible way: that somebody listens.
+    pub(super) fn check_listener(&self, settings: &Settings, limit: Duration) -> io::Result<()> {
+        let Some(closing) = &self.closing else { return Ok(()) };
+        closing.check()?;
+        let is_connected = lock(&self.last_answer).is_some_and(|at| at.elapsed() < MAX_IDLE);
+        if is_connected {
+            return Ok(());
+        }
+        let (host, port) = settings.host_and_port();
+        connect(&host, port, Instant::now() + limit, &*self.register()).map(drop)
+    }
+}
+
+/// The configuration of every agent of a client. Timeouts depend on the request.
+pub(super) fn config(settings: &Settings) -> Config {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_age(MAX_IDLE)
+        .input_buffer_size(64 * 1024)
+        .user_agent(super::USER_AGENT)
+        .accept("*/*")
+        // `proxied` goes through proxies.
+        .proxy(None);
+    #[cfg(feature = "tls")]
+    let config = config.tls_config(super::tls::of_agent(settings));
+    if settings.is_https() {
+        // ureq looks for an answer that nobody asked for in the socket only, not in the records that
+        // TLS has read already: it would become the answer to the next request.
+        return config.max_idle_connections(0).build();
+    }
+    config.build()
+}
+
+/// A panic elsewhere leaves these values as they were: each is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

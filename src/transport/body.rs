@@ -1,0 +1,296 @@
+//! The body of an answer: read whole, or as it comes.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
+use serde::de::DeserializeOwned;
+use ureq::{Agent, BodyReader, Error, Timeout};
+
+use super::agent::Line;
+use super::fault::explain;
+use super::proxied::ProxiedBody;
+use super::request::Request;
+use super::settings::Settings;
+use crate::{ClientError, json};
+
+/// The most of a JSON answer that is read, in bytes.
+const MAX_ANSWER: usize = 256 * 1024 * 1024;
+/// The most of an error answer that is read, in bytes.
+const MAX_ERROR: usize = 1024 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// Which bytes of how many a partial answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    pub(crate) start: u64,
+    /// The offset right behind the last byte.
+    pub(crate) end: u64,
+    pub(crate) total: u64,
+}
+
+impl ContentRange {
+    /// Of 206 `bytes 5-9/10`, of 416 `bytes */10`.
+    pub(super) fn parse(value: &str) -> Option<Self> {
+        let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let total = total.parse().ok()?;
+        if range == "*" {
+            return Some(Self { start: total, end: total, total });
+        }
+        let (start, last) = range.split_once('-')?;
+        let (start, end) = (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
+        (start < end && end <= total).then_some(Self { start, end, total })
+    }
+}
+
+/// A whole answer: 200, or to a request for a range also 206 and 416.
+pub(crate) struct Answer {
+    what: String,
+    content_type: String,
+    pub(crate) content_range: Option<ContentRange>,
+    pub(crate) body: Vec<u8>,
+    /// Whether the server says where the body ends. If not, it may have been cut.
+    pub(crate) has_end: bool,
+    /// Whether the body is longer than what was asked for with `first_bytes`.
+    pub(crate) goes_on: bool,
+}
+
+impl Answer {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
+            return Err(ClientError::unexpected(format_args!(
+                "{}: the answer is not Ray's: it is {kind}, not JSON",
+                self.what
+            )));
+        }
+        json::from_slice(&self.body).map_err(|error| {
+            ClientError::unexpected(format_args!(
+                "{}: the answer is not the JSON that Ray sends: {error}",
+                self.what
+            ))
+            .caused_by(error)
+        })
+    }
+}
+
+/// A body that is read as it comes.
+pub(crate) struct Stream {
+    pub(super) request: Request,
+    pub(super) settings: Arc<Settings>,
+    pub(super) line: Line,
+    pub(super) body: Body,
+    pub(super) content_type: String,
+    pub(crate) content_range: Option<ContentRange>,
+    pub(super) length: Option<u64>,
+    /// Whether the server says where the body ends. If not, a broken connection looks like its end.
+    pub(crate) has_end: bool,
+    pub(super) idle: Duration,
+}
+
+/// Why a read of a [`Stream`] gave nothing.
+pub(crate) enum StreamError {
+    /// Silence; the stream is intact.
+    Idle,
+    Broken(ClientError),
+}
+
+/// Where the bytes come from.
+pub(super) enum Body {
+    /// ureq, within its absolute timeout.
+    Bounded {
+        body: BodyReader<'static>,
+        length: Option<u64>,
+    },
+    Unhurried(Pieces),
+    Proxied {
+        body: ProxiedBody,
+        is_unhurried: bool,
+    },
+}
+
+impl Body {
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bounded { length, .. } => *length,
+            Self::Unhurried(pieces) => pieces.length,
+            Self::Proxied { body, .. } => body.length(),
+        }
+    }
+}
+
+impl Stream {
+    /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+        let read = match &mut self.body {
+            Body::Bounded { body, .. } => body.read(buf),
+            Body::Unhurried(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
+            Body::Proxied { body, is_unhurried: true } => {
+                body.wait_at_most(self.idle);
+                match body.read(buf) {
+                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
+                    other => other,
+                }
+            }
+            Body::Proxied { body, .. } => body.read(buf),
+        };
+        let read = match read {
+            Ok(0) => self.line.check_open().map(|()| 0),
+            other => other,
+        };
+        if let Err(_) | Ok(0) = read {
+            self.line.note(read.is_ok());
+        }
+        read.map_err(|error| {
+            let error = if is_timeout(&error) {
+                Error::Timeout(Timeout::RecvBody)
+            } else {
+                Error::from(error)
+            };
+            StreamError::Broken(explain(&self.request, &self.settings, error))
+        })
+    }
+
+    /// All of it, up to a bound.
+    pub(super) fn read_whole(mut self) -> Result<Answer, ClientError> {
+        let mut body = Vec::new();
+        let mut buffer = vec![0; PIECE];
+        let mut goes_on = false;
+        let first = self.request.first_bytes;
+        loop {
+            if first.is_some_and(|most| body.len() > most) {
+                body.truncate(first.unwrap_or_default());
+                self.line.note(false);
+                goes_on = true;
+                break;
+            }
+            let is_too_large = self.length > Some(MAX_ANSWER as u64) && first.is_none();
+            if is_too_large || body.len() > MAX_ANSWER {
+                return Err(ClientError::unexpected(format_args!(
+                    "{}: the answer is larger than {MAX_ANSWER} bytes",
+                    self.request.what
+                )));
+            }
+            match self.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => body.extend_from_slice(&buffer[..length]),
+                Err(StreamError::Broken(error)) => return Err(error),
+                Err(StreamError::Idle) => {
+                    let error = Error::Timeout(Timeout::RecvBody);
+                    return Err(explain(&self.request, &self.settings, error));
+                }
+            }
+        }
+        Ok(Answer {
+            what: self.request.what.clone(),
+            content_type: std::mem::take(&mut self.content_type),
+            content_range: self.content_range,
+            body,
+            has_end: self.has_end,
+            goes_on,
+        })
+    }
+
+    /// What comes of an error's page within the read timeout. What came before a broken end still
+    /// holds the reason.
+    pub(super) fn read_error_page(&mut self) -> Vec<u8> {
+        let mut page = Vec::new();
+        let mut buffer = vec![0; PIECE];
+        let end = Instant::now() + self.settings.read_timeout;
+        while page.len() < MAX_ERROR && Instant::now() < end {
+            match self.read(&mut buffer) {
+                Ok(length) if length > 0 => page.extend_from_slice(&buffer[..length]),
+                Err(StreamError::Idle) => {}
+                _ => break,
+            }
+        }
+        page
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Body::Unhurried(pieces) = &mut self.body
+            && !pieces.is_over
+        {
+            pieces.stop();
+            self.line.leave(&pieces.agent);
+        }
+    }
+}
+
+/// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
+/// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
+pub(super) struct Pieces {
+    length: Option<u64>,
+    receiver: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    start: usize,
+    is_over: bool,
+    is_left: Arc<AtomicBool>,
+    agent: Agent,
+}
+
+impl Pieces {
+    /// The thread ends with the body, or when `agent` is shut down.
+    pub(super) fn of(
+        mut body: BodyReader<'static>,
+        length: Option<u64>,
+        agent: Agent,
+        line: &Line,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = bounded(1);
+        let is_left = Arc::new(AtomicBool::new(false));
+        let (line, stop) = (line.clone(), Arc::clone(&is_left));
+        let read = move || {
+            // A socket that was shut down must be closed with what is left to read: this is what
+            // tells a server with a full send buffer.
+            while line.check_open().is_ok() && !stop.load(Ordering::Acquire) {
+                let mut piece = vec![0; PIECE];
+                let read = body.read(&mut piece).map(|length| {
+                    piece.truncate(length);
+                    piece
+                });
+                let is_last = read.as_ref().map_or(true, Vec::is_empty);
+                if sender.send(read).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
+        let piece = Vec::new();
+        Ok(Self { length, receiver, piece, start: 0, is_over: false, is_left, agent })
+    }
+
+    fn stop(&mut self) {
+        self.is_left.store(true, Ordering::Release);
+        self.receiver = never();
+    }
+
+    /// `None` if nothing came for so long.
+    fn read(&mut self, buf: &mut [u8], idle: Duration) -> Option<io::Result<usize>> {
+        if self.start == self.piece.len() && !self.is_over {
+            self.piece = match self.receiver.recv_timeout(idle) {
+                Ok(Ok(piece)) => piece,
+                Ok(Err(error)) => return Some(Err(error)),
+                Err(RecvTimeoutError::Timeout) => return None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Some(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+            };
+            self.start = 0;
+            self.is_over = self.piece.is_empty();
+        }
+        let length = buf.len().min(self.piece.len() - self.start);
+        buf[..length].copy_from_slice(&self.piece[self.start..self.start + length]);
+        self.start += length;
+        Some(Ok(length))
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

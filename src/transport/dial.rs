@@ -1,0 +1,185 @@
+//! A connection of our own, under a WebSocket or through a proxy: TCP, CONNECT, TLS.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ureq::{Error, Proxy, ProxyProtocol};
+
+use super::USER_AGENT;
+use super::connect::{Connection, Register, connect};
+use super::fault::{OddAnswer, of_connect};
+use super::settings::Settings;
+
+/// The most that a proxy may say before a connection stands, in bytes.
+const MAX_PROXY_HEAD: usize = 16 * 1024;
+
+/// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
+pub(super) enum Wire {
+    Tcp(Tcp),
+    #[cfg(feature = "tls")]
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Wire>>),
+}
+
+pub(super) struct Tcp {
+    connection: Arc<Connection>,
+    /// No wait for bytes begins after this.
+    deadline: Instant,
+}
+
+/// Connects within this time, over all steps: to the cluster, through the proxy if there is one and
+/// `through_proxy`, or else only to the proxy.
+pub(super) fn dial(
+    settings: &Settings,
+    through_proxy: bool,
+    limit: Duration,
+    register: &Register,
+) -> Result<Wire, Error> {
+    let deadline = Instant::now() + limit;
+    let (host, port) = settings.first_hop();
+    let connection = connect(&host, port, deadline, register).map_err(of_connect)?;
+    let mut wire = Wire::Tcp(Tcp { connection, deadline });
+    if let Some(proxy) = &settings.proxy {
+        if proxy.protocol() == ProxyProtocol::Https {
+            wire = wire.secure(settings, proxy.host())?;
+        }
+        if through_proxy {
+            ask_proxy(&mut wire, proxy, settings)?;
+        }
+    }
+    if settings.is_https() {
+        wire = wire.secure(settings, &settings.host_and_port().0)?;
+    }
+    Ok(wire)
+}
+
+/// Has the proxy connect to the cluster.
+fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
+    let (host, port) = settings.host_and_port();
+    let mut request = vec![
+        format!("CONNECT {host}:{port} HTTP/1.1"),
+        format!("Host: {host}:{port}"),
+        format!("User-Agent: {USER_AGENT}"),
+    ];
+    request.extend(credentials(proxy).map(|it| format!("Proxy-Authorization: {it}")));
+    let request = request.join("\r\n") + "\r\n\r\n";
+    wire.write_all(request.as_bytes()).map_err(of_connect)?;
+    let mut head = Vec::new();
+    // A byte at a time, because what comes behind the head is not the proxy's.
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        let length = wire.read(&mut byte).map_err(of_connect)?;
+        if length == 0 || head.len() > MAX_PROXY_HEAD {
+            return Err(OddAnswer::NotAProxy.into());
+        }
+        head.extend(byte);
+    }
+    let head = String::from_utf8_lossy(&head);
+    match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
+        Some(200) if head.starts_with("HTTP/1.") => Ok(()),
+        Some(status) if head.starts_with("HTTP/1.") => Err(OddAnswer::Refused(status).into()),
+        _ => Err(OddAnswer::NotAProxy.into()),
+    }
+}
+
+/// The value of `Proxy-Authorization`.
+pub(super) fn credentials(proxy: &Proxy) -> Option<String> {
+    let (user, password) = (proxy.username(), proxy.password());
+    user.or(password)?;
+    let pair = format!("{}:{}", user.unwrap_or_default(), password.unwrap_or_default());
+    Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
+}
+
+impl Wire {
+    pub(super) fn wait_at_most(&mut self, limit: Duration) {
+        match self {
+            Self::Tcp(tcp) => tcp.deadline = Instant::now() + limit,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.sock.wait_at_most(limit),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(self, settings: &Settings, host: &str) -> Result<Self, Error> {
+        let config = super::tls::of_websocket(settings).map_err(Error::Rustls)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = host.try_into().map_err(|_| Error::Tls("the host is not a valid name"))?;
+        let session = rustls::ClientConnection::new(config, name).map_err(Error::Rustls)?;
+        let mut tls = rustls::StreamOwned::new(session, self);
+        tls.conn.complete_io(&mut tls.sock).map_err(of_connect)?;
+        Ok(Self::Tls(Box::new(tls)))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secure(self, _: &Settings, _: &str) -> Result<Self, Error> {
+        Err(Error::TlsRequired)
+    }
+}
+
+impl Tcp {
+    /// Tries until the deadline: a signal does not begin the wait anew.
+    fn try_until_deadline<T>(
+        &self,
+        set_timeout: impl Fn(Duration) -> io::Result<()>,
+        mut attempt: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            set_timeout(left)?;
+            let result = attempt();
+            self.connection.check_open()?;
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => {
+                let mut stream = &tcp.connection.stream;
+                tcp.try_until_deadline(
+                    |left| stream.set_read_timeout(Some(left)),
+                    || stream.read(buf),
+                )
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.read(buf),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => {
+                let mut stream = &tcp.connection.stream;
+                tcp.try_until_deadline(
+                    |left| stream.set_write_timeout(Some(left)),
+                    || stream.write(buf),
+                )
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
+}

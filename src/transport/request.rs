@@ -1,0 +1,198 @@
+//! What is asked: method, route, headers, body, and how long it may take.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use ureq::http::Method;
+
+use crate::ClientError;
+
+const MIN_WAIT: Duration = Duration::from_millis(1);
+
+/// RFC 3986's unreserved characters stay, all others are encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The route of these segments, each percent-encoded: `/api/jobs/a%3Fb`.
+pub(crate) fn path(segments: &[&str]) -> String {
+    let mut path = String::new();
+    for segment in segments {
+        path.push('/');
+        path.extend(utf8_percent_encode(segment, ENCODED));
+    }
+    path
+}
+
+/// One request. `what` names the operation and the resource in every error about it.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) what: String,
+    pub(super) method: Method,
+    pub(crate) path: String,
+    query: String,
+    pub(super) range: Option<ByteRange>,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) is_idempotent: bool,
+    pub(super) extra_time: Duration,
+    pub(super) is_unhurried: bool,
+    pub(super) wants_bytes: bool,
+    pub(super) first_bytes: Option<usize>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Request {
+    fn new(method: Method, what: impl fmt::Display, path: String) -> Self {
+        let is_idempotent = method != Method::POST;
+        Self {
+            what: what.to_string(),
+            method,
+            path,
+            query: String::new(),
+            range: None,
+            body: None,
+            is_idempotent,
+            extra_time: Duration::ZERO,
+            is_unhurried: false,
+            wants_bytes: false,
+            first_bytes: None,
+            deadline: None,
+        }
+    }
+
+    pub(crate) fn get(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::GET, what, path)
+    }
+
+    pub(crate) fn post(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::POST, what, path)
+    }
+
+    pub(crate) fn put(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::PUT, what, path)
+    }
+
+    pub(crate) fn delete(what: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::DELETE, what, path)
+    }
+
+    pub(crate) fn query(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.query.push(if self.query.is_empty() { '?' } else { '&' });
+        self.query.push_str(key);
+        self.query.push('=');
+        self.query.extend(utf8_percent_encode(&value.to_string(), ENCODED));
+        self
+    }
+
+    /// Asks for these bytes only: the answer may be 206, or 416 if there are none.
+    pub(crate) fn range(mut self, range: ByteRange) -> Self {
+        self.range = Some(range);
+        self
+    }
+
+    /// The answer is a file, not JSON: any other content type is refused.
+    pub(crate) fn bytes(mut self) -> Self {
+        self.wants_bytes = true;
+        self
+    }
+
+    /// Reads no more than so many bytes of the answer, and leaves the rest.
+    pub(crate) fn first_bytes(mut self, most: usize) -> Self {
+        self.first_bytes = Some(most);
+        self
+    }
+
+    pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|error| ClientError::invalid(format_args!("{}: {error}", self.what)))?;
+        self.body = Some(bytes);
+        Ok(self)
+    }
+
+    /// The same, of a body that is JSON already.
+    pub(crate) fn json_text(mut self, body: String) -> Self {
+        self.body = Some(body.into_bytes());
+        self
+    }
+
+    /// Whether sending it twice does what sending it once does. Only such requests are retried.
+    pub(crate) fn idempotent(mut self, yes: bool) -> Self {
+        self.is_idempotent = yes;
+        self
+    }
+
+    /// Gives the server this much more than the read timeout to begin its answer.
+    pub(crate) fn extra_time(mut self, time: Duration) -> Self {
+        self.extra_time = time;
+        self
+    }
+
+    /// Bounds the silence within the answer, not the time of the whole: for large files. The
+    /// deadline then ends with the answer's header.
+    pub(crate) fn unhurried(mut self) -> Self {
+        self.is_unhurried = true;
+        self
+    }
+
+    /// Absolute deadline: no attempt starts or waits beyond it. `None` means no deadline.
+    pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// This limit, or less if the deadline is nearer.
+    pub(super) fn at_most(&self, limit: Duration) -> Duration {
+        // Zero would be no limit.
+        let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(MIN_WAIT);
+        self.deadline.map_or(limit, |end| limit.min(left(end)))
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|end| Instant::now() >= end)
+    }
+
+    pub(crate) fn path_and_query(&self) -> String {
+        format!("{}{}", self.path, self.query)
+    }
+}
+
+/// A body that is read while it is sent, from its start for each attempt.
+pub(super) struct Upload<'f, 'b> {
+    pub(super) length: u64,
+    pub(super) open: &'f dyn Fn() -> io::Result<Box<dyn Read + 'b>>,
+}
+
+/// Which bytes of a file are asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum ByteRange {
+    /// From this offset up to, and without, that one.
+    Between(u64, u64),
+    /// The last bytes, as many as this.
+    Last(u64),
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Between(start, end) => write!(f, "bytes={start}-{}", end - 1),
+            Self::Last(count) => write!(f, "bytes=-{count}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_segment_of_a_path_is_encoded() {
+        assert_eq!(path(&["api", "jobs", "a?b#c%ä", ""]), "/api/jobs/a%3Fb%23c%25%C3%A4/");
+    }
+
+    #[test]
+    fn query_values_are_encoded() {
+        let request = Request::get("x", "/p".to_owned()).query("a", "=").query("b", "x y&z");
+        assert_eq!(request.path_and_query(), "/p?a=%3D&b=x%20y%26z");
+    }
+}

@@ -1,0 +1,64 @@
+//! Sending a request again, as the retry policy says.
+
+use std::time::Instant;
+
+use super::body::Answer;
+use super::fault::never_arrived;
+use super::http::Http;
+use super::request::Request;
+use crate::ClientError;
+
+impl Http {
+    /// Sends and reads the whole answer, again as the retry policy says.
+    pub(crate) fn send(&self, request: &Request) -> Result<Answer, ClientError> {
+        self.send_again(request).0
+    }
+
+    /// The same, and whether an attempt before the last may have reached the server.
+    pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
+        self.attempts(request, || self.send_once(request, None))
+    }
+
+    /// Sends a body of `length` bytes as it is read, again as the retry policy says. `open` gives it
+    /// from its start, for each attempt; an error of its own is a `ClientError` in an `io::Error`.
+    #[cfg(feature = "packages")]
+    pub(crate) fn upload<'b>(
+        &self,
+        request: &Request,
+        length: u64,
+        open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
+    ) -> Result<Answer, ClientError> {
+        let upload = super::request::Upload { length, open: &open };
+        self.attempts(request, || self.send_once(request, Some(&upload))).0
+    }
+
+    fn attempts(
+        &self,
+        request: &Request,
+        send: impl Fn() -> Result<Answer, ClientError>,
+    ) -> (Result<Answer, ClientError>, bool) {
+        let policy = &self.settings.retry;
+        let start = Instant::now();
+        let mut attempt = 1;
+        let mut arrived = false;
+        loop {
+            let error = match send() {
+                Ok(answer) => return (Ok(answer), arrived),
+                Err(error) => error,
+            };
+            let pause = policy.pause(attempt).max(error.retry_after().unwrap_or_default());
+            // A pause beyond what a clock can hold is longer than any deadline.
+            let in_time = Instant::now().checked_add(pause).is_some_and(|resume| {
+                resume.duration_since(start) <= policy.deadline
+                    && request.deadline.is_none_or(|deadline| resume < deadline)
+            });
+            let worth_it = error.is_retryable() && !matches!(error, ClientError::Timeout { .. });
+            if !(request.is_idempotent && worth_it && attempt < policy.attempts && in_time) {
+                return (Err(error), arrived);
+            }
+            arrived |= !never_arrived(&error);
+            std::thread::sleep(pause);
+            attempt += 1;
+        }
+    }
+}
