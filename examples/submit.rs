@@ -13,10 +13,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ray_client::{
-    ClientError, Job, JobStatus, JobSubmission, Protocol, RayClient, RuntimeEnv, StreamLimits,
-    TailOptions,
-};
+use ray_client::{ClientError, Job, JobStatus, JobSubmission, RayClient, RuntimeEnv};
 
 const USAGE: &str = "\
 usage: submit [options] -- command...
@@ -199,35 +196,16 @@ fn wait_until_started(
 
 /// Copies the log byte for byte, so that a progress bar stays in its line.
 fn copy_log(client: &RayClient, id: &str) -> Result<(), Box<dyn Error>> {
-    let options = TailOptions::default()
-        .protocol(Protocol::Auto)
-        .limits(StreamLimits::unlimited())
-        .stream_timeout(Duration::from_secs(300));
-    let mut position = 0;
+    let mut log = client.follow_job_logs(id)?.into_reader();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let tail = client.tail_job_logs_with(id, options.clone().from_position(position))?;
-        let mut log = tail.into_reader();
-        loop {
-            match log.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(length) => {
-                    let mut out = io::stdout().lock();
-                    out.write_all(&buffer[..length])?;
-                    out.flush()?;
-                }
-                Err(error) => {
-                    let error = error.into_inner().ok_or("the log cannot be read")?;
-                    // A job may be silent for as long as it wants.
-                    match error.downcast::<ClientError>() {
-                        Ok(silent) if silent.status() == 408 => break,
-                        Ok(error) => return Err(error),
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
+        let length = log.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
         }
-        position = log.position();
+        let mut out = io::stdout().lock();
+        out.write_all(&buffer[..length])?;
+        out.flush()?;
     }
 }
 
