@@ -24,13 +24,13 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 pub(super) struct Closing {
     is_closed: AtomicBool,
     agents: Mutex<Vec<Weak<Mutex<Agent>>>>,
-    connecting: Mutex<Weak<Connection>>,
+    connecting: Mutex<Vec<Weak<Connection>>>,
 }
 
 impl Closing {
     fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        if let Some(connection) = lock(&self.connecting).upgrade() {
+        for connection in lock(&self.connecting).drain(..).filter_map(|c| c.upgrade()) {
             connection.shutdown();
         }
         for agent in lock(&self.agents).iter().filter_map(Weak::upgrade) {
@@ -127,7 +127,10 @@ impl Line {
         let deadline = Instant::now() + request.at_most(settings.connect_timeout);
         let register = Arc::clone(closing);
         connect(&host, port, deadline, &move |connection| {
-            *lock(&register.connecting) = connection;
+            // Other lines of the same tail may be connecting, too.
+            let mut connecting = lock(&register.connecting);
+            connecting.retain(|other| other.strong_count() > 0);
+            connecting.push(connection);
             register.check()
         })
         .map(drop)

@@ -6,6 +6,7 @@ mod chance;
 #[path = "../support/server.rs"]
 mod server;
 
+mod agents;
 mod answers_without_end;
 mod bad_answers;
 mod corpus;

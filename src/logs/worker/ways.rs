@@ -58,17 +58,23 @@ impl Follow {
                         self.wait_for_first_bytes()?;
                         return Ok(None);
                     }
-                    Found::Unusable(error) if way != Way::AgentOrWebSocket => {
+                    Found::Unusable(error) | Found::Unknown(error)
+                        if way != Way::AgentOrWebSocket =>
+                    {
                         return Err(Interrupt::Broken(error));
                     }
                     Found::NotYet if way != Way::AgentOrWebSocket => {
                         return Err(self.no_agent("it does not serve this log"));
                     }
                     // Offsets in the file and in the WebSocket's text are not the same.
-                    Found::Unusable(error) if self.delivered.start() > 0 => {
+                    Found::Unusable(error) | Found::Unknown(error)
+                        if self.delivered.start() > 0 =>
+                    {
                         return Err(Interrupt::Broken(error));
                     }
-                    Found::NotYet | Found::Unusable(_) => self.websocket(None)?,
+                    Found::NotYet | Found::Unusable(_) | Found::Unknown(_) => {
+                        self.websocket(None)?
+                    }
                 }
             }
         };
@@ -130,7 +136,7 @@ impl Follow {
         {
             match search.wait(SHORT_SEARCH) {
                 Some(Found::Agent(agent)) => return Ok(agent_reading(agent)),
-                Some(found) => self.take_failure(&search, found),
+                Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
         }
@@ -170,10 +176,8 @@ impl Follow {
             return;
         }
         let dashboard = dashboard.with(self.http.for_tail(self.options.stall()));
-        self.cancel.track(&file.http);
-        self.cancel.track(&dashboard.http);
         let cancelled = self.queue.cancelled().clone();
-        self.no_search_before = Instant::now() + SEARCH_AGAIN;
+        self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
         self.search = AgentSearch::begin(file, &dashboard, self.options.stall(), cancelled);
     }
 
@@ -200,18 +204,15 @@ impl Follow {
                 Interrupt::Cancelled => ClientError::unexpected("cancelled"),
             });
         };
-        match search.wait(most) {
-            Some(Found::Unusable(error)) => {
-                self.agents.addresses.leave_alone(search.address());
-                Found::Unusable(error)
-            }
-            Some(found) => found,
-            None => Found::Unusable(ClientError::timeout(format_args!(
+        let found = search.wait(most).unwrap_or_else(|| {
+            Found::Unusable(ClientError::timeout(format_args!(
                 "{}: the agent at {} did not answer within {most:?}",
                 self.what,
                 search.address()
-            ))),
-        }
+            )))
+        });
+        self.leave_alone_if_unusable(&search, &found);
+        found
     }
 
     fn no_agent(&self, why: &str) -> Interrupt {
@@ -229,17 +230,17 @@ impl Follow {
         if let Some(search) = self.search.take() {
             match search.poll() {
                 Some(Found::Agent(agent)) => *reading = agent_reading(agent),
-                Some(found) => self.take_failure(&search, found),
+                Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
         } else if Instant::now() >= self.no_search_before {
-            self.no_search_before = Instant::now() + SEARCH_AGAIN;
+            self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
             let dashboard = self.dashboard(state, Way::File);
             self.begin_search(state, &dashboard);
         }
     }
 
-    fn take_failure(&self, search: &AgentSearch, found: Found) {
+    fn leave_alone_if_unusable(&self, search: &AgentSearch, found: &Found) {
         if let Found::Unusable(_) = found {
             self.agents.addresses.leave_alone(search.address());
         }
