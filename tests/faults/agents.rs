@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{AgentAccess, ClientError, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
+use ray_client::{
+    AgentAccess, ClientError, LogTail, Protocol, RayClient, RetryPolicy, TailOptions,
+};
 
 use crate::server::{
-    Request, Server, close, full_listener, hold, job, reset, respond, respond_chunked,
-    respond_json, respond_range, version,
+    CHUNKED, Request, Server, chunk, close, full_listener, hold, job, reset, respond, respond_json,
+    respond_range, version,
 };
 use crate::{check_message, client, collect, lines_of, options};
 
@@ -23,6 +25,8 @@ type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;
 struct Cluster {
     log: Arc<JobLog>,
     answer: Arc<Mutex<Answer>>,
+    /// How many bytes the agent was asked for.
+    by_agent: Arc<AtomicUsize>,
     dashboard: Server,
     agent: Server,
 }
@@ -55,11 +59,15 @@ impl Cluster {
             sent: AtomicUsize::new(0),
         });
         let answer = Arc::new(Mutex::new(answer));
+        let by_agent = Arc::<AtomicUsize>::default();
         let agent = Server::start({
             let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+            let by_agent = Arc::clone(&by_agent);
             move |request, stream| {
                 let answer = *answer.lock().unwrap();
-                answer(request, stream, &log.now())
+                let log = log.now();
+                by_agent.fetch_add(request.range_of(log.len()).len(), Ordering::Relaxed);
+                answer(request, stream, &log)
             }
         });
         let address = address.unwrap_or_else(|| agent.address());
@@ -70,9 +78,12 @@ impl Cluster {
                     version(stream)
                 } else if request.is("GET /api/v0/logs/file") {
                     let now = log.now();
-                    let part = request.part_of(&now);
-                    log.sent.fetch_add(part.len(), Ordering::Relaxed);
-                    respond_chunked(stream, part)
+                    stream.write_all(CHUNKED.as_bytes())?;
+                    for piece in request.part_of(&now).chunks(64 * 1024) {
+                        stream.write_all(&chunk(piece))?;
+                        log.sent.fetch_add(piece.len(), Ordering::Relaxed);
+                    }
+                    stream.write_all(b"0\r\n\r\n")
                 } else {
                     let mut job = job("a", *log.status.lock().unwrap());
                     job["driver_agent_http_address"] = address.clone().into();
@@ -81,7 +92,7 @@ impl Cluster {
                 }
             }
         });
-        Cluster { log, answer, dashboard, agent }
+        Cluster { log, answer, by_agent, dashboard, agent }
     }
 
     fn client(&self) -> RayClient {
@@ -237,4 +248,304 @@ fn by_the_agent_alone_it_is_an_error() {
             });
         }
     });
+}
+
+/// What happens to an agent that was read from.
+const GOES: [(&str, Answer); 13] = [
+    ("a FIN", |_, _, _| Err(close())),
+    ("a reset", |_, s, _| Err(reset(s))),
+    ("silence", |_, s, _| Err(hold(s))),
+    ("404", |_, s, _| respond(s, 404, "", "404: Not Found")),
+    ("401", |_, s, _| respond(s, 401, "", "Unauthorized")),
+    ("500", |_, s, _| respond(s, 500, "", "500 Internal Server Error")),
+    ("a page", |_, s, _| respond(s, 200, "content-type: text/html\r\n", "<html>Welcome</html>")),
+    ("half an answer", |_, s, log| {
+        let range = format!("content-range: bytes 0-{}/{}\r\n", log.len() - 1, log.len());
+        let length = log.len();
+        let head = format!("HTTP/1.1 206 x\r\ncontent-length: {length}\r\n{range}\r\n");
+        s.write_all(&[head.as_bytes(), &log[..length / 2]].concat())?;
+        Err(close())
+    }),
+    ("a shorter file", |r, s, log| respond_range(r, s, &log[..log.len() / 2])),
+    ("an empty file", |r, s, _| respond_range(r, s, b"")),
+    ("a longer file", |r, s, log| respond_range(r, s, &[&numbered(0..9), log].concat())),
+    ("another file as long", |r, s, log| {
+        let other: Vec<u8> = log.iter().map(u8::to_ascii_uppercase).collect();
+        respond_range(r, s, &other)
+    }),
+    ("another log", |r, s, _| respond_range(r, s, &numbered(90_000..99_999))),
+];
+
+/// A tail that is read from the agent, and the last line that it gave.
+fn tail_by_agent(cluster: &Cluster, client: &RayClient, options: TailOptions) -> LogTail {
+    let mut tail = client.tail_job_logs_with("a", options).unwrap();
+    let last = lines_of(&cluster.log.now()).pop().unwrap();
+    while next(&mut tail) != last {}
+    cluster.wait_for_agent_requests(8);
+    tail
+}
+
+#[test]
+fn an_agent_that_goes_is_left_alone_and_every_byte_arrives_once() {
+    thread::scope(|scope| {
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                let client = cluster.client();
+                let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+                cluster.agent_answers(answer);
+                for n in 2000..2020 {
+                    cluster.write(format!("this is line number {n}\n"));
+                    assert_eq!(next(&mut tail), format!("this is line number {n}"), "{name}");
+                }
+                let asked = cluster.agent.requests().len();
+                // It comes back, and is not asked for a minute.
+                cluster.agent_answers(respond_range);
+                for n in 2020..2040 {
+                    cluster.write(format!("this is line number {n}\n"));
+                    assert_eq!(next(&mut tail), format!("this is line number {n}"), "{name}");
+                }
+                thread::sleep(Duration::from_secs(2));
+                cluster.end();
+                let (lines, end) = rest(tail);
+                assert!(lines.is_empty() && end.is_none(), "{name}: {lines:?} {end:?}");
+                assert_eq!(cluster.agent.requests().len(), asked, "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn by_the_agent_alone_one_that_goes_ends_the_tail_with_an_error_and_what_came_stays() {
+    thread::scope(|scope| {
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                let client = cluster.client();
+                let tail = tail_by_agent(&cluster, &client, hurried(Protocol::Agent).reconnects(1));
+                cluster.agent_answers(answer);
+                cluster.write("one more\n");
+                let (lines, end) = rest(tail);
+                let error = end.unwrap_or_else(|| panic!("{name}: as if all were well"));
+                assert!(lines.is_empty() || lines == ["one more"], "{name}: {lines:?}");
+                println!("{name}: {} {error}", error.status());
+                check_message(&error);
+            });
+        }
+    });
+}
+
+#[test]
+fn by_the_agent_alone_it_is_waited_for() {
+    for (_, answer) in &GOES[..2] {
+        let cluster = Cluster::start(numbered(0..2000), respond_range);
+        let client = cluster.client();
+        let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Agent));
+        cluster.agent_answers(*answer);
+        cluster.wait_for_agent_requests(1);
+        cluster.write("one more\n");
+        cluster.agent_answers(respond_range);
+        assert_eq!(next(&mut tail), "one more");
+        cluster.end();
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn every_byte_comes_once_and_nothing_is_asked_more_often_than_the_interval() {
+    for protocol in [Protocol::Agent, Protocol::Auto] {
+        let cluster = Cluster::start(numbered(0..200_000), respond_range);
+        let client = cluster.client();
+        let interval = Duration::from_millis(100);
+        let options = options(protocol).poll_interval(interval);
+        let mut tail = client.tail_job_logs_with("a", options).unwrap();
+        let mut lines: Vec<_> = (0..200_000).map(|_| next(&mut tail)).collect();
+        let asked = cluster.agent.requests().len();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            cluster.write(format!("this is line number {}\n", lines.len()));
+            lines.push(next(&mut tail));
+        }
+        let looks = cluster.agent.requests().len() - asked;
+        cluster.end();
+        assert!(tail.next().is_none());
+        assert!(lines == lines_of(&cluster.log.now()));
+
+        assert!(looks <= 32, "{protocol}: {looks} looks in 3 s");
+        let statuses = cluster.dashboard.count("GET /api/jobs/a");
+        assert!(statuses <= 3, "{protocol}: a job that writes was asked {statuses} times");
+        let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+        let by_dashboard = cluster.log.sent.load(Ordering::Relaxed);
+        let log = cluster.log.now().len();
+        println!("{protocol}: {by_agent} and {by_dashboard} bytes of {log}, {statuses} statuses");
+    }
+}
+
+#[test]
+fn the_proof_of_an_agent_costs_the_same_whatever_the_length_of_the_log() {
+    for lines in [2000, 200_000] {
+        let cluster = Cluster::start(numbered(0..lines), respond_range);
+        let options = options(Protocol::Agent).from_position(cluster.log.now().len() as u64);
+        let client = cluster.client();
+        let tail = client.tail_job_logs_with("a", options).unwrap();
+        eventually("the agent is read", || cluster.agent.requests().len() > 5);
+        drop(tail);
+        let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+        let dashboard = cluster.dashboard.requests();
+        println!("{by_agent}");
+        assert!(by_agent < 10_000, "{by_agent} bytes");
+        let last_lines: usize = dashboard.iter().filter_map(Request::last_lines).sum();
+        assert!(last_lines < 10, "{last_lines} lines");
+    }
+}
+
+/// What a tail by `Auto` sent to the agent.
+fn asked_of_agent(access: AgentAccess) -> Vec<Request> {
+    let cluster = Cluster::start(numbered(0..100), respond_range);
+    let client = RayClient::builder(cluster.dashboard.address())
+        .retry(RetryPolicy::none())
+        .bearer_token("the-token")
+        .header("X-Team", "ml")
+        .header("Cookie", "a=b")
+        .agent_access(access)
+        .build()
+        .unwrap();
+    let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+    for _ in 0..100 {
+        next(&mut tail);
+    }
+    thread::sleep(Duration::from_millis(700));
+    cluster.end();
+    assert!(tail.next().is_none());
+    for request in cluster.dashboard.requests() {
+        assert_eq!(request.header("authorization"), Some("Bearer the-token"));
+        assert_eq!(request.header("x-team"), Some("ml"));
+    }
+    cluster.agent.requests()
+}
+
+#[test]
+fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
+    for (access, token) in
+        [(AgentAccess::WithoutToken, None), (AgentAccess::WithToken, Some("Bearer the-token"))]
+    {
+        let requests = asked_of_agent(access);
+        assert!(!requests.is_empty());
+        for request in requests {
+            assert_eq!(request.header("authorization"), token, "{:?}", request.headers);
+            let is_callers = |name: &str| request.header(name).is_some();
+            assert!(!is_callers("x-team") && !is_callers("cookie"), "{:?}", request.headers);
+        }
+    }
+    assert!(asked_of_agent(AgentAccess::Never).is_empty());
+}
+
+#[test]
+fn a_search_that_hangs_delays_no_line_and_no_other_tail_asks_again() {
+    let (_listener, full, _waiting) = full_listener();
+    let hangs: Answer = |_, s, _| Err(hold(s));
+    for address in [None, Some(format!("http://{full}"))] {
+        let cluster = Cluster::start_with(numbered(0..100), hangs, address);
+        let client = cluster.client();
+        let start = Instant::now();
+        let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+        for _ in 0..100 {
+            next(&mut tail);
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // The search takes a second; this lasts longer.
+        let mut worst = Duration::ZERO;
+        for n in 0..25 {
+            let written = Instant::now();
+            cluster.write(format!("late line {n}\n"));
+            assert_eq!(next(&mut tail), format!("late line {n}"));
+            worst = worst.max(written.elapsed());
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(worst < Duration::from_millis(500), "{worst:?}");
+        let asked = cluster.agent.requests().len();
+        let mut other = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+        for _ in 0..125 {
+            next(&mut other);
+        }
+        thread::sleep(Duration::from_secs(1));
+        cluster.end();
+        assert!(tail.next().is_none() && other.next().is_none());
+        assert_eq!(cluster.agent.requests().len(), asked);
+    }
+}
+
+#[test]
+fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
+    let (_listener, full, _waiting) = full_listener();
+    let hangs: Answer = |_, s, _| Err(hold(s));
+    for protocol in [Protocol::Agent, Protocol::Auto] {
+        for (answer, address) in [
+            (respond_range as Answer, None),
+            (hangs, None),
+            (hangs, Some(format!("http://{full}"))),
+        ] {
+            let cluster = Cluster::start_with(numbered(0..100), answer, address.clone());
+            let client = cluster.client();
+            let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+            if protocol == Protocol::Auto {
+                next(&mut tail);
+            }
+            if address.is_none() {
+                eventually("the agent is asked", || !cluster.agent.requests().is_empty());
+            }
+            thread::sleep(Duration::from_millis(50));
+            if std::ptr::fn_addr_eq(answer, respond_range as Answer) {
+                // Silent in mid-tail.
+                cluster.agent_answers(hangs);
+                cluster.wait_for_agent_requests(1);
+            }
+            let start = Instant::now();
+            drop(tail);
+            eventually("no connection is open", || cluster.open_connections() == 0);
+            let took = start.elapsed();
+            println!("{protocol} {took:?}");
+            assert!(took < Duration::from_millis(500), "100 ms are promised, and took {took:?}");
+        }
+    }
+}
+
+#[test]
+fn an_ended_tail_that_is_kept_holds_no_connection() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(numbered(0..100), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+        for _ in 0..100 {
+            next(&mut tail);
+        }
+        cluster.end();
+        assert!(tail.next().is_none());
+        eventually("no connection is open", || cluster.open_connections() == 0);
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        for pause in [Duration::from_millis(50), Duration::from_secs(2)] {
+            let cluster = Cluster::start(numbered(0..100), respond_range);
+            let client = cluster.client();
+            let options = options(protocol).poll_interval(pause);
+            let mut tail = client.tail_job_logs_with("a", options).unwrap();
+            for _ in 0..100 {
+                next(&mut tail);
+            }
+            // Ray takes a second to start a job, and lets it append to the file.
+            thread::sleep(Duration::from_secs(1));
+            cluster.log.start_time.store(2, Ordering::Relaxed);
+            cluster.write("a line of the other job\n");
+            let (lines, end) = rest(tail);
+            let error = end.unwrap();
+            assert!(lines.is_empty(), "{protocol}: {lines:?}");
+            assert_eq!(error.status(), 503);
+            assert!(error.to_string().contains("another job's now"), "{error}");
+        }
+    }
 }

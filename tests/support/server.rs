@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -45,6 +46,16 @@ impl Request {
     /// How many last lines of a log file are asked for; `None` for all of it.
     pub fn last_lines(&self) -> Option<usize> {
         self.line.split(['?', '&']).find_map(|part| part.strip_prefix("lines=")?.parse().ok())
+    }
+
+    /// Which bytes are asked for of a file of this length.
+    pub fn range_of(&self, length: usize) -> Range<usize> {
+        let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")).unwrap();
+        let (first, last) = range.split_once('-').unwrap();
+        match first.parse() {
+            Ok(first) => first..length.min(last.parse::<usize>().unwrap() + 1),
+            Err(_) => length.saturating_sub(last.parse().unwrap())..length,
+        }
     }
 
     pub fn is(&self, start: &str) -> bool {
@@ -231,18 +242,13 @@ pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 
 /// The bytes of a file that the request's range asks for, as a node's agent sends them.
 pub fn respond_range(request: &Request, stream: &mut TcpStream, file: &[u8]) -> io::Result<()> {
-    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")).unwrap();
-    let (first, last) = range.split_once('-').unwrap();
-    let total = file.len();
-    let (start, end) = match first.parse() {
-        Ok(start) => (start, total.min(last.parse::<usize>().unwrap() + 1)),
-        Err(_) => (total.saturating_sub(last.parse().unwrap()), total),
-    };
-    if start >= end {
+    let (range, total) = (request.range_of(file.len()), file.len());
+    if range.is_empty() {
         return respond(stream, 416, &format!("content-range: bytes */{total}\r\n"), "");
     }
-    let content_range = format!("content-range: bytes {start}-{}/{total}\r\n", end - 1);
-    respond(stream, 206, &content_range, &file[start..end])
+    let content_range =
+        format!("content-range: bytes {}-{}/{total}\r\n", range.start, range.end - 1);
+    respond(stream, 206, &content_range, &file[range])
 }
 
 /// What an answer returns to close the connection with a reset instead of a FIN.

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use memchr::memmem;
 
+use super::Interrupt;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, MAX_LAST_LINES};
-use super::Interrupt;
 use crate::ClientError;
 use crate::transport::{ByteRange, Http};
 

@@ -153,6 +153,15 @@ impl Follow {
                 Ok(look) => look,
                 Err(cause) => return self.give_up_reading(&state, &reading, cause),
             };
+            // Before what came is handed over: after a pause it may be another job's, whose id is the same.
+            let is_quiet = self.last_byte.elapsed() >= QUIET;
+            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
+            if is_quiet && may_ask && !reading.is_over {
+                asked = Instant::now();
+                if self.log_state()?.is_over {
+                    reading.nothing_more_is_written();
+                }
+            }
             let wait = match look {
                 Look::Data { bytes, is_all } => {
                     self.deliver(&bytes)?;
@@ -186,14 +195,6 @@ impl Follow {
                     Duration::ZERO
                 }
             };
-            let is_quiet = self.last_byte.elapsed() >= QUIET;
-            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
-            if is_quiet && may_ask && !reading.is_over {
-                asked = Instant::now();
-                if self.log_state()?.is_over {
-                    reading.nothing_more_is_written();
-                }
-            }
             let wait = wait.saturating_sub(begun.elapsed());
             let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
             if !wait.is_zero() && !reading.is_over {

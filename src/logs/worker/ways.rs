@@ -7,8 +7,8 @@ use super::follow::{Follow, Outcome, Reading};
 use crate::logs::log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
-    AgentFile, AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step,
-    TextLog, WebSocketSource, is_no_route,
+    AgentFile, AgentSearch, AgentSource, Dashboard, FileSource, Found, Interrupt, Step, TextLog,
+    WebSocketSource, is_no_route,
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
