@@ -9,8 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ray_client::{
-    AgentAccess, ClientError, LogTail, Protocol, RayClient, RetryPolicy, TailOptions,
+    AgentAccess, ClientError, LogTail, NextLine, Protocol, RayClient, RetryPolicy, TailOptions,
 };
+use serde_json::json;
 
 use crate::server::{
     CHUNKED, Request, Server, chunk, close, full_listener, hold, job, reset, respond, respond_json,
@@ -84,6 +85,9 @@ impl Cluster {
                         log.sent.fetch_add(piece.len(), Ordering::Relaxed);
                     }
                     stream.write_all(b"0\r\n\r\n")
+                } else if request.is("GET /api/v0/logs?") {
+                    let names = json!({"data": {"result": {"driver": ["job-driver-a.log"]}}});
+                    respond_json(stream, &names)
                 } else {
                     let mut job = job("a", *log.status.lock().unwrap());
                     job["driver_agent_http_address"] = address.clone().into();
@@ -547,5 +551,30 @@ fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
             assert_eq!(error.status(), 503);
             assert!(error.to_string().contains("another job's now"), "{error}");
         }
+    }
+}
+
+#[test]
+fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
+    let cluster = Cluster::start(numbered(0..200_000), respond_range);
+    cluster.end();
+    let client = cluster.client();
+    let tail = client.tail_job_logs_with("a", options(Protocol::Auto).last_lines(2)).unwrap();
+    let (lines, end) = rest(tail);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, ["this is line number 199998", "this is line number 199999"]);
+    let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+    assert!(by_agent < 100_000, "{by_agent} bytes");
+}
+
+#[test]
+fn a_log_that_is_empty_is_complete() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(Vec::new(), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol).reconnects(0)).unwrap();
+        assert_eq!(tail.next_within(Duration::from_millis(500)).unwrap(), NextLine::NotYet);
+        cluster.end();
+        assert!(tail.next().is_none(), "{protocol}");
     }
 }

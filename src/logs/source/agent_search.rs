@@ -131,8 +131,9 @@ fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infalli
         result = match is_same_file(&agent, dashboard) {
             Ok(true) => return Found::Agent(agent),
             Ok(false) => Found::Unusable(agent.is_another()),
-            Err(Found::Unusable(error)) if error.status() != 404 => return Found::Unusable(error),
-            Err(found) => found,
+            Err(Found::Unusable(error)) if error.status() == 404 => Found::Unusable(error),
+            Err(Found::Unknown(error)) => Found::Unknown(error),
+            Err(found) => return found,
         };
     }
     result

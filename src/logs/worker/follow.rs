@@ -22,6 +22,9 @@ use crate::{AgentAccess, ClientError};
 /// the nodes yet.
 const LOST_AGAIN: u32 = 4;
 
+/// How often a log is looked at that holds nothing yet, unless the poll interval is longer.
+const FIRST_BYTES: Duration = Duration::from_millis(200);
+
 /// Whether agents may be used, and which of them cannot.
 pub(in crate::logs) struct Agents {
     pub(in crate::logs) access: AgentAccess,
@@ -305,7 +308,8 @@ impl Follow {
         if left.is_some_and(|left| left.is_zero()) {
             return Err(self.silent("nothing was written"));
         }
-        self.queue.pause(left.map_or(QUIET, |left| left.min(self.options.poll_interval)))
+        let pause = FIRST_BYTES.max(self.options.poll_interval);
+        self.queue.pause(left.map_or(pause, |left| left.min(pause)))
     }
 
     /// What is left of the stream timeout, if there is one.
