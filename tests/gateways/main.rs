@@ -4,14 +4,16 @@
 #[path = "../support/server.rs"]
 mod server;
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, TailOptions};
-use server::{Server, finished_job, respond};
+use ray_client::{ClientError, LogFile, Protocol, RayClient, RetryPolicy, TailOptions};
+use server::{Server, close, finished_job, job, respond, respond_json, version};
 
 /// A daemon with a folder of its own, which ends with this.
 struct Daemon {
@@ -194,4 +196,77 @@ fn what_nginx_itself_answers_is_a_gateways_and_says_nothing_about_ray() {
     let error = client(&format!("http://127.0.0.1:{port}/elsewhere")).get_job("a").unwrap_err();
     assert!(!matches!(error, ClientError::NotFound { .. }), "{error}");
     assert!(error.is_retryable() && error.to_string().contains("404 Not Found"), "{error}");
+}
+
+/// A dashboard whose first answers for a whole file are cut in the middle. It ends them with the
+/// connection, as a server does that is asked by HTTP/1.0.
+fn cuts_whole_files(log: &'static [u8], cuts: usize) -> Server {
+    let cuts_left = AtomicUsize::new(cuts);
+    let cut = move || cuts_left.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok();
+    Server::start(move |request, stream| {
+        let (content_type, body) = if request.is("GET /api/version") {
+            return version(stream);
+        } else if request.is("GET /api/v0/logs/file") {
+            ("text/plain", request.part_of(log))
+        } else if request.is("GET /api/v0/tasks/timeline") {
+            ("application/json", TIMELINE)
+        } else if request.is("GET /api/v0/tasks") {
+            return respond_json(stream, &no_tasks());
+        } else {
+            return respond_json(stream, &job("a", "SUCCEEDED"));
+        };
+        let is_whole = request.last_lines().is_some() || !cut();
+        let sent = if is_whole { body } else { &body[..body.len() / 2] };
+        let head = format!("HTTP/1.0 200 OK\r\ncontent-type: {content_type}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), sent].concat())?;
+        Err(close())
+    })
+}
+
+/// A client of such a dashboard behind nginx; `None` if that is not installed.
+fn behind_nginx(log: &'static [u8], cuts: usize) -> Option<((Server, Daemon), RayClient)> {
+    let ray = cuts_whole_files(log, cuts);
+    let nginx = nginx(&ray.address())?;
+    let client = client(&format!("http://127.0.0.1:{}/ray", nginx.port));
+    Some(((ray, nginx), client))
+}
+
+const TIMELINE: &[u8] = br#"[{"name": "a", "args": {}}, {"name": "b", "args": {}}]"#;
+
+fn no_tasks() -> serde_json::Value {
+    serde_json::json!({"result": true, "msg": "", "data": {"result": {
+        "total": 0, "num_after_truncation": 0, "num_filtered": 0, "result": [],
+        "partial_failure_warning": "", "warnings": null,
+    }}})
+}
+
+fn numbered(lines: usize) -> &'static [u8] {
+    (0..lines).map(|n| format!("line {n}\n")).collect::<String>().leak().as_bytes()
+}
+
+#[test]
+fn an_answer_that_nginx_ends_as_if_it_were_whole_does_not_make_half_a_log_complete() {
+    let repeated = "the same line\n".repeat(20_000).leak().as_bytes();
+    for log in [numbered(20_000), repeated] {
+        for cuts in 0..3 {
+            let text = std::str::from_utf8(log).unwrap();
+            let Some((_behind, client)) = behind_nginx(log, cuts) else { return };
+            let lines = tail(&client, Protocol::Stream).unwrap();
+            assert!(lines.iter().eq(text.lines()), "{} lines after {cuts} cuts", lines.len());
+
+            let Some((_behind, client)) = behind_nginx(log, cuts) else { return };
+            assert!(client.list_job_logs("a").unwrap() == text, "{cuts} cuts");
+            let file = LogFile::of_node("aa", "x.log");
+            assert!(client.read_log_file(&file).unwrap() == text, "{cuts} cuts");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_always_cut_is_an_error() {
+    let Some((_behind, client)) = behind_nginx(numbered(200_000), usize::MAX) else { return };
+    assert_eq!(tail(&client, Protocol::Stream).unwrap_err().status(), 503);
+    assert_eq!(client.list_job_logs("a").unwrap_err().status(), 503);
+    let error = client.write_task_timeline(None, &mut Vec::new()).unwrap_err();
+    assert!(error.status() == 503 && error.to_string().contains("cut off"), "{error}");
 }

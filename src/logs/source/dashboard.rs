@@ -124,10 +124,11 @@ pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
 /// lines of it. `None` if that cannot be told, since the file repeats itself.
 pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
     const SURE: usize = 1024;
-    if count_lines(last) < lines
-        && last.len() as u64 == whole_length
-        && end.len() as u64 <= whole_length
-    {
+    let count = count_lines(last);
+    if count > lines || last.is_empty() != (whole_length == 0) {
+        return Some(true);
+    }
+    if count < lines && last.len() as u64 == whole_length && end.len() as u64 <= whole_length {
         return Some(!last.ends_with(end));
     }
     if !end.ends_with(last) {

@@ -160,7 +160,13 @@ impl<S: FileServer> FileSource<S> {
         let known = self.known.as_slice();
         let lines = lines_to_compare(known, END);
         let last = self.dashboard.last_lines(lines)?;
-        let cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        let mut cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        if cut.is_none() && known.len() as u64 == verified.total {
+            // A small file can be asked for one line more than came.
+            let lines = count_lines(known) + 1;
+            let last = self.dashboard.last_lines(lines)?;
+            cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        }
         if cut == Some(false) || (cut.is_none() && verified.is_confirmed) {
             return Ok(Look::End(Certainty::Sure));
         }

@@ -20,7 +20,7 @@ pub(super) use agent_search::{AgentAddresses, AgentFile, AgentSearch, Found};
 pub(super) use dashboard::{Dashboard, FileServer, lines_to_compare};
 pub(super) use delivered::Delivered;
 pub(super) use file::FileSource;
-pub(super) use overlap::{Join, join};
+pub(super) use overlap::{Join, count_lines, join};
 pub(super) use websocket::{TextLog, WebSocketSource, WholeLog, is_no_route, whole_log_request};
 
 use crate::ClientError;
