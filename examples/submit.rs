@@ -13,10 +13,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ray_client::{
-    ClientError, Job, JobStatus, JobSubmission, Protocol, RayClient, RuntimeEnv, StreamLimits,
-    TailOptions,
-};
+use ray_client::{ClientError, Job, JobStatus, JobSubmission, RayClient, RuntimeEnv};
 
 const USAGE: &str = "\
 usage: submit [options] -- command...
@@ -81,66 +78,61 @@ struct Arguments {
 impl Arguments {
     /// `None` for `--help`.
     fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, Box<dyn Error>> {
-        let (mut address, mut wait) = (None, true);
-        // The command is the last argument, and comes first in a submission.
-        let mut options: Vec<Box<dyn FnOnce(JobSubmission) -> JobSubmission>> = Vec::new();
-        let (mut env, mut vars) = (RuntimeEnv::new(), Vec::new());
-        while let Some(name) = arguments.next() {
+        let (mut address, mut wait, mut options) = (None, true, Vec::new());
+        while let Some(name) = arguments.next().filter(|name| name != "--") {
             match name.as_str() {
-                "--" => break,
                 "--help" | "-h" => return Ok(None),
-                "--no-wait" => {
-                    wait = false;
-                    continue;
+                "--no-wait" => wait = false,
+                _ => {
+                    let value = arguments.next().ok_or(format!("{name} needs a value\n{USAGE}"))?;
+                    options.push((name, value));
                 }
-                _ => {}
-            }
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n{USAGE}"))?;
-            let pair = || {
-                let (key, value) =
-                    value.split_once('=').ok_or(format!("{name} needs NAME=VALUE"))?;
-                Ok::<_, String>((key.to_owned(), value.to_owned()))
-            };
-            match name.as_str() {
-                "--address" => address = Some(value),
-                "--env" => vars.push(pair()?),
-                "--runtime-env-json" => env = serde_json::from_str(&value)?,
-                "--working-dir" => options.push(Box::new(move |job| job.working_dir(value))),
-                "--py-module" => options.push(Box::new(move |job| job.py_module(value))),
-                "--exclude" => options.push(Box::new(move |job| job.excludes([value]))),
-                "--submission-id" => options.push(Box::new(move |job| job.submission_id(value))),
-                "--metadata" => {
-                    let (key, value) = pair()?;
-                    options.push(Box::new(move |job| job.metadata(key, value)));
-                }
-                "--num-cpus" => {
-                    let cpus = value.parse()?;
-                    options.push(Box::new(move |job| job.entrypoint_num_cpus(cpus)));
-                }
-                "--num-gpus" => {
-                    let gpus = value.parse()?;
-                    options.push(Box::new(move |job| job.entrypoint_num_gpus(gpus)));
-                }
-                "--memory" => {
-                    let bytes = value.parse()?;
-                    options.push(Box::new(move |job| job.entrypoint_memory(bytes)));
-                }
-                "--resource" => {
-                    let (key, amount) = pair()?;
-                    let amount = amount.parse()?;
-                    options.push(Box::new(move |job| job.entrypoint_resource(key, amount)));
-                }
-                _ => return Err(format!("{name} is not known\n{USAGE}").into()),
             }
         }
         let command: Vec<_> = arguments.map(|argument| quoted(&argument)).collect();
         if command.is_empty() {
             return Err(format!("no command\n{USAGE}").into());
         }
-        let job = JobSubmission::new(command.join(" ")).runtime_env(env.env_vars(vars));
-        let job = options.into_iter().fold(job, |job, set| set(job));
+        let mut job = JobSubmission::new(command.join(" ")).runtime_env(runtime_env(&options)?);
+        for (name, value) in options {
+            let pair = || pair(&name, &value);
+            job = match name.as_str() {
+                "--runtime-env-json" | "--env" => job,
+                "--address" => {
+                    address = Some(value);
+                    job
+                }
+                "--working-dir" => job.working_dir(value),
+                "--py-module" => job.py_module(value),
+                "--exclude" => job.excludes([value]),
+                "--submission-id" => job.submission_id(value),
+                "--metadata" => job.metadata(pair()?.0, pair()?.1),
+                "--num-cpus" => job.entrypoint_num_cpus(value.parse()?),
+                "--num-gpus" => job.entrypoint_num_gpus(value.parse()?),
+                "--memory" => job.entrypoint_memory(value.parse()?),
+                "--resource" => job.entrypoint_resource(pair()?.0, pair()?.1.parse()?),
+                _ => return Err(format!("{name} is not known\n{USAGE}").into()),
+            };
+        }
         Ok(Some(Self { address, job, wait }))
     }
+}
+
+/// First of all, so that the other options come on top of the JSON, wherever it stands.
+fn runtime_env(options: &[(String, String)]) -> Result<RuntimeEnv, Box<dyn Error>> {
+    let mut env = RuntimeEnv::new();
+    for (_, json) in options.iter().filter(|(name, _)| name == "--runtime-env-json") {
+        env = serde_json::from_str(json)?;
+    }
+    for (name, value) in options.iter().filter(|(name, _)| name == "--env") {
+        let (key, value) = pair(name, value)?;
+        env = env.env_var(key, value);
+    }
+    Ok(env)
+}
+
+fn pair<'a>(name: &str, value: &'a str) -> Result<(&'a str, &'a str), String> {
+    value.split_once('=').ok_or(format!("{name} needs NAME=VALUE"))
 }
 
 /// As a shell reads it: the cluster runs the command with one.
@@ -204,35 +196,16 @@ fn wait_until_started(
 
 /// Copies the log byte for byte, so that a progress bar stays in its line.
 fn copy_log(client: &RayClient, id: &str) -> Result<(), Box<dyn Error>> {
-    let options = TailOptions::default()
-        .protocol(Protocol::Auto)
-        .limits(StreamLimits::unlimited())
-        .stream_timeout(Duration::from_secs(300));
-    let mut position = 0;
+    let mut log = client.follow_job_logs(id)?.into_reader();
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let tail = client.tail_job_logs_with(id, options.clone().from_position(position))?;
-        let mut log = tail.into_reader();
-        loop {
-            match log.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(length) => {
-                    let mut out = io::stdout().lock();
-                    out.write_all(&buffer[..length])?;
-                    out.flush()?;
-                }
-                Err(error) => {
-                    let error = error.into_inner().ok_or("the log cannot be read")?;
-                    // A job may be silent for as long as it wants.
-                    match error.downcast::<ClientError>() {
-                        Ok(silent) if silent.status() == 408 => break,
-                        Ok(error) => return Err(error),
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
+        let length = log.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
         }
-        position = log.position();
+        let mut out = io::stdout().lock();
+        out.write_all(&buffer[..length])?;
+        out.flush()?;
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Fault {
     NotTerminal,
     /// A Python `ValueError`: what an old Ray answers to a filter that it cannot use.
     BadValue,
+    /// Ray failed and gives no reason.
+    NoReason,
     /// The log has bytes that are not UTF-8.
     NotUtf8,
     /// The log file does not exist, or its node, actor, task or worker does not.
@@ -156,6 +158,8 @@ impl<'t> Said<'t> {
             Fault::NoSuchLog
         } else if raised("ValueError: ") || raised("binascii.Error: ") {
             Fault::BadValue
+        } else if words.starts_with("500 Internal Server Error") {
+            Fault::NoReason
         } else {
             Fault::Other
         }

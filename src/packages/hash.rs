@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR_STR, Path};
 
 use sha1::{Digest, Sha1};
 
@@ -42,79 +42,91 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
+/// A name as Ray hashes it: with the separator of this system.
+pub(super) fn hashed_name(name: &str) -> String {
+    name.replace('/', MAIN_SEPARATOR_STR)
+}
+
 /// The hash of a path of which only the name counts.
 pub(super) fn hash_of_name(name: &str) -> Sha1Sum {
     Sha1::digest(name).into()
 }
 
 /// A file as it was when it was hashed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Hashed {
-    path: PathBuf,
-    /// What is hashed before its content: its name in the package, or nothing.
-    name: String,
     pub(super) size: u64,
     pub(super) crc: u32,
     pub(super) sha1: Sha1Sum,
 }
 
 impl Hashed {
-    pub(super) fn read(mut file: File, path: &Path, name: &str) -> io::Result<Self> {
+    /// `name` is hashed before the content.
+    pub(super) fn read(mut file: File, name: &str) -> io::Result<Self> {
         let mut sha1 = Sha1::new_with_prefix(name);
         let (mut crc, mut size) = (Crc::new(), 0);
         let mut piece = vec![0; PIECE];
         loop {
             let length = file.read(&mut piece)?;
             if length == 0 {
-                break;
+                return Ok(Self { size, crc: crc.value(), sha1: sha1.finalize().into() });
             }
             sha1.update(&piece[..length]);
             crc.update(&piece[..length]);
             size += length as u64;
         }
-        let (crc, sha1) = (crc.value(), sha1.finalize().into());
-        Ok(Self { path: path.to_owned(), name: name.to_owned(), size, crc, sha1 })
-    }
-
-    /// Reads it again.
-    pub(super) fn open(&self) -> io::Result<Reread<'_>> {
-        let file = File::open(&self.path).map_err(|error| self.differs(&error))?;
-        let sha1 = Sha1::new_with_prefix(&self.name);
-        let mut reread = Reread { file, hashed: self, left: self.size, sha1 };
-        if self.size == 0 {
-            reread.check()?;
-        }
-        Ok(reread)
-    }
-
-    fn differs(&self, why: &dyn fmt::Display) -> io::Error {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let name = if self.name.is_empty() { &*name } else { &*self.name };
-        io::Error::other(ClientError::invalid(format_args!(
-            "`{name}` changed while it was packed: {why}; the package was not uploaded"
-        )))
     }
 }
 
 /// A file that is read once more. Its last bytes are only given if all of them are those that were
 /// hashed, so that a body with other bytes never comes to its end.
-pub(super) struct Reread<'a> {
+pub(super) struct Reread {
     file: File,
-    hashed: &'a Hashed,
+    /// For messages.
+    shown: String,
+    hashed: Hashed,
     left: u64,
     sha1: Sha1,
 }
 
-impl Read for Reread<'_> {
+impl Reread {
+    /// `name` is what was hashed before the content.
+    pub(super) fn open(path: &Path, name: &str, hashed: Hashed) -> io::Result<Self> {
+        let shown = match name {
+            "" => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            name => name.to_owned(),
+        };
+        let file = File::open(path).map_err(|error| changed(&shown, &error))?;
+        let sha1 = Sha1::new_with_prefix(name);
+        let mut reread = Self { file, shown, hashed, left: hashed.size, sha1 };
+        if hashed.size == 0 {
+            reread.check()?;
+        }
+        Ok(reread)
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        let more = self.file.read(&mut [0]).map_err(|error| changed(&self.shown, &error))?;
+        if more > 0 {
+            return Err(changed(&self.shown, &"it became longer"));
+        }
+        if Sha1Sum::from(self.sha1.clone().finalize()) != self.hashed.sha1 {
+            return Err(changed(&self.shown, &"its content is another"));
+        }
+        Ok(())
+    }
+}
+
+impl Read for Reread {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
+        let most = usize::try_from(self.left).map_or(buf.len(), |left| left.min(buf.len()));
+        if most == 0 {
             return Ok(0);
         }
-        let most = usize::try_from(self.left).map_or(buf.len(), |left| left.min(buf.len()));
         let length =
-            self.file.read(&mut buf[..most]).map_err(|error| self.hashed.differs(&error))?;
-        if length == 0 && most > 0 {
-            return Err(self.hashed.differs(&"it became shorter"));
+            self.file.read(&mut buf[..most]).map_err(|error| changed(&self.shown, &error))?;
+        if length == 0 {
+            return Err(changed(&self.shown, &"it became shorter"));
         }
         self.sha1.update(&buf[..length]);
         self.left -= length as u64;
@@ -125,17 +137,10 @@ impl Read for Reread<'_> {
     }
 }
 
-impl Reread<'_> {
-    fn check(&mut self) -> io::Result<()> {
-        let more = self.file.read(&mut [0]).map_err(|error| self.hashed.differs(&error))?;
-        if more > 0 {
-            return Err(self.hashed.differs(&"it became longer"));
-        }
-        if Sha1Sum::from(self.sha1.clone().finalize()) != self.hashed.sha1 {
-            return Err(self.hashed.differs(&"its content is another"));
-        }
-        Ok(())
-    }
+fn changed(name: &str, why: &dyn fmt::Display) -> io::Error {
+    io::Error::other(ClientError::invalid(format_args!(
+        "`{name}` changed while it was packed: {why}; the package was not uploaded"
+    )))
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! What a package holds and is called, before anything of it is sent.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{MAIN_SEPARATOR_STR, Path};
+use std::path::{Path, PathBuf};
 
-use super::hash::{DirectoryHash, Hashed, hash_of_name, hex};
-use super::walk::{Found, Kind, Rules, mode, walk};
-use super::zip::{self, Zip};
+use super::hash::{DirectoryHash, Hashed, Reread, hash_of_name, hashed_name, hex};
+use super::walk::{Found, Kind, Rules, cannot, mode, walk};
+use super::zip::{self, Entry, Zip};
 use super::{Package, Role};
 use crate::ClientError;
 
 const ARCHIVES: [&str; 4] = [".zip", ".tar.gz", ".tgz", ".tar.xz"];
 const WHEEL: &str = ".whl";
+const NOTHING_LEFT: &str = "nothing is left of it: a pattern leaves out the directory itself, as `*` and `.*` do; name what is below it, as `*.bin` does";
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A package that is ready to be sent.
@@ -25,27 +27,34 @@ pub(super) struct Prepared {
 
 #[derive(Debug)]
 enum Content {
-    Archive(Hashed),
-    Entries(Vec<zip::Entry>),
+    /// A file that is sent as it is.
+    File { path: PathBuf, hashed: Hashed },
+    /// What is packed, from below `root`, under names with this prefix.
+    Packed { root: PathBuf, prefix: String, entries: Vec<Entry> },
 }
 
 impl Prepared {
-    /// The bytes of the package from the start. Reading fails where a file is no longer as it was.
+    fn packed(hash: &DirectoryHash, root: &Path, prefix: String, entries: Vec<Entry>) -> Self {
+        let bytes = Zip::new(root, &prefix, &entries).size();
+        let content = Content::Packed { root: root.to_owned(), prefix, entries };
+        Self { uri: format!("gcs://_ray_pkg_{hash}.zip"), bytes, content }
+    }
+
+    /// The bytes of the package from the start. Reading fails if a file is no longer as it was.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match &self.content {
-            Content::Archive(file) => Box::new(file.open()?),
-            Content::Entries(entries) => Box::new(Zip::new(entries)),
+            Content::File { path, hashed } => Box::new(Reread::open(path, "", *hashed)?),
+            Content::Packed { root, prefix, entries } => Box::new(Zip::new(root, prefix, entries)),
         })
     }
 
-    /// Whether both are the same under the same name: a working directory and a module are not.
+    /// Of two packages of the same name: whether their bytes are the same too.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let names = |prepared: &Self| match &prepared.content {
-            Content::Archive(_) => None,
-            Content::Entries(entries) => Some(entries.iter().map(|e| e.name.clone()).collect()),
+        let prefix = |prepared: &Self| match &prepared.content {
+            Content::File { .. } => None,
+            Content::Packed { prefix, .. } => Some(prefix.clone()),
         };
-        let (ours, theirs): (Option<Vec<String>>, _) = (names(self), names(other));
-        ours == theirs
+        prefix(self) == prefix(other)
     }
 }
 
@@ -77,7 +86,7 @@ pub(super) fn prepare(
 
 /// A file that is ready to be unpacked or installed: sent as it is.
 fn archive(path: &Path, name: &str) -> io::Result<Prepared> {
-    let file = Hashed::read(File::open(path)?, path, "")?;
+    let hashed = Hashed::read(File::open(path)?, "")?;
     let end = match ARCHIVES.iter().find(|end| name.ends_with(**end)) {
         Some(&".tgz") => ".tar.gz",
         Some(end) => end,
@@ -85,77 +94,60 @@ fn archive(path: &Path, name: &str) -> io::Result<Prepared> {
     };
     let uri = match end {
         WHEEL => format!("gcs://{name}"),
-        end => format!("gcs://_ray_pkg_{}{end}", hex(&file.sha1)),
+        end => format!("gcs://_ray_pkg_{}{end}", hex(&hashed.sha1)),
     };
-    Ok(Prepared { uri, bytes: file.size, content: Content::Archive(file) })
+    let content = Content::File { path: path.to_owned(), hashed };
+    Ok(Prepared { uri, bytes: hashed.size, content })
 }
 
 /// A module of one file.
 fn single_file(path: &Path, name: &str) -> io::Result<Prepared> {
-    let file = Hashed::read(File::open(path)?, path, name)?;
+    let hashed = Hashed::read(File::open(path)?, name)?;
     let mut hash = DirectoryHash::new();
-    hash.add(&file.sha1);
+    hash.add(&hashed.sha1);
     let mode = mode(&path.metadata()?);
-    Ok(packed(&hash, vec![zip::Entry { name: name.to_owned(), mode, file: Some(file) }]))
-}
-
-fn packed(hash: &DirectoryHash, entries: Vec<zip::Entry>) -> Prepared {
-    let sizes = entries.iter().map(|e| (&*e.name, e.file.as_ref().map_or(0, |f| f.size)));
-    let bytes = zip::size_of(sizes);
-    Prepared {
-        uri: format!("gcs://_ray_pkg_{hash}.zip"),
-        bytes,
-        content: Content::Entries(entries),
-    }
+    let entries = vec![Entry { name: name.to_owned(), mode, file: Some(hashed) }];
+    let root = path.parent().unwrap_or(Path::new(""));
+    Ok(Prepared::packed(&hash, root, String::new(), entries))
 }
 
 /// Errors tell what is wrong.
 fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Prepared, String> {
-    let is_working_dir = package.role == Role::WorkingDir;
-    let found = walk(&package.path, rules, is_working_dir, &package.excludes)?;
+    let (root, is_working_dir) = (&package.path, package.role == Role::WorkingDir);
+    let found = walk(root, rules, is_working_dir, &package.excludes)?;
     if found.is_empty() {
         // Ray gives all of these the same name, whatever they hold.
-        return Err(
-            "nothing is left of it: a pattern leaves out the directory itself, as `*` and \
-                    `.*` do; name what is below it, as `*.bin` does"
-                .to_owned(),
-        );
+        return Err(NOTHING_LEFT.to_owned());
     }
-    let prefix = if is_working_dir { String::new() } else { module_name(&package.path)? + "/" };
+    let prefix = if is_working_dir { String::new() } else { module_name(root)? + "/" };
     if let Some(limit) = limit {
         check_total(&found, &prefix, limit)?;
     }
     let (mut hash, mut entries) = (DirectoryHash::new(), Vec::new());
-    for Found { name, kind } in &found {
-        let hashed_name = name.replace('/', MAIN_SEPARATOR_STR);
-        let name_in_zip = format!("{prefix}{name}");
-        match *kind {
+    for Found { name, kind } in found {
+        match kind {
             Kind::File { mode, .. } => {
-                let path = package.path.join(name);
-                let Ok(file) = File::open(&path) else {
-                    // Ray names a package by such a file's name alone, and then cannot pack it.
-                    if limit.is_some() {
-                        return Err(format!("`{name}` cannot be read"));
-                    }
-                    hash.add(&hash_of_name(&hashed_name));
-                    continue;
+                // Ray names a package by the name alone of a file that cannot be opened, and then
+                // cannot pack it.
+                let file = match File::open(root.join(&name)) {
+                    Err(error) if limit.is_some() => return Err(cannot("read", &name, &error)),
+                    file => file.ok(),
                 };
-                let file = Hashed::read(file, &path, &hashed_name)
-                    .map_err(|error| format!("cannot read `{name}`: {error}"))?;
-                hash.add(&file.sha1);
-                entries.push(zip::Entry { name: name_in_zip, mode, file: Some(file) });
+                let hashed = file.map(|file| Hashed::read(file, &hashed_name(&name))).transpose();
+                let hashed = hashed.map_err(|error| cannot("read", &name, &error))?;
+                hash.add(&hashed.map_or_else(|| hash_of_name(&hashed_name(&name)), |h| h.sha1));
+                entries.extend(hashed.map(|hashed| Entry { name, mode, file: Some(hashed) }));
             }
             Kind::Directory { is_empty, mode } => {
-                hash.add(&hash_of_name(&hashed_name));
+                hash.add(&hash_of_name(&hashed_name(&name)));
                 if is_empty {
-                    let name = format!("{}/", name_in_zip.trim_end_matches("/."));
-                    entries.push(zip::Entry { name, mode, file: None });
+                    entries.push(Entry { name, mode, file: None });
                 }
             }
-            Kind::Other => hash.add(&hash_of_name(&hashed_name)),
+            Kind::Other => hash.add(&hash_of_name(&hashed_name(&name))),
         }
     }
-    Ok(packed(&hash, entries))
+    Ok(Prepared::packed(&hash, root, prefix, entries))
 }
 
 /// What a module is imported by: the last part of the path as it was given.
@@ -177,9 +169,8 @@ fn check_total(found: &[Found], prefix: &str, limit: u64) -> Result<(), String> 
             _ => None,
         })
         .collect();
-    let prefixes = 2 * (prefix.len() * files.len()) as u64;
-    let total = zip::size_of(files.iter().copied()) + prefixes;
-    files.sort_unstable_by_key(|(_, size)| std::cmp::Reverse(*size));
+    let total = zip::size_of(files.iter().map(|(name, size)| (prefix.len() + name.len(), *size)));
+    files.sort_unstable_by_key(|(_, size)| Reverse(*size));
     check_size(total, limit, &files)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::prepare::{Prepared, prepare};
 use super::walk::Rules;
 use super::{Package, Role};
+use crate::ray_fault::Fault;
 use crate::transport::{Answer, Request, path};
 use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
 
@@ -121,7 +122,9 @@ impl RayClient {
         let request = Request::get(format_args!("look for package `{name}`"), route);
         match self.http().send(&request) {
             Ok(answer) => check_empty(&request, &answer).map(|()| true),
-            Err(ClientError::NotFound { .. }) => Ok(false),
+            Err(error @ ClientError::NotFound { .. }) if error.fault() != Fault::NoRoute => {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

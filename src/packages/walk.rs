@@ -69,7 +69,7 @@ pub(super) fn walk(
     let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
     let mut walk =
         Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
-    walk.visit(root, "")?;
+    walk.visit(root, "", false)?;
     Ok(walk.found)
 }
 
@@ -91,7 +91,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// `name` is empty for the root.
-    fn visit(&mut self, path: &Path, name: &str) -> Result<(), String> {
+    fn visit(&mut self, path: &Path, name: &str, is_link: bool) -> Result<(), String> {
         let metadata = metadata(path).map_err(|error| cannot("look at", name, &error))?;
         let is_dir = metadata.as_ref().is_some_and(Metadata::is_dir);
         let outer = self.ignored.len();
@@ -100,20 +100,19 @@ impl Walk<'_> {
             self.load_ignore_files(path, name)?;
         }
         if !self.leaves_out(name) {
+            if is_dir && is_link && leads_back(path) {
+                self.circles += 1;
+                if self.circles > MAX_CIRCLES {
+                    return Err(format!("`{name}`: symbolic links lead round in circles"));
+                }
+            }
             let children = if is_dir { children(path, name)? } else { Vec::new() };
             let kind = kind_of(metadata.as_ref(), children.is_empty());
             let shown = if name.is_empty() { "." } else { name };
             self.found.push(Found { name: shown.to_owned(), kind });
             for (child, is_link) in children {
                 let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
-                let child = path.join(child);
-                if is_link && leads_back(&child) {
-                    self.circles += 1;
-                    if self.circles > MAX_CIRCLES {
-                        return Err(format!("`{below}`: symbolic links lead round in circles"));
-                    }
-                }
-                self.visit(&child, &below)?;
+                self.visit(&path.join(child), &below, is_link)?;
             }
         }
         self.ignored.truncate(outer);
@@ -172,7 +171,7 @@ fn leads_back(link: &Path) -> bool {
     }
 }
 
-fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
+pub(super) fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
     let name = if name.is_empty() { "." } else { name };
     format!("cannot {what} `{name}`: {error}")
 }

@@ -41,7 +41,7 @@ const ANSWERS: [(u16, &str, u16, Fault); 22] = [
     (500, BAD_FILTER, 500, Fault::BadValue),
     (503, NO_CONTROLLER, 503, Fault::NoServeController),
     (500, "No available agent to submit job, please try again later.", 503, Fault::Other),
-    (500, "500 Internal Server Error\n\nServer got itself in trouble", 500, Fault::Other),
+    (500, "500 Internal Server Error\n\nServer got itself in trouble", 500, Fault::NoReason),
     (500, "Failed to query data from GCS for NAME.", 500, Fault::Other),
     (501, "Serve dependencies are not installed.", 501, Fault::Other),
 ];

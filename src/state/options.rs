@@ -113,6 +113,11 @@ impl ListOptions {
         self
     }
 
+    pub(super) fn without_filters(mut self) -> Self {
+        self.filters.clear();
+        self
+    }
+
     pub(super) fn has_filters(&self) -> bool {
         !self.filters.is_empty()
     }

@@ -174,6 +174,17 @@ pub(crate) enum ByteRange {
     Last(u64),
 }
 
+impl ByteRange {
+    /// How many bytes that are.
+    pub(crate) fn length(self) -> usize {
+        let length = match self {
+            Self::Between(start, end) => end - start,
+            Self::Last(count) => count,
+        };
+        usize::try_from(length).unwrap_or(usize::MAX)
+    }
+}
+
 impl fmt::Display for ByteRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,6 +10,7 @@ mod server;
 #[allow(dead_code, reason = "each user takes what it needs")]
 mod tls;
 
+mod agents;
 mod answers_without_end;
 mod bad_answers;
 mod cancelling;

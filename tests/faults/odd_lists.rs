@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use ray_client::{RayClient, TimeoutKind};
+use ray_client::{Filter, ListOptions, RayClient, TimeoutKind};
 use serde_json::{Value, json};
 
 use crate::client;
@@ -51,6 +51,30 @@ fn a_row_that_cannot_be_read_costs_that_row_and_is_told() {
         let server = Server::start(move |_, stream| respond_json(stream, &answer));
         assert_eq!(client(&server.address()).list_nodes().unwrap_err().status(), 500);
     }
+}
+
+/// As Ray 2.49.2 answers. Only the list without the filter shows that the filter is to blame.
+#[test]
+fn a_bare_500_is_blamed_on_a_filter_only_if_the_list_works_without_it() {
+    let bare = "500 Internal Server Error\n\nServer got itself in trouble";
+    let by = ListOptions::default().filter("mood", Filter::Eq, 1);
+    let empty = json!({"data": {"result": {"total": 0, "num_after_truncation": 0, "num_filtered": 0,
+        "result": []}}});
+    let working = Server::start(move |request, stream| {
+        if request.line.contains("filter_keys") {
+            return respond(stream, 500, "", bare);
+        }
+        respond_json(stream, &empty)
+    });
+    let error = client(&working.address()).list_nodes_with(&by).unwrap_err();
+    assert_eq!((error.status(), working.requests().len()), (400, 2), "{error}");
+    assert_eq!(error.to_string(), "list nodes: Ray cannot use the filter, and does not say why");
+
+    let failing = Server::start(move |_, stream| respond(stream, 500, "", bare));
+    let client = client(&failing.address());
+    assert_eq!(client.list_nodes_with(&by).unwrap_err().status(), 500);
+    assert_eq!(client.list_nodes().unwrap_err().status(), 500);
+    assert_eq!(failing.requests().len(), 3);
 }
 
 #[test]

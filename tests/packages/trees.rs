@@ -112,6 +112,21 @@ pub fn pattern(chance: &mut Chance) -> String {
     }
 }
 
+/// Writes a directory here in which every name is a file, or a directory with files.
+pub fn write_all_names(root: &Path) {
+    for (i, name) in NAMES.iter().enumerate() {
+        let path = root.join(name);
+        if i % 2 == 0 {
+            fs::create_dir_all(path.join("foo")).unwrap();
+            fs::write(path.join("foo/c.py"), "").unwrap();
+            fs::write(path.join(NAMES[(i * 7 + 1) % NAMES.len()]), "").unwrap();
+        } else {
+            fs::create_dir_all(root).unwrap();
+            fs::write(path, "").unwrap();
+        }
+    }
+}
+
 /// Writes a directory of one to about a hundred paths here.
 pub fn write(root: &Path, chance: &mut Chance) {
     fs::create_dir_all(root).unwrap();

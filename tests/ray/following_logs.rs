@@ -3,11 +3,12 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ray_client::{JobSubmission, Protocol, RayClient};
+use ray_client::LineEnding::{self, Cr, CrLf, Lf};
+use ray_client::{JobSubmission, LogLine, NextLine, Protocol, RayClient};
 
-use crate::support::{Head, eventually};
+use crate::support::{Head, delete_for_good, eventually};
 use crate::{client, finish, patient, python, submit};
 
 fn read_all(client: &RayClient, id: &str, protocol: Protocol) -> Vec<u8> {
@@ -112,20 +113,25 @@ fn a_line_of_6_mb_arrives_by_auto_and_is_an_error_by_websocket() {
 }
 
 #[test]
-fn carriage_returns_arrive_as_written_by_stream_and_as_newlines_by_websocket() {
+fn carriage_returns_end_lines_by_every_way_and_are_newlines_by_websocket_only() {
     let client = client();
     let id = submit(&client, "import os; os.write(1, b\"one\\r\\ntwo\\r50%\\r100%\\nlast\")");
-    let stream = read_all(&client, &id, Protocol::Stream);
+    finish(&client, &id);
     let file = Head::shared().log_file(&id);
-    assert_eq!(String::from_utf8_lossy(&stream), String::from_utf8_lossy(&file));
     assert!(file.ends_with(b"one\r\ntwo\r50%\r100%\nlast"), "{:?}", client.get_job(&id));
-    assert_eq!(read_all(&client, &id, Protocol::WebSocket), universal_newlines(&file));
-    let lines: Vec<String> = client
-        .tail_job_logs_with(&id, patient(Protocol::Auto))
-        .unwrap()
-        .map(|line| line.unwrap().into())
-        .collect();
-    assert_eq!(lines[lines.len() - 3..], ["one", "two\r50%\r100%", "last"]);
+    for protocol in [Protocol::Agent, Protocol::Stream, Protocol::Auto, Protocol::WebSocket] {
+        let is_text = protocol == Protocol::WebSocket;
+        let expected = if is_text { universal_newlines(&file) } else { file.clone() };
+        assert!(read_all(&client, &id, protocol) == expected, "{protocol}");
+        let tail = client.tail_job_logs_with(&id, patient(protocol)).unwrap();
+        let lines: Vec<_> = tail.map(|line| line.unwrap()).collect();
+        let lines = &lines[lines.len() - 5..];
+        assert_eq!(lines, ["one", "two", "50%", "100%", "last"], "{protocol}");
+        let endings: Vec<_> = lines.iter().map(LogLine::ending).collect();
+        let written = [CrLf, Cr, Cr, Lf, LineEnding::None];
+        let expected = if is_text { [Lf, Lf, Lf, Lf, LineEnding::None] } else { written };
+        assert_eq!(endings, expected, "{protocol}");
+    }
 }
 
 #[test]
@@ -220,4 +226,66 @@ fn a_tail_can_start_with_the_last_lines() {
         assert!(tail.next().is_none());
         assert_eq!(tail.position(), length);
     }
+}
+
+/// Longer than the timeouts, and more than the limits, of a tail with default options.
+#[test]
+fn a_job_that_waits_is_silent_and_writes_much_is_followed_to_its_end() {
+    let client = client();
+    let takes_the_node = |program| python(program).entrypoint_resource("node:127.0.0.2", 0.9);
+    let blocker = client.submit_job(&takes_the_node("import time; time.sleep(600)")).unwrap();
+    eventually("the blocker runs", || {
+        (client.get_job(&blocker).unwrap().status.as_str() == "RUNNING").then_some(())
+    });
+    let program = "import time; time.sleep(13)\nfor n in range(60_000): print(n)";
+    let id = client.submit_job(&takes_the_node(program)).unwrap();
+    let mut tail = client.follow_job_logs(&id).unwrap();
+    assert_eq!(tail.next_within(Duration::from_secs(11)).unwrap(), NextLine::NotYet);
+    client.stop_job(&blocker).unwrap();
+    let lines: Vec<_> = tail.map(|line| line.unwrap().into()).collect::<Vec<String>>();
+    let expected: Vec<_> = (0..60_000).map(|n| n.to_string()).collect();
+    assert!(lines[lines.len() - 60_000..] == expected, "{} lines", lines.len());
+}
+
+#[test]
+fn an_id_that_was_submitted_again_ends_the_tail_with_503() {
+    let client = client();
+    let again = python("print(\"of the second\")").submission_id("used-twice");
+    let first = python("print(\"of the first\", flush=True); import time; time.sleep(600)");
+    client.submit_job(&first.submission_id("used-twice")).unwrap();
+    // It looks so seldom that it does not see the first job end.
+    let options = patient(Protocol::Auto).poll_interval(Duration::from_secs(20)).reconnects(99);
+    let mut tail = client.tail_job_logs_with("used-twice", options).unwrap();
+    while tail.next().unwrap().unwrap() != "of the first" {}
+    client.stop_job("used-twice").unwrap();
+    finish(&client, "used-twice");
+    delete_for_good(&client, "used-twice");
+    client.submit_job(&again).unwrap();
+    finish(&client, "used-twice");
+    let items: Vec<_> = tail.collect();
+    let [Err(error)] = &items[..] else { panic!("{items:?}") };
+    assert_eq!(error.status(), 503);
+    assert!(error.to_string().contains("another job's now"), "{error}");
+}
+
+#[test]
+fn a_tail_is_closed_from_another_thread() {
+    let client = client();
+    let id = submit(&client, "import time; print(1, flush=True); time.sleep(600)");
+    for protocol in [Protocol::Agent, Protocol::Stream, Protocol::WebSocket] {
+        let mut tail = client.tail_job_logs_with(&id, patient(protocol)).unwrap();
+        while tail.next().unwrap().unwrap() != "1" {}
+        let handle = tail.handle();
+        let closer = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(300));
+            handle.close();
+            Instant::now()
+        });
+        let error = tail.next().unwrap().unwrap_err();
+        let took = closer.join().unwrap().elapsed();
+        assert!(took < Duration::from_millis(100), "{protocol}: {took:?}");
+        assert_eq!(error.status(), 503);
+        assert!(tail.next().is_none());
+    }
+    client.stop_job(&id).unwrap();
 }

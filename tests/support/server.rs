@@ -5,10 +5,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
@@ -21,6 +22,8 @@ pub struct Request {
     /// Header lines as they came, without their line ends.
     pub headers: Vec<String>,
     pub body: Vec<u8>,
+    /// When it had come.
+    pub at: Instant,
 }
 
 impl Request {
@@ -43,6 +46,16 @@ impl Request {
     /// How many last lines of a log file are asked for; `None` for all of it.
     pub fn last_lines(&self) -> Option<usize> {
         self.line.split(['?', '&']).find_map(|part| part.strip_prefix("lines=")?.parse().ok())
+    }
+
+    /// Which bytes are asked for of a file of this length.
+    pub fn range_of(&self, length: usize) -> Range<usize> {
+        let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")).unwrap();
+        let (first, last) = range.split_once('-').unwrap();
+        match first.parse() {
+            Ok(first) => first..length.min(last.parse::<usize>().unwrap() + 1),
+            Err(_) => length.saturating_sub(last.parse().unwrap())..length,
+        }
     }
 
     pub fn is(&self, start: &str) -> bool {
@@ -170,7 +183,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
         lines.push(line);
     }
     let line = lines.remove(0).trim_end_matches(" HTTP/1.1").to_owned();
-    let mut request = Request { line, headers: lines, body: Vec::new() };
+    let mut request = Request { line, headers: lines, body: Vec::new(), at: Instant::now() };
     let length = request.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
     request.body = vec![0; length];
     reader.read_exact(&mut request.body)?;
@@ -225,6 +238,17 @@ pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     answer.extend(bytes.chunks(64 * 1024).flat_map(chunk));
     answer.extend(b"0\r\n\r\n");
     stream.write_all(&answer)
+}
+
+/// The bytes of a file that the request's range asks for, as a node's agent sends them.
+pub fn respond_range(request: &Request, stream: &mut TcpStream, file: &[u8]) -> io::Result<()> {
+    let (range, total) = (request.range_of(file.len()), file.len());
+    if range.is_empty() {
+        return respond(stream, 416, &format!("content-range: bytes */{total}\r\n"), "");
+    }
+    let content_range =
+        format!("content-range: bytes {}-{}/{total}\r\n", range.start, range.end - 1);
+    respond(stream, 206, &content_range, &file[range])
 }
 
 /// What an answer returns to close the connection with a reset instead of a FIN.

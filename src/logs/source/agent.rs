@@ -38,13 +38,16 @@ impl AgentSource {
 
     /// These bytes of the file, and which of how many they are. Fewer if the file ends before.
     pub(super) fn get(&self, range: ByteRange) -> Step<(Answer, ContentRange)> {
-        let request = Request::get(self.dashboard.what(), self.path.clone()).bytes().range(range);
+        let what = format!("{}: the agent", self.dashboard.what());
+        let request = Request::get(what, self.path.clone()).bytes().range(range);
+        // An agent that knows no ranges may send all of a large file.
+        let request = request.first_bytes(range.length());
         let request = request.deadline(Some(Instant::now() + self.stall));
         let answer = self.http.send(&request).map_err(Interrupt::Broken)?;
         let Some(found) = answer.content_range else {
             return Err(self.no_longer("it does not answer with ranges of bytes"));
         };
-        if answer.body.len() as u64 != found.end - found.start {
+        if answer.goes_on || answer.body.len() as u64 != found.end - found.start {
             return Err(self.no_longer("its answer is not as long as it says"));
         }
         Ok((answer, found))

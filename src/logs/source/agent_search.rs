@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use memchr::memmem;
 
+use super::Interrupt;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
-use super::{Interrupt, Step};
 use crate::ClientError;
 use crate::transport::{ByteRange, Http};
 
@@ -66,6 +66,8 @@ pub(crate) enum Found {
     Agent(AgentSource),
     /// There is nothing in the file yet that could be compared.
     NotYet,
+    /// The dashboard could not be asked what is in the file, and why.
+    Unknown(ClientError),
     /// It cannot be used, and why.
     Unusable(ClientError),
 }
@@ -127,39 +129,35 @@ fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infalli
             return Found::NotYet;
         }
         result = match is_same_file(&agent, dashboard) {
-            Ok(Some(true)) => return Found::Agent(agent),
-            Ok(Some(false)) => Found::Unusable(agent.is_another()),
-            Ok(None) => Found::NotYet,
-            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if error.status() == 404 => {
-                Found::NotYet
-            }
-            Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) => {
-                return Found::Unusable(error);
-            }
-            Err(Interrupt::Cancelled) => return Found::NotYet,
+            Ok(true) => return Found::Agent(agent),
+            Ok(false) => Found::Unusable(agent.is_another()),
+            Err(Found::Unusable(error)) if error.status() == 404 => Found::Unusable(error),
+            Err(Found::Unknown(error)) => Found::Unknown(error),
+            Err(found) => return found,
         };
     }
     result
 }
 
-/// Whether the agent's file begins and ends as the dashboard's does; `None` while there is nothing to
-/// compare. What it costs does not grow with the file.
-fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Step<Option<bool>> {
-    // First the length at the agent, then what the dashboard has: that cannot be shorter.
-    let (_, before) = agent.get(ByteRange::Last(1))?;
-    let head = dashboard.head(HEAD)?;
+/// Whether the agent's file begins and ends as the dashboard's does. What it costs does not grow with
+/// the file.
+fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Result<bool, Found> {
+    let of_agent = |interrupt: Interrupt| Found::Unusable(interrupt.into_error());
+    let of_dashboard = |interrupt: Interrupt| Found::Unknown(interrupt.into_error());
+    let head = dashboard.head(HEAD).map_err(of_dashboard)?;
     if head.is_empty() {
-        return Ok(None);
+        return Err(Found::NotYet);
     }
-    let (answer, _) = agent.get(ByteRange::Between(0, head.len() as u64))?;
-    if !answer.body.starts_with(&head[..answer.body.len().min(head.len())])
-        || answer.body.is_empty()
-    {
-        return Ok(Some(false));
+    // First the length at the agent, then what the dashboard has: that cannot be shorter.
+    let (_, before) = agent.get(ByteRange::Last(1)).map_err(of_agent)?;
+    let (answer, _) = agent.get(ByteRange::Between(0, head.len() as u64)).map_err(of_agent)?;
+    if answer.body.is_empty() || !head.starts_with(&answer.body) {
+        return Ok(false);
     }
-    let Some(last) = dashboard.last_lines(LAST_LINES)? else { return Ok(Some(true)) };
-    let last = &last[..];
+    let last = dashboard.last_lines(LAST_LINES).map_err(of_dashboard)?;
+    let Some(last) = last else { return Ok(true) };
     let from = before.total.saturating_sub(last.len() as u64);
-    let (answer, _) = agent.get(ByteRange::Between(from, from + 2 * MAX_LAST_LINES as u64))?;
-    Ok(Some(memmem::find(&answer.body, last).is_some()))
+    let range = ByteRange::Between(from, from + 2 * MAX_LAST_LINES as u64);
+    let (answer, _) = agent.get(range).map_err(of_agent)?;
+    Ok(memmem::find(&answer.body, &last).is_some())
 }

@@ -22,6 +22,9 @@ use crate::{AgentAccess, ClientError};
 /// the nodes yet.
 const LOST_AGAIN: u32 = 4;
 
+/// How often a log is looked at that holds nothing yet, unless the poll interval is longer.
+const FIRST_BYTES: Duration = Duration::from_millis(200);
+
 /// Whether agents may be used, and which of them cannot.
 pub(in crate::logs) struct Agents {
     pub(in crate::logs) access: AgentAccess,
@@ -153,6 +156,15 @@ impl Follow {
                 Ok(look) => look,
                 Err(cause) => return self.give_up_reading(&state, &reading, cause),
             };
+            // Before what came is handed over: after a pause it may be another job's, whose id is the same.
+            let is_quiet = self.last_byte.elapsed() >= QUIET;
+            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
+            if is_quiet && may_ask && !reading.is_over {
+                asked = Instant::now();
+                if self.log_state()?.is_over {
+                    reading.nothing_more_is_written();
+                }
+            }
             let wait = match look {
                 Look::Data { bytes, is_all } => {
                     self.deliver(&bytes)?;
@@ -186,14 +198,6 @@ impl Follow {
                     Duration::ZERO
                 }
             };
-            let is_quiet = self.last_byte.elapsed() >= QUIET;
-            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
-            if is_quiet && may_ask && !reading.is_over {
-                asked = Instant::now();
-                if self.log_state()?.is_over {
-                    reading.nothing_more_is_written();
-                }
-            }
             let wait = wait.saturating_sub(begun.elapsed());
             let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
             if !wait.is_zero() && !reading.is_over {
@@ -304,7 +308,8 @@ impl Follow {
         if left.is_some_and(|left| left.is_zero()) {
             return Err(self.silent("nothing was written"));
         }
-        self.queue.pause(left.map_or(QUIET, |left| left.min(self.options.poll_interval)))
+        let pause = FIRST_BYTES.max(self.options.poll_interval);
+        self.queue.pause(left.map_or(pause, |left| left.min(pause)))
     }
 
     /// What is left of the stream timeout, if there is one.
@@ -328,7 +333,7 @@ impl Follow {
             self.failures.count(),
         );
         match &error {
-            ClientError::Rejected { status, .. } => ClientError::rejected(*status, message),
+            ClientError::Rejected { .. } => error.reworded(message),
             ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
             _ => ClientError::unreachable(message).caused_by(error),
         }

@@ -7,8 +7,8 @@ use super::follow::{Follow, Outcome, Reading};
 use crate::logs::log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
-    AgentFile, AgentSearch, AgentSource, Dashboard, FileSource, Found, Interrupt, Step, TextLog,
-    WebSocketSource, is_no_route,
+    AgentFile, AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step,
+    TextLog, WebSocketSource, is_no_route,
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
@@ -58,17 +58,19 @@ impl Follow {
                         self.wait_for_first_bytes()?;
                         return Ok(None);
                     }
-                    Found::Unusable(error) if way != Way::AgentOrWebSocket => {
-                        return Err(Interrupt::Broken(error));
-                    }
-                    Found::NotYet if way != Way::AgentOrWebSocket => {
-                        return Err(self.no_agent("it does not serve this log"));
-                    }
+                    // An empty log, which the dashboard of any Ray can send.
+                    Found::NotYet => file_reading(dashboard, &self.delivered),
                     // Offsets in the file and in the WebSocket's text are not the same.
-                    Found::Unusable(error) if self.delivered.start() > 0 => {
+                    Found::Unusable(error) | Found::Unknown(error)
+                        if way != Way::AgentOrWebSocket || self.delivered.start() > 0 =>
+                    {
                         return Err(Interrupt::Broken(error));
                     }
-                    Found::NotYet | Found::Unusable(_) => self.websocket(None)?,
+                    Found::Unusable(_) | Found::Unknown(_) => {
+                        let reading = self.websocket(None)?;
+                        self.way = Some(Way::WebSocket { has_file: false });
+                        reading
+                    }
                 }
             }
         };
@@ -130,12 +132,11 @@ impl Follow {
         {
             match search.wait(SHORT_SEARCH) {
                 Some(Found::Agent(agent)) => return Ok(agent_reading(agent)),
-                Some(found) => self.take_failure(&search, found),
+                Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
         }
-        let source = Box::new(FileSource::new(dashboard, &self.delivered));
-        Ok(Reading { source, agent: None, is_over: false })
+        Ok(file_reading(dashboard, &self.delivered))
     }
 
     fn websocket(&mut self, file: Option<Dashboard>) -> Step<Reading> {
@@ -161,7 +162,9 @@ impl Follow {
     /// Begins to look for the agent, if there is one that may be used.
     fn begin_search(&mut self, state: &LogState, dashboard: &Dashboard) {
         let is_wanted = matches!(self.options.protocol, Protocol::Auto | Protocol::Agent);
-        if !is_wanted || state.is_over && self.way == Some(Way::File) || self.search.is_some() {
+        // By the dashboard a log that is over is there at once, unless most of it is to be left out.
+        let is_at_once = state.is_over && self.way == Some(Way::File) && self.last_lines.is_none();
+        if !is_wanted || is_at_once || self.search.is_some() {
             return;
         }
         let Some(file) = self.agent_file(state) else { return };
@@ -170,10 +173,8 @@ impl Follow {
             return;
         }
         let dashboard = dashboard.with(self.http.for_tail(self.options.stall()));
-        self.cancel.track(&file.http);
-        self.cancel.track(&dashboard.http);
         let cancelled = self.queue.cancelled().clone();
-        self.no_search_before = Instant::now() + SEARCH_AGAIN;
+        self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
         self.search = AgentSearch::begin(file, &dashboard, self.options.stall(), cancelled);
     }
 
@@ -196,30 +197,20 @@ impl Follow {
     fn wait_for_agent(&mut self, state: &LogState, dashboard: &Dashboard, most: Duration) -> Found {
         self.begin_search(state, dashboard);
         let Some(search) = self.search.take() else {
-            return Found::Unusable(match self.no_agent("there is none that may be used") {
-                Interrupt::Broken(error) | Interrupt::Fatal(error) => error,
-                Interrupt::Cancelled => ClientError::unexpected("cancelled"),
-            });
+            return Found::Unusable(ClientError::unreachable(format_args!(
+                "{}: there is no agent of the job's node that may be used",
+                self.what
+            )));
         };
-        match search.wait(most) {
-            Some(Found::Unusable(error)) => {
-                self.agents.addresses.leave_alone(search.address());
-                Found::Unusable(error)
-            }
-            Some(found) => found,
-            None => Found::Unusable(ClientError::timeout(format_args!(
+        let found = search.wait(most).unwrap_or_else(|| {
+            Found::Unusable(ClientError::timeout(format_args!(
                 "{}: the agent at {} did not answer within {most:?}",
                 self.what,
                 search.address()
-            ))),
-        }
-    }
-
-    fn no_agent(&self, why: &str) -> Interrupt {
-        Interrupt::Broken(ClientError::unreachable(format_args!(
-            "{}: the log cannot be read from the node's agent: {why}",
-            self.what
-        )))
+            )))
+        });
+        self.leave_alone_if_unusable(&search, &found);
+        found
     }
 
     /// Goes on by the agent once it was found, and looks for it again from time to time.
@@ -230,17 +221,17 @@ impl Follow {
         if let Some(search) = self.search.take() {
             match search.poll() {
                 Some(Found::Agent(agent)) => *reading = agent_reading(agent),
-                Some(found) => self.take_failure(&search, found),
+                Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
         } else if Instant::now() >= self.no_search_before {
-            self.no_search_before = Instant::now() + SEARCH_AGAIN;
+            self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
             let dashboard = self.dashboard(state, Way::File);
             self.begin_search(state, &dashboard);
         }
     }
 
-    fn take_failure(&self, search: &AgentSearch, found: Found) {
+    fn leave_alone_if_unusable(&self, search: &AgentSearch, found: &Found) {
         if let Found::Unusable(_) = found {
             self.agents.addresses.leave_alone(search.address());
         }
@@ -282,6 +273,10 @@ impl Follow {
         };
         Err(self.log.explain(&self.what, state, cause))
     }
+}
+
+fn file_reading(dashboard: Dashboard, delivered: &Delivered) -> Reading {
+    Reading { source: Box::new(FileSource::new(dashboard, delivered)), agent: None, is_over: false }
 }
 
 fn agent_reading(agent: AgentSource) -> Reading {

@@ -1,0 +1,580 @@
+//! Verifies that a log is read from its node's agent only if that serves this log, and that none of its
+//! bytes is lost, doubled or late, whatever stands at the agent's address.
+
+use std::io::{self, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ray_client::{
+    AgentAccess, ClientError, LogTail, NextLine, Protocol, RayClient, RetryPolicy, TailOptions,
+};
+use serde_json::json;
+
+use crate::server::{
+    CHUNKED, Request, Server, chunk, close, full_listener, hold, job, reset, respond, respond_json,
+    respond_range, version,
+};
+use crate::{check_message, client, collect, lines_of, options};
+
+/// How an agent answers, when this is the log's file.
+type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;
+
+/// A dashboard with one job, whose log grows, and what stands at the address of its node's agent.
+struct Cluster {
+    log: Arc<JobLog>,
+    answer: Arc<Mutex<Answer>>,
+    /// How many bytes the agent was asked for.
+    by_agent: Arc<AtomicUsize>,
+    dashboard: Server,
+    agent: Server,
+}
+
+struct JobLog {
+    bytes: Mutex<Vec<u8>>,
+    status: Mutex<&'static str>,
+    start_time: AtomicUsize,
+    /// How many bytes of the log were sent.
+    sent: AtomicUsize,
+}
+
+impl JobLog {
+    fn now(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+}
+
+impl Cluster {
+    fn start(log: Vec<u8>, answer: Answer) -> Cluster {
+        Cluster::start_with(log, answer, None)
+    }
+
+    /// The same; the dashboard gives this address for the agent's.
+    fn start_with(log: Vec<u8>, answer: Answer, address: Option<String>) -> Cluster {
+        let log = Arc::new(JobLog {
+            bytes: Mutex::new(log),
+            status: Mutex::new("RUNNING"),
+            start_time: AtomicUsize::new(1),
+            sent: AtomicUsize::new(0),
+        });
+        let answer = Arc::new(Mutex::new(answer));
+        let by_agent = Arc::<AtomicUsize>::default();
+        let agent = Server::start({
+            let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
+            let by_agent = Arc::clone(&by_agent);
+            move |request, stream| {
+                let answer = *answer.lock().unwrap();
+                let log = log.now();
+                by_agent.fetch_add(request.range_of(log.len()).len(), Ordering::Relaxed);
+                answer(request, stream, &log)
+            }
+        });
+        let address = address.unwrap_or_else(|| agent.address());
+        let dashboard = Server::start({
+            let log = Arc::clone(&log);
+            move |request, stream| {
+                if request.is("GET /api/version") {
+                    version(stream)
+                } else if request.is("GET /api/v0/logs/file") {
+                    let now = log.now();
+                    stream.write_all(CHUNKED.as_bytes())?;
+                    for piece in request.part_of(&now).chunks(64 * 1024) {
+                        stream.write_all(&chunk(piece))?;
+                        log.sent.fetch_add(piece.len(), Ordering::Relaxed);
+                    }
+                    stream.write_all(b"0\r\n\r\n")
+                } else if request.is("GET /api/v0/logs?") {
+                    let names = json!({"data": {"result": {"driver": ["job-driver-a.log"]}}});
+                    respond_json(stream, &names)
+                } else {
+                    let mut job = job("a", *log.status.lock().unwrap());
+                    job["driver_agent_http_address"] = address.clone().into();
+                    job["start_time"] = log.start_time.load(Ordering::Relaxed).into();
+                    respond_json(stream, &job)
+                }
+            }
+        });
+        Cluster { log, answer, by_agent, dashboard, agent }
+    }
+
+    fn client(&self) -> RayClient {
+        client(&self.dashboard.address())
+    }
+
+    fn agent_answers(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    fn write(&self, bytes: impl AsRef<[u8]>) {
+        self.log.bytes.lock().unwrap().extend_from_slice(bytes.as_ref());
+    }
+
+    fn end(&self) {
+        *self.log.status.lock().unwrap() = "SUCCEEDED";
+    }
+
+    /// Waits until the agent has been asked so often since.
+    fn wait_for_agent_requests(&self, more: usize) {
+        let before = self.agent.requests().len();
+        eventually("the agent is asked", || self.agent.requests().len() >= before + more);
+    }
+
+    fn open_connections(&self) -> usize {
+        self.dashboard.open() + self.agent.open()
+    }
+}
+
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
+    lines.flat_map(|n| format!("this is line number {n}\n").into_bytes()).collect()
+}
+
+/// A look that stalls is given up after a second.
+fn hurried(protocol: Protocol) -> TailOptions {
+    options(protocol).stream_timeout(Duration::from_secs(3))
+}
+
+fn next(tail: &mut LogTail) -> String {
+    tail.next().unwrap().unwrap().to_string()
+}
+
+fn rest(tail: LogTail) -> (Vec<String>, Option<ClientError>) {
+    let mut lines = Vec::new();
+    for item in tail {
+        match item {
+            Ok(line) => lines.push(line.to_string()),
+            Err(error) => return (lines, Some(error)),
+        }
+    }
+    (lines, None)
+}
+
+const NOT_THE_AGENT: [(&str, Answer); 19] = [
+    ("404", |_, s, _| respond(s, 404, "", "404: Not Found")),
+    ("another log", |r, s, _| respond_range(r, s, &numbered(5000..15_000))),
+    ("the same first bytes and others later", |r, s, log| {
+        let mut other = log.to_vec();
+        let end = other.len();
+        other[8000..end].fill(b'x');
+        respond_range(r, s, &other)
+    }),
+    ("a longer file that begins with the log", |r, s, log| {
+        respond_range(r, s, &[log, &numbered(0..9)].concat())
+    }),
+    ("an old copy", |r, s, log| respond_range(r, s, &log[..log.len().min(20_000)])),
+    ("an empty file", |r, s, _| respond_range(r, s, b"")),
+    ("silence", |_, s, _| Err(hold(s))),
+    ("a FIN", |_, _, _| Err(close())),
+    ("a reset", |_, s, _| Err(reset(s))),
+    ("401", |_, s, _| respond(s, 401, "", "Unauthorized")),
+    ("403", |_, s, _| respond(s, 403, "", "Forbidden")),
+    ("503", |_, s, _| respond(s, 503, "", "not now")),
+    ("a page", |_, s, _| respond(s, 200, "content-type: text/html\r\n", "<html>Welcome</html>")),
+    ("no ranges", |_, s, log| respond(s, 200, "", log)),
+    ("a redirect", |_, s, _| respond(s, 302, "location: http://127.0.0.1:1/\r\n", "")),
+    ("a range that was not asked for", |_, s, log| {
+        let range = format!("content-range: bytes 7-99/{}\r\n", log.len());
+        respond(s, 206, &range, &log[7..100])
+    }),
+    ("less than its range says", |_, s, log| {
+        let range = format!("content-range: bytes 0-99/{}\r\n", log.len());
+        respond(s, 206, &range, &log[..50])
+    }),
+    ("a range that makes no sense", |_, s, log| {
+        respond(s, 206, "content-range: bytes 99-0/18446744073709551615\r\n", log)
+    }),
+    ("an answer without an end", |_, s, log| {
+        s.write_all(b"HTTP/1.1 206 x\r\ncontent-range: bytes 0-99/100\r\n\r\n")?;
+        loop {
+            s.write_all(log)?;
+        }
+    }),
+];
+
+#[test]
+fn whatever_else_stands_at_the_agents_address_the_log_arrives_once() {
+    thread::scope(|scope| {
+        for (name, answer) in NOT_THE_AGENT {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..5000), answer);
+                let client = cluster.client();
+                let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+                let mut lines = vec![next(&mut tail)];
+                cluster.wait_for_agent_requests(0);
+                eventually(name, || !cluster.agent.requests().is_empty());
+                for n in 5000..5010 {
+                    cluster.write(format!("this is line number {n}\n"));
+                    while lines.last() != Some(&format!("this is line number {n}")) {
+                        lines.push(next(&mut tail));
+                    }
+                    // Longer than a search takes.
+                    thread::sleep(Duration::from_millis(300));
+                }
+                let asked = cluster.agent.requests().len();
+                cluster.end();
+                let (last, end) = rest(tail);
+                assert!(end.is_none(), "{name}: {end:?}");
+                lines.extend(last);
+                assert!(lines == lines_of(&cluster.log.now()), "{name}: {} lines", lines.len());
+
+                // It is known now.
+                let (again, end) = collect(&client, hurried(Protocol::Auto));
+                assert!(end.is_none() && again == lines, "{name}: {end:?}");
+                assert_eq!(cluster.agent.requests().len(), asked, "{name}");
+                assert!(asked < 20, "{name}: asked {asked} times");
+            });
+        }
+    });
+}
+
+#[test]
+fn by_the_agent_alone_it_is_an_error() {
+    thread::scope(|scope| {
+        for (name, answer) in NOT_THE_AGENT {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..5000), answer);
+                let options = hurried(Protocol::Agent).reconnects(0);
+                let (lines, end) = collect(&cluster.client(), options);
+                let error = end.unwrap_or_else(|| panic!("{name}: as if all were well"));
+                assert!(lines.is_empty(), "{name}: {} lines", lines.len());
+                assert!([401, 403, 404, 408, 503, 500, 302].contains(&error.status()), "{error}");
+                println!("{name}: {} {error}", error.status());
+                check_message(&error);
+            });
+        }
+    });
+}
+
+/// What happens to an agent that was read from.
+const GOES: [(&str, Answer); 13] = [
+    ("a FIN", |_, _, _| Err(close())),
+    ("a reset", |_, s, _| Err(reset(s))),
+    ("silence", |_, s, _| Err(hold(s))),
+    ("404", |_, s, _| respond(s, 404, "", "404: Not Found")),
+    ("401", |_, s, _| respond(s, 401, "", "Unauthorized")),
+    ("500", |_, s, _| respond(s, 500, "", "500 Internal Server Error")),
+    ("a page", |_, s, _| respond(s, 200, "content-type: text/html\r\n", "<html>Welcome</html>")),
+    ("half an answer", |_, s, log| {
+        let range = format!("content-range: bytes 0-{}/{}\r\n", log.len() - 1, log.len());
+        let length = log.len();
+        let head = format!("HTTP/1.1 206 x\r\ncontent-length: {length}\r\n{range}\r\n");
+        s.write_all(&[head.as_bytes(), &log[..length / 2]].concat())?;
+        Err(close())
+    }),
+    ("a shorter file", |r, s, log| respond_range(r, s, &log[..log.len() / 2])),
+    ("an empty file", |r, s, _| respond_range(r, s, b"")),
+    ("a longer file", |r, s, log| respond_range(r, s, &[&numbered(0..9), log].concat())),
+    ("another file as long", |r, s, log| {
+        let other: Vec<u8> = log.iter().map(u8::to_ascii_uppercase).collect();
+        respond_range(r, s, &other)
+    }),
+    ("another log", |r, s, _| respond_range(r, s, &numbered(90_000..99_999))),
+];
+
+/// A tail that is read from the agent, and the last line that it gave.
+fn tail_by_agent(cluster: &Cluster, client: &RayClient, options: TailOptions) -> LogTail {
+    let mut tail = client.tail_job_logs_with("a", options).unwrap();
+    let last = lines_of(&cluster.log.now()).pop().unwrap();
+    while next(&mut tail) != last {}
+    cluster.wait_for_agent_requests(8);
+    tail
+}
+
+#[test]
+fn an_agent_that_goes_is_left_alone_and_every_byte_arrives_once() {
+    thread::scope(|scope| {
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                let client = cluster.client();
+                let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+                cluster.agent_answers(answer);
+                for n in 2000..2020 {
+                    cluster.write(format!("this is line number {n}\n"));
+                    assert_eq!(next(&mut tail), format!("this is line number {n}"), "{name}");
+                }
+                let asked = cluster.agent.requests().len();
+                // It comes back, and is not asked for a minute.
+                cluster.agent_answers(respond_range);
+                for n in 2020..2040 {
+                    cluster.write(format!("this is line number {n}\n"));
+                    assert_eq!(next(&mut tail), format!("this is line number {n}"), "{name}");
+                }
+                thread::sleep(Duration::from_secs(2));
+                cluster.end();
+                let (lines, end) = rest(tail);
+                assert!(lines.is_empty() && end.is_none(), "{name}: {lines:?} {end:?}");
+                assert_eq!(cluster.agent.requests().len(), asked, "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn by_the_agent_alone_one_that_goes_ends_the_tail_with_an_error_and_what_came_stays() {
+    thread::scope(|scope| {
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                let client = cluster.client();
+                let tail = tail_by_agent(&cluster, &client, hurried(Protocol::Agent).reconnects(1));
+                cluster.agent_answers(answer);
+                cluster.write("one more\n");
+                let (lines, end) = rest(tail);
+                let error = end.unwrap_or_else(|| panic!("{name}: as if all were well"));
+                assert!(lines.is_empty() || lines == ["one more"], "{name}: {lines:?}");
+                println!("{name}: {} {error}", error.status());
+                check_message(&error);
+            });
+        }
+    });
+}
+
+#[test]
+fn by_the_agent_alone_it_is_waited_for() {
+    for (_, answer) in &GOES[..2] {
+        let cluster = Cluster::start(numbered(0..2000), respond_range);
+        let client = cluster.client();
+        let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Agent));
+        cluster.agent_answers(*answer);
+        cluster.wait_for_agent_requests(1);
+        cluster.write("one more\n");
+        cluster.agent_answers(respond_range);
+        assert_eq!(next(&mut tail), "one more");
+        cluster.end();
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn every_byte_comes_once_and_nothing_is_asked_more_often_than_the_interval() {
+    for protocol in [Protocol::Agent, Protocol::Auto] {
+        let cluster = Cluster::start(numbered(0..200_000), respond_range);
+        let client = cluster.client();
+        let interval = Duration::from_millis(100);
+        let options = options(protocol).poll_interval(interval);
+        let mut tail = client.tail_job_logs_with("a", options).unwrap();
+        let mut lines: Vec<_> = (0..200_000).map(|_| next(&mut tail)).collect();
+        let asked = cluster.agent.requests().len();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            cluster.write(format!("this is line number {}\n", lines.len()));
+            lines.push(next(&mut tail));
+        }
+        let looks = cluster.agent.requests().len() - asked;
+        cluster.end();
+        assert!(tail.next().is_none());
+        assert!(lines == lines_of(&cluster.log.now()));
+
+        assert!(looks <= 32, "{protocol}: {looks} looks in 3 s");
+        let statuses = cluster.dashboard.count("GET /api/jobs/a");
+        assert!(statuses <= 3, "{protocol}: a job that writes was asked {statuses} times");
+        let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+        let by_dashboard = cluster.log.sent.load(Ordering::Relaxed);
+        let log = cluster.log.now().len();
+        println!("{protocol}: {by_agent} and {by_dashboard} bytes of {log}, {statuses} statuses");
+    }
+}
+
+#[test]
+fn the_proof_of_an_agent_costs_the_same_whatever_the_length_of_the_log() {
+    for lines in [2000, 200_000] {
+        let cluster = Cluster::start(numbered(0..lines), respond_range);
+        let options = options(Protocol::Agent).from_position(cluster.log.now().len() as u64);
+        let client = cluster.client();
+        let tail = client.tail_job_logs_with("a", options).unwrap();
+        eventually("the agent is read", || cluster.agent.requests().len() > 5);
+        drop(tail);
+        let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+        let dashboard = cluster.dashboard.requests();
+        println!("{by_agent}");
+        assert!(by_agent < 10_000, "{by_agent} bytes");
+        let last_lines: usize = dashboard.iter().filter_map(Request::last_lines).sum();
+        assert!(last_lines < 10, "{last_lines} lines");
+    }
+}
+
+/// What a tail by `Auto` sent to the agent.
+fn asked_of_agent(access: AgentAccess) -> Vec<Request> {
+    let cluster = Cluster::start(numbered(0..100), respond_range);
+    let client = RayClient::builder(cluster.dashboard.address())
+        .retry(RetryPolicy::none())
+        .bearer_token("the-token")
+        .header("X-Team", "ml")
+        .header("Cookie", "a=b")
+        .agent_access(access)
+        .build()
+        .unwrap();
+    let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+    for _ in 0..100 {
+        next(&mut tail);
+    }
+    thread::sleep(Duration::from_millis(700));
+    cluster.end();
+    assert!(tail.next().is_none());
+    for request in cluster.dashboard.requests() {
+        assert_eq!(request.header("authorization"), Some("Bearer the-token"));
+        assert_eq!(request.header("x-team"), Some("ml"));
+    }
+    cluster.agent.requests()
+}
+
+#[test]
+fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
+    for (access, token) in
+        [(AgentAccess::WithoutToken, None), (AgentAccess::WithToken, Some("Bearer the-token"))]
+    {
+        let requests = asked_of_agent(access);
+        assert!(!requests.is_empty());
+        for request in requests {
+            assert_eq!(request.header("authorization"), token, "{:?}", request.headers);
+            let is_callers = |name: &str| request.header(name).is_some();
+            assert!(!is_callers("x-team") && !is_callers("cookie"), "{:?}", request.headers);
+        }
+    }
+    assert!(asked_of_agent(AgentAccess::Never).is_empty());
+}
+
+#[test]
+fn a_search_that_hangs_delays_no_line_and_no_other_tail_asks_again() {
+    let (_listener, full, _waiting) = full_listener();
+    let hangs: Answer = |_, s, _| Err(hold(s));
+    for address in [None, Some(format!("http://{full}"))] {
+        let cluster = Cluster::start_with(numbered(0..100), hangs, address);
+        let client = cluster.client();
+        let start = Instant::now();
+        let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+        for _ in 0..100 {
+            next(&mut tail);
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // The search takes a second; this lasts longer.
+        let mut worst = Duration::ZERO;
+        for n in 0..25 {
+            let written = Instant::now();
+            cluster.write(format!("late line {n}\n"));
+            assert_eq!(next(&mut tail), format!("late line {n}"));
+            worst = worst.max(written.elapsed());
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(worst < Duration::from_millis(500), "{worst:?}");
+        let asked = cluster.agent.requests().len();
+        let mut other = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+        for _ in 0..125 {
+            next(&mut other);
+        }
+        thread::sleep(Duration::from_secs(1));
+        cluster.end();
+        assert!(tail.next().is_none() && other.next().is_none());
+        assert_eq!(cluster.agent.requests().len(), asked);
+    }
+}
+
+#[test]
+fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
+    let (_listener, full, _waiting) = full_listener();
+    let hangs: Answer = |_, s, _| Err(hold(s));
+    for protocol in [Protocol::Agent, Protocol::Auto] {
+        for (answer, address) in [
+            (respond_range as Answer, None),
+            (hangs, None),
+            (hangs, Some(format!("http://{full}"))),
+        ] {
+            let cluster = Cluster::start_with(numbered(0..100), answer, address.clone());
+            let client = cluster.client();
+            let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+            if protocol == Protocol::Auto {
+                next(&mut tail);
+            }
+            if address.is_none() {
+                eventually("the agent is asked", || !cluster.agent.requests().is_empty());
+            }
+            thread::sleep(Duration::from_millis(50));
+            if std::ptr::fn_addr_eq(answer, respond_range as Answer) {
+                // Silent in mid-tail.
+                cluster.agent_answers(hangs);
+                cluster.wait_for_agent_requests(1);
+            }
+            let start = Instant::now();
+            drop(tail);
+            eventually("no connection is open", || cluster.open_connections() == 0);
+            let took = start.elapsed();
+            println!("{protocol} {took:?}");
+            assert!(took < Duration::from_millis(500), "100 ms are promised, and took {took:?}");
+        }
+    }
+}
+
+#[test]
+fn an_ended_tail_that_is_kept_holds_no_connection() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(numbered(0..100), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+        for _ in 0..100 {
+            next(&mut tail);
+        }
+        cluster.end();
+        assert!(tail.next().is_none());
+        eventually("no connection is open", || cluster.open_connections() == 0);
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        for pause in [Duration::from_millis(50), Duration::from_secs(2)] {
+            let cluster = Cluster::start(numbered(0..100), respond_range);
+            let client = cluster.client();
+            let options = options(protocol).poll_interval(pause);
+            let mut tail = client.tail_job_logs_with("a", options).unwrap();
+            for _ in 0..100 {
+                next(&mut tail);
+            }
+            // Ray takes a second to start a job, and lets it append to the file.
+            thread::sleep(Duration::from_secs(1));
+            cluster.log.start_time.store(2, Ordering::Relaxed);
+            cluster.write("a line of the other job\n");
+            let (lines, end) = rest(tail);
+            let error = end.unwrap();
+            assert!(lines.is_empty(), "{protocol}: {lines:?}");
+            assert_eq!(error.status(), 503);
+            assert!(error.to_string().contains("another job's now"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
+    let cluster = Cluster::start(numbered(0..200_000), respond_range);
+    cluster.end();
+    let client = cluster.client();
+    let tail = client.tail_job_logs_with("a", options(Protocol::Auto).last_lines(2)).unwrap();
+    let (lines, end) = rest(tail);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, ["this is line number 199998", "this is line number 199999"]);
+    let by_agent = cluster.by_agent.load(Ordering::Relaxed);
+    assert!(by_agent < 100_000, "{by_agent} bytes");
+}
+
+#[test]
+fn a_log_that_is_empty_is_complete() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(Vec::new(), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol).reconnects(0)).unwrap();
+        assert_eq!(tail.next_within(Duration::from_millis(500)).unwrap(), NextLine::NotYet);
+        cluster.end();
+        assert!(tail.next().is_none(), "{protocol}");
+    }
+}
