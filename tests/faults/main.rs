@@ -9,13 +9,16 @@ mod server;
 mod agents;
 mod answers_without_end;
 mod bad_answers;
+mod cluster;
 mod corpus;
 mod drips;
 mod lost_answers;
 mod other_ways;
+mod positions;
 mod retries;
 mod secrets;
 mod stream_breaks;
+mod tail_calls;
 mod websocket_breaks;
 
 use std::time::Duration;

@@ -181,13 +181,10 @@ impl Follow {
     /// Where the agent of this log should be, and with what it is asked.
     fn agent_file(&self, state: &LogState) -> Option<AgentFile> {
         let location = state.agent.as_ref()?;
-        let is_secure = self.http.address().starts_with("https://");
-        let with_token = match self.agents.access {
-            AgentAccess::Never => return None,
-            AgentAccess::WithToken => true,
-            AgentAccess::WithoutToken if is_secure => return None,
-            AgentAccess::WithoutToken => false,
-        };
+        if !self.agents.access.is_allowed(self.http.address()) {
+            return None;
+        }
+        let with_token = self.agents.access == AgentAccess::WithToken;
         let http = self.http.at(location.address.clone(), with_token);
         Some(AgentFile { http, path: location.path.clone() })
     }
