@@ -384,3 +384,46 @@ fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
     let by_agent = cluster.by_agent.load(Ordering::Relaxed);
     assert!(by_agent < 100_000, "{by_agent} bytes");
 }
+
+#[test]
+fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
+    thread::scope(|scope| {
+        for (name, answer) in NOT_THE_AGENT {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), answer);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = cluster.client();
+                let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+                let mut lines: Vec<_> = (0..2000).map(|_| next(&mut tail)).collect();
+                cluster.write("one more\n");
+                lines.push(next(&mut tail));
+                cluster.end();
+                assert!(tail.next().is_none(), "{name}");
+                assert!(lines == lines_of(&cluster.log.now()), "{name}");
+                // It is known now, so that nobody waits for it.
+                let asked = cluster.agent.requests().len();
+                let start = Instant::now();
+                let (again, end) = collect(&client, hurried(Protocol::Auto));
+                assert!(end.is_none() && again == lines, "{name}: {end:?}");
+                assert_eq!(cluster.agent.requests().len(), asked, "{name}");
+                assert!(start.elapsed() < Duration::from_secs(1), "{name}");
+            });
+        }
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = cluster.client();
+                let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+                cluster.agent_answers(answer);
+                for n in 0..20 {
+                    cluster.write(format!("later line {n}\n"));
+                    assert_eq!(next(&mut tail), format!("later line {n}"), "{name}");
+                }
+                assert_eq!(cluster.dashboard.count("GET /api/jobs/a/logs/tail"), 1, "{name}");
+                cluster.end();
+                assert!(tail.next().is_none(), "{name}");
+            });
+        }
+    });
+}

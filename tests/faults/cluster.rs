@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use ray_client::{ClientError, LogTail, Protocol, RayClient, TailOptions};
 use serde_json::json;
 
-use crate::server::{CHUNKED, Request, Server, chunk, close, job, respond, respond_json, version};
+use crate::server::{
+    CHUNKED, Request, Server, TEXT, chunk, close, close_frame, frame, hold, job, messages, respond,
+    respond_json, upgrade, version,
+};
 use crate::{client, options};
 
 /// How an agent answers, when this is the log's file.
@@ -29,6 +32,8 @@ pub struct Cluster {
 pub struct JobLog {
     pub bytes: Mutex<Vec<u8>>,
     pub status: Mutex<&'static str>,
+    /// Whether the dashboard is one of a Ray before 2.45.
+    pub is_old: AtomicBool,
     pub start_time: AtomicUsize,
     /// How many bytes of the log were sent.
     pub sent: AtomicUsize,
@@ -37,6 +42,25 @@ pub struct JobLog {
 impl JobLog {
     pub fn now(&self) -> Vec<u8> {
         self.bytes.lock().unwrap().clone()
+    }
+
+    /// As Ray does: what is there, what is added, and the end when the job is over.
+    fn send_by_websocket(&self, request: &Request, stream: &mut TcpStream) -> io::Result<()> {
+        upgrade(request, stream)?;
+        let mut sent = 0;
+        loop {
+            let is_over = *self.status.lock().unwrap() == "SUCCEEDED";
+            let log = self.now();
+            for message in messages(&log[sent..]) {
+                stream.write_all(&frame(TEXT, message))?;
+            }
+            sent = log.len();
+            if is_over {
+                stream.write_all(&close_frame(1000))?;
+                return Err(hold(stream));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -50,6 +74,7 @@ impl Cluster {
         let log = Arc::new(JobLog {
             bytes: Mutex::new(log),
             status: Mutex::new("RUNNING"),
+            is_old: AtomicBool::new(false),
             start_time: AtomicUsize::new(1),
             sent: AtomicUsize::new(0),
         });
@@ -75,12 +100,21 @@ impl Cluster {
                 } else if request.is("GET /api/jobs/none") {
                     respond(stream, 404, "", "Job none does not exist")
                 } else if request.is("GET /api/version") {
-                    version(stream)
+                    match log.is_old.load(Ordering::Relaxed) {
+                        true => respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"})),
+                        false => version(stream),
+                    }
+                } else if request.is("GET /api/jobs/a/logs/tail") {
+                    log.send_by_websocket(request, stream)
+                } else if request.is("GET /api/jobs/a/logs") {
+                    let text = String::from_utf8_lossy(&log.now()).into_owned();
+                    respond_json(stream, &json!({"logs": text}))
                 } else if request.is("GET /api/v0/logs/file") {
                     let now = log.now();
                     stream.write_all(CHUNKED.as_bytes())?;
+                    let marker = if log.is_old.load(Ordering::Relaxed) { "1" } else { "" };
                     for piece in request.part_of(&now).chunks(64 * 1024) {
-                        stream.write_all(&chunk(piece))?;
+                        stream.write_all(&chunk(&[marker.as_bytes(), piece].concat()))?;
                         log.sent.fetch_add(piece.len(), Ordering::Relaxed);
                     }
                     stream.write_all(b"0\r\n\r\n")
