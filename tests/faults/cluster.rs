@@ -101,7 +101,9 @@ impl Cluster {
                     respond(stream, 404, "", "Job none does not exist")
                 } else if request.is("GET /api/version") {
                     match log.is_old.load(Ordering::Relaxed) {
-                        true => respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"})),
+                        true => {
+                            respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"}))
+                        }
                         false => version(stream),
                     }
                 } else if request.is("GET /api/jobs/a/logs/tail") {
