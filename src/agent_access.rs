@@ -16,3 +16,32 @@ pub enum AgentAccess {
     /// Agents get the bearer token, also behind an `https://` address.
     WithToken,
 }
+
+impl AgentAccess {
+    /// Whether agents of the cluster at this address may be asked at all.
+    pub(crate) fn is_allowed(self, address: &str) -> bool {
+        match self {
+            Self::Never => false,
+            // An agent speaks plain http.
+            Self::WithoutToken => !address.starts_with("https://"),
+            Self::WithToken => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_https_agents_are_asked_with_the_token_only() {
+        for (access, plain, secure) in [
+            (AgentAccess::Never, false, false),
+            (AgentAccess::WithoutToken, true, false),
+            (AgentAccess::WithToken, true, true),
+        ] {
+            assert_eq!(access.is_allowed("http://head:8265"), plain);
+            assert_eq!(access.is_allowed("https://head"), secure);
+        }
+    }
+}

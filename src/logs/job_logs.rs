@@ -77,7 +77,8 @@ impl RayClient {
     /// if there is none).
     ///
     /// # Errors
-    /// 400 if the id or an option is not valid, 429 if no worker became free or no thread can be made.
+    /// 400 if the id or an option is not valid, or with [`Protocol::Agent`] if
+    /// [`ClientBuilder::agent_access`](crate::ClientBuilder::agent_access) allows none; 429 if no worker became free or no thread can be made.
     /// What the cluster says comes from the iterator; see [`LogTail`].
     pub fn tail_job_logs_with(
         &self,
@@ -96,6 +97,11 @@ impl RayClient {
         options: TailOptions,
     ) -> Result<LogTail, ClientError> {
         options.check()?;
+        if options.protocol == Protocol::Agent && !self.may_use_agents() {
+            return Err(ClientError::invalid(format_args!(
+                "{what}: Protocol::Agent: this client may use no agent: see ClientBuilder::agent_access"
+            )));
+        }
         let limits = options.limits.clone().unwrap_or_else(|| self.stream_limits().clone());
         let max_piece = limits.max_message_size;
         let position = options.from_position.unwrap_or(0);
@@ -111,6 +117,10 @@ impl RayClient {
             Follow::new(what.clone(), log, http, options, agents, Arc::clone(&cancel), queue);
         worker.run(move || follow.run());
         Ok(LogTail::new(what, max_piece, position, receiver, cancel))
+    }
+
+    fn may_use_agents(&self) -> bool {
+        self.agent_access().is_allowed(self.http().address())
     }
 
     /// The whole log of a job as it stands; empty if the job has not started. Bytes that are not UTF-8

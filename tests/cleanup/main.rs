@@ -40,13 +40,18 @@ fn resident_kb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The threads of all pools of tails.
-fn workers() -> usize {
+/// The threads whose names begin like this; the system cuts a name to 15 bytes.
+fn threads(start: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     tasks
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.trim_end() == "ray-client-tail")
+        .filter(|name| name.starts_with(start))
         .count()
+}
+
+/// The threads of all pools of tails.
+fn workers() -> usize {
+    threads("ray-client-tail")
 }
 
 fn options(protocol: Protocol) -> TailOptions {
@@ -246,5 +251,78 @@ fn dropping_the_last_clone_ends_every_tail_whatever_it_is_doing() {
     }
     eventually("threads and descriptors are as before", || {
         ((descriptors(), workers()) == (before, 0)).then_some(())
+    });
+}
+
+/// A dashboard whose agent does what the id of the job says.
+fn odd_agents() -> (Server, Server) {
+    const LOG: &[u8] = b"one\ntwo\n";
+    let agent = Server::start(|request, stream| {
+        if request.line.contains("stuck") {
+            return Err(hold(stream));
+        } else if request.line.contains("away") {
+            return Err(close());
+        } else if request.line.contains("flood") {
+            stream.write_all(b"HTTP/1.1 206 x\r\ncontent-range: bytes 0-7/8\r\n\r\n")?;
+            loop {
+                stream.write_all(LOG)?;
+            }
+        }
+        server::respond_range(request, stream, LOG)
+    });
+    let address = agent.address();
+    let (_listener, full, _waiting) = full_listener();
+    let dashboard = Server::start(move |request, stream| {
+        let _hold_open = (&_listener, &_waiting);
+        if request.is("GET /api/version") {
+            return server::version(stream);
+        } else if request.is("GET /api/v0/logs/file") {
+            return server::respond_chunked(stream, request.part_of(LOG));
+        }
+        let id = request.line.trim_start_matches("GET /api/jobs/");
+        let mut job = job(id, "RUNNING");
+        let is_unreachable = id == "unreachable";
+        let full = format!("http://{full}");
+        job["driver_agent_http_address"] =
+            if is_unreachable { full } else { address.clone() }.into();
+        respond_json(stream, &job)
+    });
+    (dashboard, agent)
+}
+
+#[test]
+fn tails_dropped_while_the_agent_is_searched_for_or_read_leave_no_thread_behind() {
+    let _turn = turn();
+    let before = descriptors();
+    assert_eq!(threads("ray-client"), 0);
+    {
+        let (dashboard, agent) = odd_agents();
+        let client = RayClient::new(dashboard.address()).unwrap();
+        let mut worst = Duration::ZERO;
+        for n in 0..200 {
+            let protocol = if n % 2 == 0 { Protocol::Auto } else { Protocol::Agent };
+            let id = ["served", "stuck", "away", "flood", "unreachable"][n % 5];
+            let mut tail = client.tail_job_logs_with(id, options(protocol).reconnects(99)).unwrap();
+            if protocol == Protocol::Auto || id == "served" {
+                assert_eq!(tail.next().unwrap().unwrap(), "one");
+            }
+            thread::sleep(Duration::from_millis(n as u64 % 50));
+            let start = Instant::now();
+            drop(tail);
+            eventually("its threads and connections are gone", || {
+                let is_gone = threads("ray-client") == 5 && dashboard.open() + agent.open() == 0;
+                is_gone.then_some(())
+            });
+            worst = worst.max(start.elapsed());
+        }
+        println!("worst: {worst:?}");
+        assert!(worst < Duration::from_secs(1), "100 ms are promised, and took {worst:?}");
+        // The client goes with a tail open.
+        let tail = client.tail_job_logs_with("stuck", options(Protocol::Agent)).unwrap();
+        drop(client);
+        assert_eq!(tail.last().unwrap().unwrap_err().status(), 503);
+    }
+    eventually("threads and descriptors are as before", || {
+        ((descriptors(), threads("ray-client")) == (before, 0)).then_some(())
     });
 }

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use ray_client::{
-    ClientError, Filter, JobStatus, JobSubmission, JobType, ListOptions, LogFile, Protocol,
-    RayClient, ServeApplicationConfig, StreamLimits, TailOptions,
+    AgentAccess, ClientError, Filter, JobStatus, JobSubmission, JobType, ListOptions, LogFile,
+    Protocol, RayClient, ServeApplicationConfig, StreamLimits, TailOptions,
 };
 use support::{Head, eventually};
 
@@ -31,6 +31,7 @@ fn every_ray_is_used_alike() {
         jobs_run_and_are_seen(&client);
         logs_arrive_byte_for_byte(&head, plain);
         what_the_websocket_cannot_carry_is_delivered_or_an_error(&head, plain);
+        the_agent_gives_every_log_as_it_is_written(&head);
         a_running_job_is_followed_until_it_is_stopped(&client);
         what_does_not_exist_is_404(&client);
         nodes_and_tasks_are_listed(&client);
@@ -104,13 +105,41 @@ fn what_the_websocket_cannot_carry_is_delivered_or_an_error(head: &Head, plain: 
 
     let bytes = submit(&client, r#"import sys; sys.stdout.buffer.write(b"a\xff\n")"#);
     client.wait_for_job(&bytes, Duration::from_secs(120)).unwrap();
-    match tail(&client, &bytes, Protocol::Auto) {
+    assert!(tail(&client, &bytes, Protocol::Auto).unwrap() == head.log_file(&bytes));
+    let without_agent = RayClient::builder(&head.address).agent_access(AgentAccess::Never);
+    match tail(&without_agent.build().unwrap(), &bytes, Protocol::Auto) {
         Ok(log) => assert!(plain && log == head.log_file(&bytes)),
         Err(error) => {
             assert!(!plain && error.status() == 500, "{error}");
             assert!(error.to_string().contains("not UTF-8"), "{error}");
         }
     }
+}
+
+/// The agent serves the same bytes on every Ray.
+fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
+    let client = head.client();
+    let silent = submit(&client, "");
+    let bars = submit(
+        &client,
+        "import time\nfor n in range(20): print(n, end=\"\\r\", flush=True); time.sleep(0.05)\nprint(\"done\")",
+    );
+    let long = submit(&client, "for n in range(20_000): print(n, \"x\" * (n % 50))");
+    for id in [&silent, &bars, &long] {
+        // Live, and once more when it is over.
+        for _ in 0..2 {
+            let log = tail(&client, id, Protocol::Agent).unwrap();
+            assert!(log == head.log_file(id), "{} of {}", log.len(), head.log_file(id).len());
+        }
+    }
+    let last = TailOptions::default().last_lines(2);
+    let lines: Vec<_> =
+        client.tail_job_logs_with(&bars, last).unwrap().map(|line| line.unwrap()).collect();
+    assert_eq!(lines, ["19", "done"]);
+    // More than one block of Ray's.
+    let text = String::from_utf8(head.log_file(&long)).unwrap();
+    let expected: String = text.split_inclusive('\n').skip(text.lines().count() - 9999).collect();
+    assert!(client.list_last_job_log_lines(&long, 9999).unwrap() == expected);
 }
 
 fn a_running_job_is_followed_until_it_is_stopped(client: &RayClient) {
@@ -169,6 +198,13 @@ fn log_files_are_read_where_they_are_plain(client: &RayClient, plain: bool) {
         Ok(text) => assert!(plain && text.contains("raylet")),
         Err(error) => assert!(!plain && error.status() == 400, "{error}"),
     }
+    // By the node's agent, also on old Rays.
+    let options = TailOptions::default().stream_timeout(Duration::from_secs(2));
+    let file = LogFile::of_node(&node, "raylet.out");
+    let items: Vec<_> = client.tail_log_file_with(&file, options).unwrap().collect();
+    let (end, lines) = items.split_last().unwrap();
+    assert_eq!(end.as_ref().unwrap_err().status(), 408, "{end:?}");
+    assert!(lines.iter().flatten().any(|line| line.contains("raylet")));
 }
 
 fn serve_deploys_and_deletes_one_application(client: &RayClient) {

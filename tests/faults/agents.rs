@@ -1,162 +1,16 @@
 //! Verifies that a log is read from its node's agent only if that serves this log, and that none of its
 //! bytes is lost, doubled or late, whatever stands at the agent's address.
 
-use std::io::{self, Write};
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{
-    AgentAccess, ClientError, LogTail, NextLine, Protocol, RayClient, RetryPolicy, TailOptions,
-};
-use serde_json::json;
+use ray_client::{AgentAccess, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
 
-use crate::server::{
-    CHUNKED, Request, Server, chunk, close, full_listener, hold, job, reset, respond, respond_json,
-    respond_range, version,
-};
-use crate::{check_message, client, collect, lines_of, options};
-
-/// How an agent answers, when this is the log's file.
-type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;
-
-/// A dashboard with one job, whose log grows, and what stands at the address of its node's agent.
-struct Cluster {
-    log: Arc<JobLog>,
-    answer: Arc<Mutex<Answer>>,
-    /// How many bytes the agent was asked for.
-    by_agent: Arc<AtomicUsize>,
-    dashboard: Server,
-    agent: Server,
-}
-
-struct JobLog {
-    bytes: Mutex<Vec<u8>>,
-    status: Mutex<&'static str>,
-    start_time: AtomicUsize,
-    /// How many bytes of the log were sent.
-    sent: AtomicUsize,
-}
-
-impl JobLog {
-    fn now(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
-    }
-}
-
-impl Cluster {
-    fn start(log: Vec<u8>, answer: Answer) -> Cluster {
-        Cluster::start_with(log, answer, None)
-    }
-
-    /// The same; the dashboard gives this address for the agent's.
-    fn start_with(log: Vec<u8>, answer: Answer, address: Option<String>) -> Cluster {
-        let log = Arc::new(JobLog {
-            bytes: Mutex::new(log),
-            status: Mutex::new("RUNNING"),
-            start_time: AtomicUsize::new(1),
-            sent: AtomicUsize::new(0),
-        });
-        let answer = Arc::new(Mutex::new(answer));
-        let by_agent = Arc::<AtomicUsize>::default();
-        let agent = Server::start({
-            let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-            let by_agent = Arc::clone(&by_agent);
-            move |request, stream| {
-                let answer = *answer.lock().unwrap();
-                let log = log.now();
-                by_agent.fetch_add(request.range_of(log.len()).len(), Ordering::Relaxed);
-                answer(request, stream, &log)
-            }
-        });
-        let address = address.unwrap_or_else(|| agent.address());
-        let dashboard = Server::start({
-            let log = Arc::clone(&log);
-            move |request, stream| {
-                if request.is("GET /api/version") {
-                    version(stream)
-                } else if request.is("GET /api/v0/logs/file") {
-                    let now = log.now();
-                    stream.write_all(CHUNKED.as_bytes())?;
-                    for piece in request.part_of(&now).chunks(64 * 1024) {
-                        stream.write_all(&chunk(piece))?;
-                        log.sent.fetch_add(piece.len(), Ordering::Relaxed);
-                    }
-                    stream.write_all(b"0\r\n\r\n")
-                } else if request.is("GET /api/v0/logs?") {
-                    let names = json!({"data": {"result": {"driver": ["job-driver-a.log"]}}});
-                    respond_json(stream, &names)
-                } else {
-                    let mut job = job("a", *log.status.lock().unwrap());
-                    job["driver_agent_http_address"] = address.clone().into();
-                    job["start_time"] = log.start_time.load(Ordering::Relaxed).into();
-                    respond_json(stream, &job)
-                }
-            }
-        });
-        Cluster { log, answer, by_agent, dashboard, agent }
-    }
-
-    fn client(&self) -> RayClient {
-        client(&self.dashboard.address())
-    }
-
-    fn agent_answers(&self, answer: Answer) {
-        *self.answer.lock().unwrap() = answer;
-    }
-
-    fn write(&self, bytes: impl AsRef<[u8]>) {
-        self.log.bytes.lock().unwrap().extend_from_slice(bytes.as_ref());
-    }
-
-    fn end(&self) {
-        *self.log.status.lock().unwrap() = "SUCCEEDED";
-    }
-
-    /// Waits until the agent has been asked so often since.
-    fn wait_for_agent_requests(&self, more: usize) {
-        let before = self.agent.requests().len();
-        eventually("the agent is asked", || self.agent.requests().len() >= before + more);
-    }
-
-    fn open_connections(&self) -> usize {
-        self.dashboard.open() + self.agent.open()
-    }
-}
-
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
-    lines.flat_map(|n| format!("this is line number {n}\n").into_bytes()).collect()
-}
-
-/// A look that stalls is given up after a second.
-fn hurried(protocol: Protocol) -> TailOptions {
-    options(protocol).stream_timeout(Duration::from_secs(3))
-}
-
-fn next(tail: &mut LogTail) -> String {
-    tail.next().unwrap().unwrap().to_string()
-}
-
-fn rest(tail: LogTail) -> (Vec<String>, Option<ClientError>) {
-    let mut lines = Vec::new();
-    for item in tail {
-        match item {
-            Ok(line) => lines.push(line.to_string()),
-            Err(error) => return (lines, Some(error)),
-        }
-    }
-    (lines, None)
-}
+use crate::cluster::{Answer, Cluster, eventually, hurried, next, numbered, rest};
+use crate::server::{Request, close, full_listener, hold, reset, respond, respond_range};
+use crate::{check_message, collect, lines_of, options};
 
 const NOT_THE_AGENT: [(&str, Answer); 19] = [
     ("404", |_, s, _| respond(s, 404, "", "404: Not Found")),
@@ -382,6 +236,7 @@ fn every_byte_comes_once_and_nothing_is_asked_more_often_than_the_interval() {
         let by_dashboard = cluster.log.sent.load(Ordering::Relaxed);
         let log = cluster.log.now().len();
         println!("{protocol}: {by_agent} and {by_dashboard} bytes of {log}, {statuses} statuses");
+        assert!(by_agent <= log * 11 / 10, "{protocol}: {by_agent} bytes of {log}");
     }
 }
 
@@ -442,6 +297,9 @@ fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
         }
     }
     assert!(asked_of_agent(AgentAccess::Never).is_empty());
+    let client = RayClient::builder("https://head").build().unwrap();
+    let error = client.tail_job_logs_with("a", options(Protocol::Agent)).unwrap_err();
+    assert_eq!(error.status(), 400, "{error}");
 }
 
 #[test]
@@ -515,46 +373,6 @@ fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
 }
 
 #[test]
-fn an_ended_tail_that_is_kept_holds_no_connection() {
-    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
-        let cluster = Cluster::start(numbered(0..100), respond_range);
-        let client = cluster.client();
-        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
-        for _ in 0..100 {
-            next(&mut tail);
-        }
-        cluster.end();
-        assert!(tail.next().is_none());
-        eventually("no connection is open", || cluster.open_connections() == 0);
-        assert!(tail.next().is_none());
-    }
-}
-
-#[test]
-fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
-    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
-        for pause in [Duration::from_millis(50), Duration::from_secs(2)] {
-            let cluster = Cluster::start(numbered(0..100), respond_range);
-            let client = cluster.client();
-            let options = options(protocol).poll_interval(pause);
-            let mut tail = client.tail_job_logs_with("a", options).unwrap();
-            for _ in 0..100 {
-                next(&mut tail);
-            }
-            // Ray takes a second to start a job, and lets it append to the file.
-            thread::sleep(Duration::from_secs(1));
-            cluster.log.start_time.store(2, Ordering::Relaxed);
-            cluster.write("a line of the other job\n");
-            let (lines, end) = rest(tail);
-            let error = end.unwrap();
-            assert!(lines.is_empty(), "{protocol}: {lines:?}");
-            assert_eq!(error.status(), 503);
-            assert!(error.to_string().contains("another job's now"), "{error}");
-        }
-    }
-}
-
-#[test]
 fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
     let cluster = Cluster::start(numbered(0..200_000), respond_range);
     cluster.end();
@@ -568,13 +386,44 @@ fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
 }
 
 #[test]
-fn a_log_that_is_empty_is_complete() {
-    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
-        let cluster = Cluster::start(Vec::new(), respond_range);
-        let client = cluster.client();
-        let mut tail = client.tail_job_logs_with("a", options(protocol).reconnects(0)).unwrap();
-        assert_eq!(tail.next_within(Duration::from_millis(500)).unwrap(), NextLine::NotYet);
-        cluster.end();
-        assert!(tail.next().is_none(), "{protocol}");
-    }
+fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
+    thread::scope(|scope| {
+        for (name, answer) in NOT_THE_AGENT {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), answer);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = cluster.client();
+                let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+                let mut lines: Vec<_> = (0..2000).map(|_| next(&mut tail)).collect();
+                cluster.write("one more\n");
+                lines.push(next(&mut tail));
+                cluster.end();
+                assert!(tail.next().is_none(), "{name}");
+                assert!(lines == lines_of(&cluster.log.now()), "{name}");
+                // It is known now, so that nobody waits for it.
+                let asked = cluster.agent.requests().len();
+                let start = Instant::now();
+                let (again, end) = collect(&client, hurried(Protocol::Auto));
+                assert!(end.is_none() && again == lines, "{name}: {end:?}");
+                assert_eq!(cluster.agent.requests().len(), asked, "{name}");
+                assert!(start.elapsed() < Duration::from_secs(1), "{name}");
+            });
+        }
+        for (name, answer) in GOES {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = cluster.client();
+                let mut tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+                cluster.agent_answers(answer);
+                for n in 0..20 {
+                    cluster.write(format!("later line {n}\n"));
+                    assert_eq!(next(&mut tail), format!("later line {n}"), "{name}");
+                }
+                assert_eq!(cluster.dashboard.count("GET /api/jobs/a/logs/tail"), 1, "{name}");
+                cluster.end();
+                assert!(tail.next().is_none(), "{name}");
+            });
+        }
+    });
 }

@@ -68,16 +68,24 @@ impl Dashboard {
         self.http.send(&request).map_err(Interrupt::of)
     }
 
-    /// Before Ray 2.45 the marker says whether what follows is the log or an error.
+    /// Before Ray 2.45 each block of the answer begins with a marker, which says whether what follows is
+    /// the log or an error.
     fn remove_marker(&self, bytes: &mut Vec<u8>) -> Step<()> {
         if !self.has_markers || bytes.is_empty() {
             return Ok(());
         }
-        if bytes.remove(0) == b'1' {
-            return Ok(());
-        }
         let what = self.what();
-        Err(Interrupt::Fatal(ClientError::not_found(format_args!("{what}: Ray finds no such log"))))
+        if bytes[0] != b'1' {
+            return Err(Interrupt::Fatal(ClientError::not_found(format_args!(
+                "{what}: Ray finds no such log"
+            ))));
+        }
+        *bytes = without_markers(bytes).ok_or_else(|| {
+            Interrupt::Broken(ClientError::unreachable(format_args!(
+                "{what}: the server broke off in the middle of the log"
+            )))
+        })?;
+        Ok(())
     }
 
     fn stalled(&self) -> Interrupt {
@@ -120,6 +128,14 @@ pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
     count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
 }
 
+/// An answer of a Ray before 2.45 without the marker `1` before each block of 64 KiB. `None` if there is
+/// another one, since an error follows it (read in the sources of Ray 2.9.3 and 2.40.0).
+fn without_markers(answer: &[u8]) -> Option<Vec<u8>> {
+    const BLOCK: usize = 64 * 1024;
+    let blocks = answer.chunks(1 + BLOCK).map(|block| block.strip_prefix(b"1"));
+    Some(blocks.collect::<Option<Vec<_>>>()?.concat())
+}
+
 /// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`
 /// lines of it. `None` if that cannot be told, since the file repeats itself.
 pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
@@ -136,4 +152,22 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
     }
     let is_unique = memchr::memmem::find(&end[..end.len().saturating_sub(1)], last).is_none();
     (is_unique && last.len() >= SURE).then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_stand_before_each_block_of_an_old_ray() {
+        let log: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        let mut answer: Vec<u8> = Vec::new();
+        for block in log.chunks(65_536) {
+            answer.extend([b"1", block].concat());
+        }
+        assert!(without_markers(&answer).unwrap() == log);
+        answer[65_537] = b'0';
+        assert_eq!(without_markers(&answer), None);
+        assert_eq!(without_markers(b"1a\n").unwrap(), b"a\n");
+    }
 }

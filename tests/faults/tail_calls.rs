@@ -1,0 +1,284 @@
+//! Verifies what the calls and options of a tail promise, by every way that reads the file.
+
+use std::io::{BufRead, Read};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ray_client::{NextLine, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
+
+use crate::cluster::{Cluster, eventually, next, numbered, rest};
+use crate::server::{Request, close, respond_range};
+use crate::{client, collect, options};
+
+const MS: Duration = Duration::from_millis(1);
+const WAYS: [Protocol; 3] = [Protocol::Agent, Protocol::Auto, Protocol::Stream];
+
+#[test]
+fn an_ended_tail_that_is_kept_holds_no_connection() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(numbered(0..100), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+        for _ in 0..100 {
+            next(&mut tail);
+        }
+        cluster.end();
+        assert!(tail.next().is_none());
+        eventually("no connection is open", || cluster.open_connections() == 0);
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        for pause in [Duration::from_millis(50), Duration::from_secs(2)] {
+            let cluster = Cluster::start(numbered(0..100), respond_range);
+            let client = cluster.client();
+            let options = options(protocol).poll_interval(pause);
+            let mut tail = client.tail_job_logs_with("a", options).unwrap();
+            for _ in 0..100 {
+                next(&mut tail);
+            }
+            // Ray takes a second to start a job, and lets it append to the file.
+            thread::sleep(Duration::from_secs(1));
+            cluster.log.start_time.store(2, Ordering::Relaxed);
+            cluster.write("a line of the other job\n");
+            let (lines, end) = rest(tail);
+            let error = end.unwrap();
+            assert!(lines.is_empty(), "{protocol}: {lines:?}");
+            assert_eq!(error.status(), 503);
+            assert!(error.to_string().contains("another job's now"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_empty_is_complete() {
+    for protocol in [Protocol::Agent, Protocol::Auto, Protocol::Stream] {
+        let cluster = Cluster::start(Vec::new(), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol).reconnects(0)).unwrap();
+        assert_eq!(tail.next_within(Duration::from_millis(500)).unwrap(), NextLine::NotYet);
+        cluster.end();
+        assert!(tail.next().is_none(), "{protocol}");
+    }
+}
+
+#[test]
+fn a_pending_job_is_waited_for_as_long_as_the_pending_timeout_says() {
+    let cluster = Cluster::start(numbered(0..3), respond_range);
+    cluster.set_status("PENDING");
+    let client = cluster.client();
+    let options = TailOptions::default;
+    for (options, least) in [
+        (options().pending_timeout(400 * MS), 400 * MS),
+        (options().stream_timeout(600 * MS), 600 * MS),
+        (options().stream_timeout(100 * MS).pending_timeout(900 * MS), 900 * MS),
+        (TailOptions::until_done().pending_timeout(700 * MS), 700 * MS),
+    ] {
+        let start = Instant::now();
+        let (lines, end) = collect(&client, options);
+        let error = end.unwrap();
+        assert_eq!((lines.len(), error.status()), (0, 408), "{error}");
+        assert!(error.to_string().contains("PENDING"), "{error}");
+        assert!(start.elapsed() >= least && start.elapsed() < least + 1000 * MS);
+    }
+    for options in [
+        TailOptions::until_done(),
+        options().no_stream_timeout(),
+        options().stream_timeout(100 * MS).pending_timeout(9000 * MS),
+    ] {
+        cluster.set_status("PENDING");
+        let mut tail = client.tail_job_logs_with("a", options.clone()).unwrap();
+        assert_eq!(tail.next_within(1000 * MS).unwrap(), NextLine::NotYet, "{options:?}");
+        cluster.set_status("RUNNING");
+        assert_eq!(next(&mut tail), "this is line number 0");
+        cluster.end();
+        assert!(rest(tail).1.is_none());
+    }
+}
+
+#[test]
+fn a_silent_log_is_waited_for_as_long_as_the_stream_timeout_says() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(numbered(0..3), respond_range);
+        let client = cluster.client();
+        let start = Instant::now();
+        let (lines, end) = collect(&client, options(protocol).stream_timeout(700 * MS));
+        assert_eq!((lines.len(), end.unwrap().status()), (3, 408));
+        assert!(start.elapsed() >= 700 * MS && start.elapsed() < 2000 * MS);
+
+        let mut tail =
+            client.tail_job_logs_with("a", options(protocol).no_stream_timeout()).unwrap();
+        for _ in 0..3 {
+            next(&mut tail);
+        }
+        assert_eq!(tail.next_within(1500 * MS).unwrap(), NextLine::NotYet);
+        cluster.write("four\n");
+        assert_eq!(next(&mut tail), "four");
+        cluster.end();
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn a_silent_job_is_asked_for_twice_a_second() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(numbered(0..3), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+        for _ in 0..3 {
+            next(&mut tail);
+        }
+        // Until then it is looked at more often.
+        thread::sleep(3000 * MS);
+        let before = (cluster.dashboard.requests().len(), cluster.agent.requests().len());
+        thread::sleep(3000 * MS);
+        let by_dashboard = cluster.dashboard.requests().len() - before.0;
+        let by_agent = cluster.agent.requests().len() - before.1;
+        assert!(by_dashboard <= 14 && by_agent <= 7, "{protocol}: {by_dashboard} {by_agent}");
+        cluster.end();
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn next_within_can_be_called_again() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(b"one\ntw".to_vec(), respond_range);
+        let client = cluster.client();
+        let mut tail = client.tail_job_logs_with("a", options(protocol)).unwrap();
+        let NextLine::Line(line) = tail.next_within(9000 * MS).unwrap() else { panic!("no line") };
+        assert_eq!(line, "one");
+        assert_eq!(tail.next_within(Duration::ZERO).unwrap(), NextLine::NotYet);
+        assert_eq!(tail.next_within(300 * MS).unwrap(), NextLine::NotYet);
+        cluster.write("o\n");
+        let NextLine::Line(line) = tail.next_within(Duration::MAX).unwrap() else {
+            panic!("no line")
+        };
+        assert_eq!(line, "two");
+        cluster.end();
+        assert_eq!(tail.next_within(Duration::MAX).unwrap(), NextLine::End);
+        assert_eq!(tail.next_within(Duration::MAX).unwrap(), NextLine::End);
+    }
+    let cluster = Cluster::start(Vec::new(), respond_range);
+    let client = cluster.client();
+    let mut tail = client.tail_job_logs_with("none", options(Protocol::Auto)).unwrap();
+    assert_eq!(tail.next_within(9000 * MS).unwrap_err().status(), 404);
+    assert_eq!(tail.next_within(9000 * MS).unwrap(), NextLine::End);
+}
+
+#[test]
+fn a_handle_ends_a_tail_that_waits_for_its_reader() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(numbered(0..100_000), respond_range);
+        let client =
+            RayClient::builder(cluster.dashboard.address()).tail_workers(1).build().unwrap();
+        let limits = StreamLimits::unlimited().queue(1);
+        let mut tail = client.tail_job_logs_with("a", options(protocol).limits(limits)).unwrap();
+        next(&mut tail);
+        let handle = tail.handle();
+        let start = Instant::now();
+        thread::spawn(move || handle.close()).join().unwrap();
+        // The only worker is free.
+        let options = options(protocol).last_lines(1).stream_timeout(500 * MS);
+        let mut other = client.tail_job_logs_with("a", options).unwrap();
+        assert!(start.elapsed() < 100 * MS, "{protocol}: {:?}", start.elapsed());
+        assert_eq!(next(&mut other), "this is line number 99999");
+        let error = tail.next().unwrap().unwrap_err();
+        assert!(error.status() == 503 && error.to_string().contains("its handle"), "{error}");
+        assert!(tail.next().is_none());
+    }
+}
+
+#[test]
+fn as_many_tails_as_there_are_workers_run_and_another_waits() {
+    let cluster = Cluster::start(numbered(0..3), respond_range);
+    let builder = || RayClient::builder(cluster.dashboard.address());
+    for workers in [0, 65] {
+        assert_eq!(builder().tail_workers(workers).build().unwrap_err().status(), 400);
+    }
+    for workers in [1, 64] {
+        let client = builder().tail_workers(workers).build().unwrap();
+        let tail =
+            || client.tail_job_logs_with("a", options(Protocol::Agent).stream_timeout(2000 * MS));
+        let mut tails: Vec<_> = (0..workers).map(|_| tail().unwrap()).collect();
+        for tail in &mut tails {
+            assert_eq!(next(tail), "this is line number 0");
+        }
+        let start = Instant::now();
+        let short = options(Protocol::Agent).stream_timeout(200 * MS);
+        let error = client.tail_job_logs_with("a", short).unwrap_err();
+        assert_eq!(error.status(), 429, "{error}");
+        assert!(start.elapsed() >= 200 * MS, "{:?}", start.elapsed());
+        thread::scope(|scope| {
+            let waits = scope.spawn(tail);
+            thread::sleep(100 * MS);
+            drop(tails.pop());
+            assert_eq!(next(&mut waits.join().unwrap().unwrap()), "this is line number 0");
+        });
+    }
+}
+
+#[test]
+fn what_the_last_lines_cost_does_not_depend_on_the_log() {
+    for lines in [1000, 100_000] {
+        let cluster = Cluster::start(numbered(0..lines), respond_range);
+        let last = cluster.client().list_last_job_log_lines("a", 3).unwrap();
+        assert_eq!(last.as_bytes(), numbered(lines - 3..lines));
+        let asked: Vec<_> =
+            cluster.dashboard.requests().iter().filter_map(Request::last_lines).collect();
+        assert_eq!(asked, [3]);
+        assert_eq!(cluster.log.sent.load(Ordering::Relaxed), last.len());
+    }
+}
+
+#[test]
+fn a_reader_gives_bytes_as_they_come_and_lines_by_buf_read() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(b"one\ntwo\r\nth".to_vec(), respond_range);
+        let client = cluster.client();
+        let mut reader = client.tail_job_logs_with("a", options(protocol)).unwrap().into_reader();
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        reader.read_line(&mut line).unwrap();
+        assert_eq!(line, "one\ntwo\r\n");
+        assert_eq!(reader.position(), 9);
+        // What does not end a line yet comes, too.
+        assert_eq!(reader.fill_buf().unwrap(), b"th");
+        cluster.write("ree");
+        cluster.end();
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!((&*rest, reader.position()), ("three", 14));
+        assert_eq!(reader.fill_buf().unwrap(), b"");
+    }
+}
+
+#[test]
+fn an_id_that_became_another_jobs_between_reconnects_ends_the_tail_with_503() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(numbered(0..3), respond_range);
+        let client = client(&cluster.dashboard.address());
+        let options = options(protocol).reconnects(99);
+        let mut tail = client.tail_job_logs_with("a", options).unwrap();
+        for _ in 0..3 {
+            next(&mut tail);
+        }
+        // Everything breaks off; then another cluster stands there.
+        cluster.agent_answers(|_, _, _| Err(close()));
+        cluster.set_status("away");
+        thread::sleep(1500 * MS);
+        cluster.log.start_time.store(2, Ordering::Relaxed);
+        cluster.write("a line of the other job\n");
+        cluster.agent_answers(respond_range);
+        cluster.set_status("RUNNING");
+        let (lines, end) = rest(tail);
+        let error = end.unwrap();
+        assert!(lines.is_empty(), "{lines:?}");
+        assert!(error.to_string().contains("another job's now"), "{error}");
+        assert_eq!(error.status(), 503);
+    }
+}
