@@ -12,7 +12,7 @@ use crate::logs::source::{
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
-use crate::{AgentAccess, ClientError};
+use crate::{AgentAccess, ClientError, validate};
 
 /// How long a search for an agent is waited for if nothing else can be read meanwhile.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -145,6 +145,7 @@ impl Follow {
                 self.what
             ))));
         };
+        let id = validate::pasted_id("job id", id).map_err(Interrupt::Fatal)?;
         let log = TextLog {
             what: self.what.clone(),
             id: id.to_owned(),
