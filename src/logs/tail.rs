@@ -327,11 +327,11 @@ impl Incoming {
     fn closed(&self) -> ClientError {
         let what = &self.what;
         match self.cancel.closed_by() {
-            Some(ClosedBy::Client) => ClientError::client_dropped(format_args!(
+            Some(ClosedBy::Client) => ClientError::tail_closed(format_args!(
                 "{what}: the last clone of the client was dropped"
             )),
             Some(ClosedBy::Handle) => {
-                ClientError::client_dropped(format_args!("{what}: closed by its handle"))
+                ClientError::tail_closed(format_args!("{what}: closed by its handle"))
             }
             _ => ClientError::unexpected(format_args!("{what}: its worker panicked")),
         }
