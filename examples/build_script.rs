@@ -3,9 +3,8 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use ray_client::{JobStatus, JobSubmission, RayClient, TailOptions};
+use ray_client::{JobStatus, JobSubmission, RayClient};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let client = RayClient::from_env()?;
@@ -13,8 +12,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         .metadata("started_by", "build script");
     let id = client.submit_job(&submission)?;
 
-    let patient = TailOptions::default().stream_timeout(Duration::from_secs(300));
-    for line in client.tail_job_logs_with(&id, patient)? {
+    for line in client.follow_job_logs(&id)? {
         // A build script prints `cargo::warning={line}`.
         println!("{}", line?);
     }
@@ -23,6 +21,6 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     if job.status == JobStatus::Succeeded {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{id} {}: {}", job.status, job.message.unwrap_or_default());
+    eprintln!("{id} {}: {}", job.status, job.reason().unwrap_or_default());
     Ok(ExitCode::FAILURE)
 }

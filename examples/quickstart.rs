@@ -1,7 +1,7 @@
 //! Submits a job and follows its log to the end: `cargo run --example quickstart`.
 //!
-//! Uses the cluster of `RAY_ADDRESS` where that is set, else starts a local Ray (Python 3 is all it
-//! needs) and ends it again.
+//! Uses the cluster of `RAY_ADDRESS` if that is set. Otherwise it starts a local Ray, which needs only
+//! Python 3, and ends it again.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -20,12 +20,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let id = client.submit_job(&JobSubmission::new(format!("python -c '{PROGRAM}'")))?;
     println!("submitted {id}");
-    for line in client.tail_job_logs(&id)? {
+    for line in client.follow_job_logs(&id)? {
         let line = line?;
         match line.parse::<f64>() {
             Ok(written) => {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-                println!("{line}  (in hand after {:.0} ms)", (now.as_secs_f64() - written) * 1e3);
+                println!("{line}  (received after {:.0} ms)", (now.as_secs_f64() - written) * 1e3);
             }
             Err(_) => println!("{line}"),
         }

@@ -1,23 +1,23 @@
-//! Tails the log of a job with options: `cargo run --example tail -- <job id> [auto|stream|websocket]`.
+//! Follows the log of a job: `cargo run --example tail -- <job id> [auto|agent|stream|websocket]`.
 
 use std::error::Error;
-use std::time::Duration;
+use std::io::{self, Write};
 
-use ray_client::{RayClient, StreamLimits, TailOptions};
+use ray_client::{RayClient, TailOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let id = args.next().ok_or("usage: tail <job id> [auto|stream|websocket]")?;
+    let id = args.next().ok_or("usage: tail <job id> [auto|agent|stream|websocket]")?;
     let protocol = args.next().as_deref().unwrap_or("auto").parse()?;
 
     let client = RayClient::from_env()?;
-    let options = TailOptions::default()
-        .protocol(protocol)
-        .stream_timeout(Duration::from_secs(300))
-        .limits(StreamLimits::unlimited());
-    let mut tail = client.tail_job_logs_with(&id, options)?;
+    let mut tail = client.tail_job_logs_with(&id, TailOptions::until_done().protocol(protocol))?;
+    let mut out = io::stdout().lock();
     for line in &mut tail {
-        println!("{}", line?);
+        // With the line's own ending, so that a progress bar stays in its place.
+        let line = line?;
+        write!(out, "{line}{}", line.ending().as_str())?;
+        out.flush()?;
     }
     eprintln!("{} bytes, then {}", tail.position(), client.get_job(&id)?.status);
     Ok(())

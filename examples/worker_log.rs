@@ -2,7 +2,6 @@
 //! `-- <node id> <file name or process id>`.
 
 use std::error::Error;
-use std::time::Duration;
 
 use ray_client::{LogFile, RayClient, TailOptions};
 
@@ -19,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let client = RayClient::from_env()?;
-    let options = TailOptions::default().stream_timeout(Duration::from_secs(300)).last_lines(100);
+    let options = TailOptions::until_done().last_lines(100);
     for line in client.tail_log_file_with(&file, options)? {
         println!("{}", line?);
     }

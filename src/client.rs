@@ -1,12 +1,13 @@
-use std::env;
+//! The client: what all its clones share.
+
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::ClientError;
 use crate::agent_access::AgentAccess;
-use crate::config::ClientBuilder;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
+use crate::turn::Turn;
 
 /// A blocking client of one Ray cluster's dashboard.
 ///
@@ -22,7 +23,7 @@ struct Inner {
     limits: StreamLimits,
     tails: Tails,
     agent_access: AgentAccess,
-    serve_turn: Mutex<()>,
+    serve_turn: Turn,
 }
 
 impl Drop for Inner {
@@ -32,31 +33,30 @@ impl Drop for Inner {
 }
 
 impl RayClient {
-    /// A client of the dashboard at this `http://` or `https://` address, with default settings.
-    /// Sends nothing.
-    ///
-    /// # Errors
-    /// 400 where the address is not valid.
-    pub fn new(address: impl Into<String>) -> Result<Self, ClientError> {
-        Self::builder(address).build()
+    /// The address of the dashboard, without a user name and a password.
+    pub fn address(&self) -> &str {
+        self.http().address()
     }
 
-    /// Settings for a client of the dashboard at this address.
-    pub fn builder(address: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(address)
-    }
-
-    /// A client as the environment says: the address of `RAY_API_SERVER_ADDRESS`, else of
-    /// `RAY_ADDRESS`, else `http://127.0.0.1:8265`; the headers of the JSON object
-    /// `RAY_JOB_HEADERS`; and where `RAY_AUTH_MODE` is `token`, the token of `RAY_AUTH_TOKEN`, of the
-    /// file `RAY_AUTH_TOKEN_PATH`, with `RAY_ENABLE_K8S_TOKEN_AUTH` of the pod
-    /// (`/var/run/secrets/ray.io/serviceaccount/token`), or of `~/.ray/auth_token`, unless the headers
-    /// have an `Authorization`. So does Ray's own client (measured on Ray 2.60.0).
+    /// What any other GET route of the dashboard answers, with the token, retries and timeouts of every
+    /// call. The path begins with `/`, and may have a query; what is not plain in it has to be
+    /// percent-encoded.
+    ///
+    /// ```no_run
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let mode = client.get_json("/api/authentication_mode")?;
+    /// println!("{}", mode["authentication_mode"]);
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 where a variable is not valid, as an address that is not `http://` or `https://`.
-    pub fn from_env() -> Result<Self, ClientError> {
-        ClientBuilder::from_vars(|name| env::var(name).ok())?.build()
+    /// 400 if the path is not valid; 404 if there is no such route; 500 if the answer is not JSON;
+    /// otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    pub fn get_json(&self, path: impl AsRef<str>) -> Result<serde_json::Value, ClientError> {
+        let path = path.as_ref();
+        check_route(path)?;
+        let route = path.split('?').next().unwrap_or_default();
+        self.http().send(&Request::get(format_args!("get `{route}`"), path.to_owned()))?.json()
     }
 
     pub(crate) fn from_parts(
@@ -65,14 +65,13 @@ impl RayClient {
         tail_workers: usize,
         agent_access: AgentAccess,
     ) -> Self {
-        let inner = Inner {
-            http,
-            limits,
-            tails: Tails::new(tail_workers),
-            agent_access,
-            serve_turn: Mutex::default(),
-        };
+        let (tails, serve_turn) = (Tails::new(tail_workers), Turn::default());
+        let inner = Inner { http, limits, tails, agent_access, serve_turn };
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn agent_access(&self) -> AgentAccess {
+        self.inner.agent_access
     }
 
     pub(crate) fn http(&self) -> &Http {
@@ -83,13 +82,9 @@ impl RayClient {
         &self.inner.tails
     }
 
-    /// The turn to change the state of Serve, which is read and written as a whole. Clones take turns.
-    pub(crate) fn serve_turn(&self) -> MutexGuard<'_, ()> {
-        self.inner.serve_turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn agent_access(&self) -> AgentAccess {
-        self.inner.agent_access
+    /// The turn to change the state of Serve, which is read and written as a whole. Clones share it.
+    pub(crate) fn serve_turn(&self) -> &Turn {
+        &self.inner.serve_turn
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {
@@ -108,5 +103,49 @@ impl RayClient {
 impl fmt::Debug for RayClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RayClient").field("address", &self.http().address()).finish_non_exhaustive()
+    }
+}
+
+/// A path of this server, which a request sends as it is.
+fn check_route(path: &str) -> Result<(), ClientError> {
+    const MAX: usize = 8 * 1024;
+    let refuse = |why: &str| Err(ClientError::invalid(format_args!("path: {why}")));
+    let route = path.split('?').next().unwrap_or_default();
+    if !path.starts_with('/') || path.len() > MAX {
+        refuse(&format!("must begin with / and have at most {MAX} bytes"))
+    } else if !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['#', '\\']) {
+        refuse("must be percent-encoded, and have no #")
+    } else if route.split('/').any(|segment| matches!(segment, "." | "..")) {
+        refuse("must not have . or .. between two /")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_stays_on_the_server_and_in_the_request_line() {
+        for good in ["/api/version", "/nodes?view=summary", "/a%20b?c=../d"] {
+            assert!(check_route(good).is_ok(), "{good}");
+        }
+        let long = format!("/{}", "a".repeat(9000));
+        for bad in [
+            "",
+            "api",
+            "http://h/",
+            "@h/",
+            "/a b",
+            "/a\r\nx: y",
+            "/ä",
+            "/a#b",
+            "/a/../b",
+            "/.",
+            &long,
+        ] {
+            assert_eq!(check_route(bad).unwrap_err().status(), 400, "{bad}");
+        }
     }
 }

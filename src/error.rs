@@ -1,12 +1,14 @@
-//! Why a call failed: `ClientError`, and what can be asked of it.
+//! Why a call failed: `ClientError`, and what can be asked of it. How one is made is in `make`.
+
+mod convert;
+mod make;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
+use crate::JobStatus;
 use crate::ray_fault::Fault;
-use crate::{JobStatus, redact};
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 
@@ -122,6 +124,18 @@ pub enum ClientError {
         source: Option<Source>,
     },
 
+    /// 503: a setting of the client does not fit what it was connected to: a certificate that is not
+    /// trusted, `https://` for an `http://` address, or a proxy that does not pass requests on. It does
+    /// not pass by itself.
+    #[error("{message}")]
+    #[non_exhaustive]
+    Misconfigured {
+        /// What does not fit, and what to check.
+        message: String,
+        /// The error underneath, if there is one.
+        source: Option<Source>,
+    },
+
     /// 503: the rest of a log can no longer be had. The job is over, and its log is gone, for example
     /// because its node died; or the file became shorter than what was delivered of it, for example
     /// because it was rotated.
@@ -214,7 +228,10 @@ impl ClientError {
             Self::Timeout { .. } => 408,
             Self::LimitExceeded { .. } | Self::NoFreeWorker { .. } => 429,
             Self::Unexpected { .. } => 500,
-            Self::Unreachable { .. } | Self::LogLost { .. } | Self::ClientDropped { .. } => 503,
+            Self::Unreachable { .. }
+            | Self::Misconfigured { .. }
+            | Self::LogLost { .. }
+            | Self::ClientDropped { .. } => 503,
         }
     }
 
@@ -267,153 +284,6 @@ impl ClientError {
             _ => None,
         }
     }
-
-    pub(crate) fn invalid(message: impl fmt::Display) -> Self {
-        Self::InvalidParameter { message: redact::one_line(&message.to_string()) }
-    }
-
-    pub(crate) fn not_found(message: impl fmt::Display) -> Self {
-        let message = redact::one_line(&message.to_string());
-        Self::NotFound { message, fault: Fault::Other }
-    }
-
-    pub(crate) fn rejected(status: u16, message: impl fmt::Display) -> Self {
-        match status {
-            404 => Self::not_found(message),
-            status => Self::answered(status, message),
-        }
-    }
-
-    /// The same, and a 404 says nothing about what Ray has.
-    pub(crate) fn answered(status: u16, message: impl fmt::Display) -> Self {
-        if !(300..=599).contains(&status) {
-            return Self::unexpected(format_args!("{message} (the answer has status {status})"));
-        }
-        let message = redact::one_line(&message.to_string());
-        let (retry_after, job_status) = (None, None);
-        Self::Rejected { status, message, retry_after, fault: Fault::Other, job_status }
-    }
-
-    pub(crate) fn timeout(message: impl fmt::Display) -> Self {
-        let message = redact::one_line(&message.to_string());
-        Self::Timeout { message, source: None, kind: TimeoutKind::Read, job_status: None }
-    }
-
-    pub(crate) fn limit_exceeded(message: impl fmt::Display) -> Self {
-        Self::LimitExceeded { message: redact::one_line(&message.to_string()), limit: None }
-    }
-
-    pub(crate) fn no_free_worker(message: impl fmt::Display) -> Self {
-        Self::NoFreeWorker { message: redact::one_line(&message.to_string()) }
-    }
-
-    pub(crate) fn unexpected(message: impl fmt::Display) -> Self {
-        Self::Unexpected { message: redact::one_line(&message.to_string()), source: None }
-    }
-
-    pub(crate) fn unreachable(message: impl fmt::Display) -> Self {
-        Self::Unreachable { message: redact::one_line(&message.to_string()), source: None }
-    }
-
-    pub(crate) fn log_lost(message: impl fmt::Display) -> Self {
-        Self::LogLost { message: redact::one_line(&message.to_string()), job_status: None }
-    }
-
-    pub(crate) fn client_dropped(message: impl fmt::Display) -> Self {
-        Self::ClientDropped { message: redact::one_line(&message.to_string()) }
-    }
-
-    /// Keeps the error underneath behind `source()`, if the variant has a place for it.
-    pub(crate) fn caused_by(mut self, cause: impl Into<Source>) -> Self {
-        if let Self::Timeout { source, .. }
-        | Self::Unexpected { source, .. }
-        | Self::Unreachable { source, .. } = &mut self
-        {
-            *source = Some(cause.into());
-        }
-        self
-    }
-
-    pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
-        if let Self::Rejected { retry_after, .. } = &mut self {
-            *retry_after = after;
-        }
-        self
-    }
-
-    /// What an answer means beyond its status. It is for callers within this library, which must not
-    /// read messages.
-    pub(crate) fn fault(&self) -> Fault {
-        match self {
-            Self::Rejected { fault, .. } | Self::NotFound { fault, .. } => *fault,
-            _ => Fault::Other,
-        }
-    }
-
-    pub(crate) fn with_fault(mut self, found: Fault) -> Self {
-        if let Self::Rejected { fault, .. } | Self::NotFound { fault, .. } = &mut self {
-            *fault = found;
-        }
-        self
-    }
-
-    pub(crate) fn of_kind(mut self, timeout: TimeoutKind) -> Self {
-        if let Self::Timeout { kind, .. } = &mut self {
-            *kind = timeout;
-        }
-        self
-    }
-
-    pub(crate) fn with_limit(mut self, reached: StreamLimit) -> Self {
-        if let Self::LimitExceeded { limit, .. } = &mut self {
-            *limit = Some(reached);
-        }
-        self
-    }
-
-    pub(crate) fn with_job_status(mut self, status: Option<JobStatus>) -> Self {
-        if let Self::Rejected { job_status, .. }
-        | Self::Timeout { job_status, .. }
-        | Self::LogLost { job_status, .. } = &mut self
-        {
-            *job_status = status.map(Box::new);
-        }
-        self
-    }
-
-    fn io_kind(&self) -> io::ErrorKind {
-        match self {
-            Self::InvalidParameter { .. } | Self::Rejected { status: 400, .. } => {
-                io::ErrorKind::InvalidInput
-            }
-            Self::Rejected { status: 401 | 403, .. } => io::ErrorKind::PermissionDenied,
-            Self::Rejected { status: 429, .. } | Self::NoFreeWorker { .. } => {
-                io::ErrorKind::ResourceBusy
-            }
-            Self::Rejected { .. } => io::ErrorKind::Other,
-            Self::NotFound { .. } => io::ErrorKind::NotFound,
-            Self::Timeout { .. } => io::ErrorKind::TimedOut,
-            Self::LimitExceeded { .. } => io::ErrorKind::QuotaExceeded,
-            Self::Unexpected { .. } => io::ErrorKind::InvalidData,
-            Self::Unreachable { .. } => {
-                self.source_kind().unwrap_or(io::ErrorKind::ConnectionReset)
-            }
-            Self::LogLost { .. } => io::ErrorKind::UnexpectedEof,
-            Self::ClientDropped { .. } => io::ErrorKind::ConnectionAborted,
-        }
-    }
-
-    /// The kind of the `io::Error` underneath.
-    fn source_kind(&self) -> Option<io::ErrorKind> {
-        let mut cause = StdError::source(self);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<io::Error>() {
-                return Some(error.kind());
-            }
-            cause = error.source();
-        }
-        None
-    }
 }
 
 /// One readable line with the status, which is what a `main` that returns this error prints. The error
@@ -424,18 +294,10 @@ impl fmt::Debug for ClientError {
     }
 }
 
-/// The kind is `NotFound`, `TimedOut`, `InvalidInput` for 400, `PermissionDenied` for 401 and 403,
-/// `ResourceBusy` for 429, `QuotaExceeded` for a limit of a tail, `InvalidData` for an answer that is not
-/// Ray's, for a cluster that cannot be reached that of the connection's own error, and else `Other`. The
-/// `ClientError` is inside: `get_ref()` and `into_inner()` give it back.
-impl From<ClientError> for io::Error {
-    fn from(error: ClientError) -> Self {
-        Self::new(error.io_kind(), error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -455,6 +317,7 @@ mod tests {
             (ClientError::rejected(500, "x"), 500, false),
             (ClientError::rejected(502, "x"), 502, true),
             (ClientError::unreachable("x"), 503, true),
+            (ClientError::misconfigured("x"), 503, false),
             (ClientError::log_lost("x"), 503, false),
             (ClientError::client_dropped("x"), 503, false),
         ] {
@@ -491,6 +354,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_with_another_message_is_otherwise_the_same() {
+        let error = ClientError::answered(404, "x").with_fault(Fault::Gateway).reworded("y: x");
+        assert_eq!((error.status(), error.is_retryable()), (404, true));
+        assert_eq!(error.to_string(), "y: x");
+    }
+
+    #[test]
     fn a_rejection_has_a_status_of_an_error_only() {
         for status in [0, 100, 200, 204, 206, 299, 600, 999] {
             let error = ClientError::rejected(status, "get x: odd");
@@ -499,31 +369,6 @@ mod tests {
         }
         for status in [300, 400, 599] {
             assert_eq!(ClientError::rejected(status, "x").status(), status);
-        }
-    }
-
-    #[test]
-    fn an_io_error_has_a_fitting_kind_and_the_client_error_inside() {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        for (error, kind) in [
-            (ClientError::invalid("x"), io::ErrorKind::InvalidInput),
-            (ClientError::rejected(400, "x"), io::ErrorKind::InvalidInput),
-            (ClientError::rejected(401, "x"), io::ErrorKind::PermissionDenied),
-            (ClientError::rejected(404, "x"), io::ErrorKind::NotFound),
-            (ClientError::answered(404, "x"), io::ErrorKind::Other),
-            (ClientError::rejected(500, "x"), io::ErrorKind::Other),
-            (ClientError::timeout("x"), io::ErrorKind::TimedOut),
-            (ClientError::limit_exceeded("x"), io::ErrorKind::QuotaExceeded),
-            (ClientError::unexpected("x"), io::ErrorKind::InvalidData),
-            (ClientError::unreachable("x"), io::ErrorKind::ConnectionReset),
-            (ClientError::unreachable("x").caused_by(refused), io::ErrorKind::ConnectionRefused),
-            (ClientError::log_lost("x"), io::ErrorKind::UnexpectedEof),
-        ] {
-            let status = error.status();
-            let converted = io::Error::from(error);
-            assert_eq!(converted.kind(), kind);
-            let inner = converted.get_ref().unwrap().downcast_ref::<ClientError>().unwrap();
-            assert_eq!(inner.status(), status);
         }
     }
 

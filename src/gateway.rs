@@ -9,7 +9,15 @@ pub(crate) fn is_page(content_type: &str, text: &str) -> bool {
     let is_type = |kind: &str| {
         content_type.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))
     };
-    is_type("text/html") || is_type("application/xhtml") || text.trim_start().starts_with('<')
+    is_type("text/html") || is_type("application/xhtml") || begins_as_page(text.trim_start())
+}
+
+/// Ray's own words may begin with `<class …>`.
+fn begins_as_page(text: &str) -> bool {
+    const STARTS: [&str; 7] = ["<!", "<?xml", "<html", "<head", "<title", "<body", "<center"];
+    STARTS
+        .iter()
+        .any(|start| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start)))
 }
 
 /// What to say of a page: its status, and its title if that says more.
@@ -82,6 +90,8 @@ mod tests {
             ("", "\n <!DOCTYPE html>", true),
             ("text/plain; charset=utf-8", "404: Not Found", false),
             ("application/json", "{}", false),
+            ("", "<Html>", true),
+            ("", "<class 'int'> is no string", false),
             ("", "", false),
         ] {
             assert_eq!(is_page(content_type, text), expected, "{content_type} {text}");

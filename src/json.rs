@@ -21,6 +21,10 @@ const OTHER: usize = 110;
 /// what was read.
 const COPIES: usize = 3;
 
+/// What the rows of a list may take, in bytes, without what they point to. A vector takes twice that while it
+/// grows.
+const MAX_ROWS: usize = 128 * 1024 * 1024;
+
 /// Reads an answer. `NaN`, `Infinity` and `-Infinity`, which Python writes though JSON does not have
 /// them, are read as these strings. An answer that would take more than 1 GiB of memory is an error.
 pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
@@ -114,26 +118,18 @@ fn check_memory(json: &[u8]) -> Result<(), Error> {
 /// The rows of a list. A row that cannot be read costs that row alone.
 pub(crate) struct Rows<T> {
     pub(crate) read: Vec<T>,
-    /// Which rows could not be read, and why.
-    pub(crate) unreadable: Vec<String>,
+    /// How many could not be read.
+    pub(crate) unreadable: usize,
+    /// Which these are, and why: the first ones.
+    pub(crate) reasons: Vec<String>,
 }
 
 impl<T> Rows<T> {
-    pub(crate) fn len(&self) -> usize {
-        self.read.len() + self.unreadable.len()
-    }
-
-    /// What to tell of the rows that could not be read. A list of ten thousand of them is told in few
-    /// lines.
+    /// What to tell of the rows that could not be read.
     pub(crate) fn warnings(&mut self) -> Vec<String> {
-        const SHOWN: usize = 10;
-        let more = self.unreadable.len().saturating_sub(SHOWN);
-        let mut warnings = std::mem::take(&mut self.unreadable);
-        if more > 0 {
-            warnings.truncate(SHOWN);
-            warnings.push(format!("{more} more rows are left out, too"));
-        }
-        warnings
+        let more = self.unreadable - self.reasons.len();
+        let more = (more > 0).then(|| format!("{more} more rows are left out, too"));
+        std::mem::take(&mut self.reasons).into_iter().chain(more).collect()
     }
 }
 
@@ -153,31 +149,39 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Rows<T>, A::Error> {
-        let (mut read, mut unreadable) = (Vec::new(), Vec::new());
+        const REASONS: usize = 10;
+        let (mut read, mut unreadable, mut reasons) = (Vec::new(), 0, Vec::new());
         while let Some(row) = rows.next_element::<Value>()? {
-            let name = row_name(read.len() + unreadable.len(), &row);
+            let name = row_name(read.len() + unreadable, &row);
             match serde_json::from_value(row) {
+                Ok(_) if read.len() >= MAX_ROWS / size_of::<T>().max(1) => {
+                    return Err(A::Error::custom(format_args!("more than {} rows", read.len())));
+                }
                 Ok(row) => read.push(row),
                 Err(error) => {
-                    unreadable.push(redact::one_line(&format!("{name} is left out: {error}")))
+                    unreadable += 1;
+                    if reasons.len() < REASONS {
+                        let reason = format!("{name} is left out: {error}");
+                        reasons.push(redact::one_line(&reason));
+                    }
                 }
             }
         }
-        Ok(Rows { read, unreadable })
+        Ok(Rows { read, unreadable, reasons })
     }
 }
 
-/// `row 3`, with its id if it has one.
+/// `row 3`, with its id if it has one: the first of these, since a row names others, too.
 fn row_name(index: usize, row: &Value) -> String {
     const IDS: [&str; 8] = [
         "submission_id",
-        "job_id",
         "task_id",
         "actor_id",
+        "placement_group_id",
         "worker_id",
         "object_id",
-        "placement_group_id",
         "node_id",
+        "job_id",
     ];
     match IDS.iter().find_map(|id| row.get(id)?.as_str()) {
         Some(id) => format!("row {index} (`{id}`)"),
@@ -258,12 +262,28 @@ mod tests {
             r#"[{"count": 1}, {"count": -1, "job_id": "j"}, 5, {"count": NaN}, {"count": 2}]"#;
         let mut rows: Rows<Row> = from_slice(text.as_bytes()).unwrap();
         assert_eq!(rows.read.iter().map(|row| row.count).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(rows.len(), 5);
+        assert_eq!(rows.unreadable, 3);
         let warnings = rows.warnings();
         assert_eq!(warnings.len(), 3);
         assert!(warnings[0].starts_with("row 1 (`j`) is left out: invalid value: integer `-1`"));
         assert!(warnings[1].starts_with("row 2 is left out: "), "{}", warnings[1]);
         assert!(from_slice::<Rows<Row>>(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_list_of_millions_of_rows_is_an_error() {
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "its size is what counts")]
+        struct Wide {
+            #[serde(default)]
+            columns: [[Option<u64>; 32]; 32],
+        }
+        let most = MAX_ROWS / size_of::<Wide>();
+        let rows = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        let read: Rows<Wide> = from_slice(rows(most).as_bytes()).unwrap();
+        assert_eq!(read.read.len(), most);
+        let Err(error) = from_slice::<Rows<Wide>>(rows(most + 1).as_bytes()) else { panic!() };
+        assert!(error.to_string().contains(&format!("more than {most} rows")), "{error}");
     }
 
     #[test]

@@ -41,8 +41,8 @@ impl<T> Listing<T> {
 
     /// All that the rows hold; those that could not be read are in the warnings.
     pub(crate) fn of_rows(mut rows: Rows<T>) -> Self {
-        let total = rows.len();
-        let truncated = total > rows.read.len();
+        let total = rows.read.len() + rows.unreadable;
+        let truncated = rows.unreadable > 0;
         let warnings = rows.warnings();
         Self { results: rows.read, total, truncated, warnings }
     }
@@ -130,7 +130,11 @@ mod tests {
 
     #[test]
     fn a_row_that_cannot_be_read_is_told() {
-        let rows = Rows { read: vec![1], unreadable: vec!["row 1 is left out: odd".to_owned()] };
+        let rows = Rows {
+            read: vec![1],
+            unreadable: 1,
+            reasons: vec!["row 1 is left out: odd".to_owned()],
+        };
         let listing = Listing::of_rows(rows);
         assert_eq!((listing.len(), listing.total, listing.truncated), (1, 2, true));
         assert_eq!(listing.warnings, ["row 1 is left out: odd"]);

@@ -1,15 +1,17 @@
+//! The version of the cluster, and what depends on it.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{ClientError, RayClient};
 
-/// What the cluster runs.
+/// The Ray version of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Version {
     /// The version of the dashboard's API.
     pub version: String,
-    /// The version of Ray, as in `2.60.0`.
+    /// The version of Ray, for example `2.60.0`.
     pub ray_version: String,
     /// The commit that this Ray was built from.
     #[serde(default)]
@@ -24,7 +26,7 @@ pub struct Version {
 
 impl Version {
     /// Whether this Ray is at least that major and minor version. One that cannot be read as a
-    /// version, as a build from source may be, counts as newer than any.
+    /// version, for example that of a build from source, counts as newer than any.
     pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
         let mut parts = self.ray_version.split('.').map(|part| part.parse::<u32>().ok());
         match (parts.next().flatten(), parts.next().flatten()) {
@@ -44,8 +46,8 @@ impl RayClient {
     /// The cluster's version. Calls `GET /api/version`.
     ///
     /// # Errors
-    /// 408 or 503 where the cluster does not answer or cannot be reached, 401 or 403 where it wants
-    /// another token, 500 where the answer is not Ray's.
+    /// 408 or 503 if the cluster does not answer or cannot be reached, 401 or 403 if it wants another
+    /// token, 500 if the answer is not Ray's.
     pub fn version(&self) -> Result<Version, ClientError> {
         self.get("version", &["api", "version"])
     }

@@ -69,7 +69,7 @@ macro_rules! string_enum {
 }
 pub(crate) use string_enum;
 
-/// The time that is this many milliseconds after the epoch; `None` where no such time exists.
+/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
 pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
@@ -80,7 +80,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use crate::chance::Chance;
-    use crate::{Job, Version};
+    use crate::{Job, JobStatus, TaskState, Version};
 
     const KEYS: [&str; 12] = [
         "type",
@@ -121,6 +121,17 @@ mod tests {
         let model: T = serde_json::from_value(value.clone()).ok()?;
         serde_json::to_value(&model).unwrap();
         Some(model)
+    }
+
+    #[test]
+    fn a_status_is_made_of_text_and_shown_at_a_width() {
+        assert_eq!(JobStatus::from("RUNNING"), JobStatus::Running);
+        assert_eq!("STOPPED".parse(), Ok(JobStatus::Stopped));
+        assert_eq!("PAUSED".parse(), Ok(JobStatus::Unknown("PAUSED".to_owned())));
+        assert_eq!(
+            format!("{:<9}|{:>9}|", JobStatus::Running, TaskState::Nil),
+            "RUNNING  |      NIL|"
+        );
     }
 
     #[test]

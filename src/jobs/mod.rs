@@ -1,14 +1,19 @@
 //! The job API: list, get, submit, stop, delete, wait.
 
+mod ends;
 mod model;
 mod reason;
+mod runtime_env;
 mod submission;
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+pub use ends::JobEnds;
 pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
+pub use runtime_env::RuntimeEnv;
 pub use submission::JobSubmission;
 
 use crate::json::Rows;
@@ -26,7 +31,7 @@ impl RayClient {
     /// # Errors
     /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
     pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
-        let rows: Rows<Job> = self.get("list jobs", &["api", "jobs", ""])?;
+        let rows: Rows<Job> = self.http().send(&jobs_request("list jobs"))?.json()?;
         Ok(Listing::of_rows(rows))
     }
 
@@ -56,11 +61,14 @@ impl RayClient {
     /// 404 if there is no such job, 400 if the id is not valid, otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn get_job(&self, id: impl AsRef<str>) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         self.http().send(&job_request(id))?.json()
     }
 
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
+    ///
+    /// With the feature `packages`, directories and archives on this machine that the runtime environment
+    /// names are uploaded first, with the routes and errors of `upload_package`.
     ///
     /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
     /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
@@ -69,25 +77,35 @@ impl RayClient {
     /// before, so that an older job is not taken for this one.
     ///
     /// # Errors
-    /// 400 if a parameter is not valid or the submission id is already used, 500 if the answer is about
-    /// another job, otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    /// 400 if a parameter is not valid, the submission id is already used, or the runtime environment
+    /// names something on this machine and the library is without the feature `packages`; 500 if the
+    /// answer is about another job; otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
+        self.submit(submission, &mut |_, _| {})
+    }
+
+    pub(crate) fn submit(
+        &self,
+        submission: &JobSubmission,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         struct Submitted {
-            submission_id: Option<String>,
+            submission_id: String,
         }
         submission.check()?;
         let mut submission = submission.clone();
         let is_new = submission.submission_id.is_none();
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
-        validate::id("submission_id", &id)?;
+        validate::job_id(&id)?;
+        submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
         let what = format!("submit job `{id}`");
         let is_free = is_new || !self.has_job(&what, &id)?;
         let request =
             Request::post(&what, path(&["api", "jobs", ""])).json(&submission)?.idempotent(true);
         let (result, arrived) = self.http().send_again(&request);
         let error = match result.and_then(|answer| answer.json::<Submitted>()) {
-            Ok(Submitted { submission_id: Some(other) }) if other != id => {
+            Ok(Submitted { submission_id: other }) if other != id => {
                 return Err(ClientError::unexpected(format_args!(
                     "{what}: the answer is about another job, `{other}`"
                 )));
@@ -95,7 +113,10 @@ impl RayClient {
             Ok(_) => return Ok(id),
             Err(error) => error,
         };
-        let may_have_arrived = arrived || !matches!(error.status(), 400 | 401 | 403 | 404);
+        // A gateway may put its own page in the place of any answer.
+        let is_refused =
+            matches!(error.status(), 400 | 401 | 403 | 404) && error.fault() != Fault::Gateway;
+        let may_have_arrived = arrived || !is_refused;
         if is_free && may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
             return Ok(id);
         }
@@ -105,7 +126,7 @@ impl RayClient {
     fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
         let mut request = job_request(id);
         what.clone_into(&mut request.what);
-        match self.http().send(&request) {
+        match self.http().send(&request).and_then(|answer| answer.json::<IgnoredAny>()) {
             Ok(_) => Ok(true),
             Err(error) if is_no_such_job(&error) => Ok(false),
             Err(error) => Err(error),
@@ -125,7 +146,7 @@ impl RayClient {
         struct Stopped {
             stopped: bool,
         }
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         let what = format!("stop job `{id}`");
         validate::pasted_id(&what, id)?;
         let request = Request::post(&what, path(&["api", "jobs", id, "stop"])).idempotent(true);
@@ -150,13 +171,20 @@ impl RayClient {
     /// delete another job; 404 if there is no such job; otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        #[derive(Deserialize)]
+        struct Deleted {
+            deleted: bool,
+        }
+        let id = validate::job_id(id.as_ref())?;
         let what = format!("delete job `{id}`");
         validate::pasted_id(&what, id)?;
         let request = Request::delete(&what, path(&["api", "jobs", id]));
         match self.http().send_again(&request) {
             (Err(error), true) if is_no_such_job(&error) => Ok(()),
-            (result, _) => result.map(drop),
+            (result, _) => match result?.json::<Deleted>()? {
+                Deleted { deleted: true } => Ok(()),
+                _ => Err(ClientError::unexpected(format_args!("{what}: Ray did not delete it"))),
+            },
         }
     }
 
@@ -170,7 +198,7 @@ impl RayClient {
     /// 400 if `timeout` is zero; 404 if there is no such job; and at once every other error that is not
     /// retryable.
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
         let mut last = None;
         let not_over = format!("wait for job `{id}`: not over");
         let result = wait::until(timeout, not_over, |deadline| {
@@ -189,6 +217,10 @@ impl RayClient {
 /// nothing about the job.
 fn is_no_such_job(error: &ClientError) -> bool {
     matches!(error, ClientError::NotFound { .. }) && error.fault() != Fault::NoRoute
+}
+
+fn jobs_request(what: &str) -> Request {
+    Request::get(what, path(&["api", "jobs", ""]))
 }
 
 pub(crate) fn job_request(id: &str) -> Request {

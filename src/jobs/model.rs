@@ -11,7 +11,7 @@ use crate::wire::{string_enum, time_from_ms};
 use crate::{json, numbers};
 
 string_enum! {
-    /// Where a job is in its life.
+    /// The status of a job.
     JobStatus {
         /// Accepted, but its entrypoint has not started.
         Pending = "PENDING",
@@ -78,7 +78,7 @@ pub struct Job {
     /// Its driver process, once there is one.
     #[serde(default)]
     pub driver_info: Option<DriverInfo>,
-    /// Where it is in its life.
+    /// Its status.
     pub status: JobStatus,
     /// Its shell command.
     #[serde(default, deserialize_with = "json::or_default")]
@@ -86,7 +86,7 @@ pub struct Job {
     /// Ray's explanation of the status.
     #[serde(default)]
     pub message: Option<String>,
-    /// The kind of failure, as `RUNTIME_ENV_SETUP_FAILURE`.
+    /// The kind of failure, for example `RUNTIME_ENV_SETUP_FAILURE`.
     #[serde(default)]
     pub error_type: Option<String>,
     /// When it was submitted, in milliseconds since the epoch.
@@ -119,7 +119,7 @@ pub struct Job {
 
 impl Job {
     /// What every other call takes: the submission id, or the job id of a job that was started
-    /// outside the job API. Empty where Ray gives neither.
+    /// outside the job API. Empty if Ray gives neither.
     pub fn id(&self) -> &str {
         self.submission_id.as_deref().or(self.job_id.as_deref()).unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! Why a job failed, in one line of what Ray says of it in many (measured on Ray 2.9.3 and 2.60.0).
 
-use crate::{ray_fault, redact};
+use crate::ray_fault::{self, TRACEBACK};
+use crate::redact;
 
 /// What Ray puts before the end of a failed entrypoint's log.
 const LOG: &str = ", last available logs (truncated to 20,000 chars):";
@@ -13,7 +14,7 @@ pub(super) fn of(message: &str) -> String {
         }
     } else if let Some((first, _)) = message.split_once(". Full traceback:") {
         first.to_owned()
-    } else if message.contains("Traceback (most recent call last):") {
+    } else if message.contains(TRACEBACK) {
         let first = message.lines().next().unwrap_or_default();
         let last = last_error_of_pip(message).or_else(|| ray_fault::last_error(message));
         let stage = first.split(": ").next().unwrap_or(first);
@@ -28,8 +29,8 @@ pub(super) fn of(message: &str) -> String {
 
 /// The error that a log ends with, or else its last line that is not Ray's own.
 fn last_of_log(log: &str) -> Option<String> {
-    if log.contains("Traceback (most recent call last):") {
-        return ray_fault::last_error(log);
+    if let Some(raised) = last_raised(log) {
+        return Some(raised.to_owned());
     }
     let is_rays = |line: &str| {
         line.starts_with("Running entrypoint for job ")
@@ -39,8 +40,63 @@ fn last_of_log(log: &str) -> Option<String> {
     log.lines().rev().find(|line| !is_rays(line)).map(|line| line.trim().to_owned())
 }
 
+/// What the last traceback of a log ends with. What the program wrote after that may look alike, for example
+/// `INFO: bye`.
+fn last_raised(log: &str) -> Option<&str> {
+    let lines: Vec<&str> = log.lines().collect();
+    let traceback = lines.iter().rposition(|line| line.contains(TRACEBACK))?;
+    lines[traceback..].iter().skip(1).copied().find(|line| ray_fault::is_python_error(line))
+}
+
 /// What pip says at its end: it says more than that its command failed.
 fn last_error_of_pip(message: &str) -> Option<String> {
     let lines = message.lines().rev().map(str::trim);
     lines.filter(|line| line.starts_with("ERROR: ")).map(str::to_owned).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(log: &str) -> String {
+        of(&format!("Job entrypoint command failed with exit code 1{LOG}\n{log}"))
+    }
+
+    #[test]
+    fn the_error_of_the_last_traceback_is_the_reason() {
+        let raised = "Traceback (most recent call last):\n  File \"/data/x.py\", line 1, in <module>\nray.exceptions.RayTaskError(OSError): ray::f() (pid=1)\n  File \"/data/x.py\", line 2, in f\nOSError: '/data/a/b.csv' is gone\nINFO: bye\n";
+        let expected =
+            "Job entrypoint command failed with exit code 1: OSError: '/data/a/b.csv' is gone";
+        assert_eq!(failed(raised), expected);
+        assert_eq!(
+            failed(&format!("Traceback (most recent call last):\nKeyError: 1\n{raised}")),
+            expected
+        );
+    }
+
+    #[test]
+    fn without_a_traceback_the_last_line_of_the_program_is_the_reason() {
+        let rays = "2026-11-25 12:58:09,563\tINFO job_manager.py:581 -- Runtime env is setting up.\nRunning entrypoint for job a: x\n";
+        assert_eq!(failed(rays), "Job entrypoint command failed with exit code 1");
+        let said = failed(&format!("{rays}epoch 1\n disk full \n\n"));
+        assert_eq!(said, "Job entrypoint command failed with exit code 1: disk full");
+    }
+
+    #[test]
+    fn what_pip_says_is_the_reason_that_it_failed() {
+        let pip = "runtime_env setup failed: Failed to set up runtime environment.\n[Node 10.0.0.2] Traceback (most recent call last):\n  File \"/x/pip.py\", line 252, in f\nray._private.runtime_env.utils.SubprocessCalledProcessError: Run cmd[9] failed with the following details.\nLast 50 lines of stdout:\n    ERROR: Could not find it\n    ERROR: No matching distribution found for zzzz\n";
+        assert_eq!(
+            of(pip),
+            "runtime_env setup failed: ERROR: No matching distribution found for zzzz"
+        );
+    }
+
+    #[test]
+    fn how_a_process_died_is_told_without_its_ids() {
+        let died = "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\n\tpid: 13705\nThe actor is dead because its node has died.";
+        assert_eq!(
+            of(died),
+            "Job supervisor actor died: The actor died unexpectedly before finishing this task. The actor is dead because its node has died."
+        );
+    }
 }

@@ -1,13 +1,13 @@
 //! What a job is submitted with.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rand::RngExt;
 use rand::distr::Alphanumeric;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use super::Job;
+use super::{Job, RuntimeEnv};
 use crate::{ClientError, validate};
 
 /// A job to submit: its entrypoint and all of Ray's parameters.
@@ -21,14 +21,14 @@ use crate::{ClientError, validate};
 ///     .entrypoint_num_cpus(0.5);
 /// ```
 #[must_use]
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobSubmission {
     entrypoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) submission_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    runtime_env: Option<Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "RuntimeEnv::is_empty")]
+    pub(super) runtime_env: RuntimeEnv,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entrypoint_num_cpus: Option<f64>,
@@ -36,9 +36,9 @@ pub struct JobSubmission {
     entrypoint_num_gpus: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entrypoint_memory: Option<u64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     entrypoint_resources: BTreeMap<String, f64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     entrypoint_label_selector: BTreeMap<String, String>,
 }
 
@@ -48,7 +48,7 @@ impl JobSubmission {
         Self {
             entrypoint: entrypoint.into(),
             submission_id: None,
-            runtime_env: None,
+            runtime_env: RuntimeEnv::new(),
             metadata: BTreeMap::new(),
             entrypoint_num_cpus: None,
             entrypoint_num_gpus: None,
@@ -65,9 +65,28 @@ impl JobSubmission {
         self
     }
 
-    /// The runtime environment: a JSON object as Ray documents it. Defaults to none.
-    pub fn runtime_env(mut self, runtime_env: impl Into<Value>) -> Self {
-        self.runtime_env = Some(runtime_env.into());
+    /// The runtime environment: a [`RuntimeEnv`], or a JSON object as Ray documents it. Its members
+    /// replace those of the same name that were given before; the others stay. Defaults to none.
+    pub fn runtime_env(mut self, runtime_env: impl Into<RuntimeEnv>) -> Self {
+        self.runtime_env = self.runtime_env.merge(runtime_env.into());
+        self
+    }
+
+    /// The directory that the job runs in: as [`RuntimeEnv::working_dir`].
+    pub fn working_dir(mut self, path_or_uri: impl AsRef<Path>) -> Self {
+        self.runtime_env = self.runtime_env.working_dir(path_or_uri);
+        self
+    }
+
+    /// Adds a Python module: as [`RuntimeEnv::py_module`].
+    pub fn py_module(mut self, path_or_uri: impl AsRef<Path>) -> Self {
+        self.runtime_env = self.runtime_env.py_module(path_or_uri);
+        self
+    }
+
+    /// Adds patterns, as in `.gitignore`, of what is not uploaded of local directories.
+    pub fn excludes(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.runtime_env = self.runtime_env.excludes(patterns);
         self
     }
 
@@ -116,9 +135,7 @@ impl JobSubmission {
         if self.entrypoint.trim().is_empty() {
             return Err(ClientError::invalid("entrypoint: must not be empty"));
         }
-        if self.runtime_env.as_ref().is_some_and(|env| !env.is_object()) {
-            return Err(ClientError::invalid("runtime_env: must be a JSON object"));
-        }
+        self.runtime_env.check()?;
         let amounts = [
             ("entrypoint_num_cpus", self.entrypoint_num_cpus),
             ("entrypoint_num_gpus", self.entrypoint_num_gpus),
@@ -150,6 +167,8 @@ pub(super) fn new_submission_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -161,10 +180,38 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_environment_and_packages_does_not_matter() {
+        let env = RuntimeEnv::new().env_var("A", "1").excludes(["b"]);
+        let before = JobSubmission::new("x").working_dir("gcs://a").excludes(["a"]);
+        let before = before.runtime_env(env.clone());
+        assert_eq!(
+            *before.runtime_env.as_json(),
+            json!({"working_dir": "gcs://a", "env_vars": {"A": "1"}, "excludes": ["b"]})
+        );
+        let after = JobSubmission::new("x").runtime_env(env).working_dir("gcs://a");
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn a_submission_goes_to_json_and_back() {
+        let job = JobSubmission::new("x")
+            .submission_id("a")
+            .working_dir(".")
+            .metadata("k", "v")
+            .entrypoint_num_cpus(0.5)
+            .entrypoint_resource("r", 1.0);
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<JobSubmission>(&text).unwrap(), job);
+        let least: JobSubmission = serde_json::from_value(json!({"entrypoint": "x"})).unwrap();
+        assert_eq!(least, JobSubmission::new("x"));
+    }
+
+    #[test]
     fn bad_submissions_are_refused() {
         for bad in [
             JobSubmission::new(" "),
-            JobSubmission::new("x").runtime_env("text"),
+            JobSubmission::new("x").runtime_env(json!("text")),
+            JobSubmission::new("x").runtime_env(json!({"env_vars": {"A": 1}})),
             JobSubmission::new("x").entrypoint_num_cpus(-1.0),
             JobSubmission::new("x").entrypoint_num_gpus(f64::NAN),
             JobSubmission::new("x").entrypoint_resource("a", f64::INFINITY),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::log::Log;
 use super::log_files::check_exists;
 use super::options::{Protocol, TailOptions};
-use super::source::{Dashboard, Interrupt, WholeLog, whole_log_request};
+use super::source::{Dashboard, FileServer, Interrupt, WholeLog, whole_log_request};
 use super::tail::LogTail;
 use super::whole_file::read_whole;
 use super::worker::{Agents, Cancel, Follow, Queue};

@@ -1,26 +1,32 @@
 //! A log file at once, from its start to its true end.
 
-use super::source::{Dashboard, Interrupt, Join, join, lines_to_compare};
+use super::source::{FileServer, Interrupt, Join, count_lines, join, lines_to_compare};
 use crate::ClientError;
 
 /// The most of a file that is read at once, in bytes.
 const MAX_FILE: usize = 256 * 1024 * 1024;
 
+/// How many of its last bytes are compared with its last lines.
+const COMPARED: usize = 64 * 1024;
+
 /// The whole file. The end of an answer proves nothing, since something on the way may have cut it off:
-/// it is compared with the file's last lines, which may have grown. A file that repeats itself has to
-/// come twice.
-pub(super) fn read_whole(dashboard: &Dashboard) -> Result<Vec<u8>, ClientError> {
+/// the file's last lines are joined to it, which may have grown. One that repeats itself has to come
+/// twice.
+pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
     const READINGS: u64 = 4;
     let mut before = None;
     for reading in 1..=READINGS {
-        let file = read_to_end(dashboard)?;
-        let lines = lines_to_compare(&file) * reading;
+        let mut file = read_to_end(dashboard)?;
+        let lines = lines_to_compare(&file, COMPARED) * reading;
         let last = dashboard.last_lines(lines).map_err(Interrupt::into_error)?;
-        let joined = last.as_ref().map(|last| join(&file, true, last, lines));
+        if let Some(last) = &last
+            && let Join::NewFrom(at) = join(&file, true, last, lines)
+        {
+            file.extend_from_slice(&last[at..]);
+            return Ok(file);
+        }
         let repeats_itself = last.is_none_or(|last| file.ends_with(&last));
-        let is_whole = matches!(joined, Some(Join::NewFrom(_)))
-            || (repeats_itself && before == Some(file.len()));
-        if is_whole {
+        if repeats_itself && before == Some(file.len()) && !has_more_lines(dashboard, &file)? {
             return Ok(file);
         }
         before = Some(file.len());
@@ -31,12 +37,18 @@ pub(super) fn read_whole(dashboard: &Dashboard) -> Result<Vec<u8>, ClientError> 
     )))
 }
 
-fn read_to_end(dashboard: &Dashboard) -> Result<Vec<u8>, ClientError> {
-    let mut stream = dashboard.whole().map_err(Interrupt::into_error)?;
+/// Whether the file has more lines than came, if it is small enough to be asked for one more.
+fn has_more_lines(dashboard: &impl FileServer, file: &[u8]) -> Result<bool, ClientError> {
+    let last = dashboard.last_lines(count_lines(file) + 1).map_err(Interrupt::into_error)?;
+    Ok(last.is_some_and(|last| last != file))
+}
+
+fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
+    let mut reading = dashboard.whole().map_err(Interrupt::into_error)?;
     let mut file = Vec::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
-        let length = dashboard.read(&mut stream, &mut piece).map_err(Interrupt::into_error)?;
+        let length = dashboard.read(&mut reading, &mut piece).map_err(Interrupt::into_error)?;
         if length == 0 {
             return Ok(file);
         }

@@ -1,24 +1,32 @@
-//! What Serve is told to run.
+//! What Serve is to run: models that are sent, and what is refused before they are.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::name;
+use super::redacted::redacted_env_var;
+use crate::ClientError;
 use crate::wire::string_enum;
-use crate::{ClientError, validate};
 
 string_enum! {
-    /// On which nodes Serve listens for requests.
+    /// The nodes on which Serve listens for requests.
     ServeProxyLocation {
-        /// On none.
+        /// None.
         Disabled = "Disabled",
-        /// On the head node.
+        /// The head node.
         HeadOnly = "HeadOnly",
-        /// On every node that has a replica: Ray's default.
+        /// Every node that has a replica. Ray's default.
         EveryNode = "EveryNode",
     }
 }
 
-/// The whole state that Serve should have. Every declarative application that is not in it is deleted.
+/// The whole state that Serve should have. Declarative applications that are not in it are deleted.
+///
+/// Reads the files that `serve build` writes, with any YAML crate that supports serde; `docs/serve.md`
+/// shows it. Members that this version of the library does not know are kept in `extra` and `options`.
+/// JSON, and so `serde_json::Value`, has no `.nan` and `.inf`: they are read as `null`.
 ///
 /// ```
 /// use ray_client::{ServeApplicationConfig, ServeConfig};
@@ -34,37 +42,47 @@ string_enum! {
 pub struct ServeConfig {
     /// The applications to run.
     pub applications: Vec<ServeApplicationConfig>,
-    /// Where to listen. `None` is Ray's `EveryNode`. Only the start of Serve looks at it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Where to listen. Defaults to Ray's `EveryNode`. Takes effect only when Serve starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_location: Option<ServeProxyLocation>,
-    /// Host, port, timeouts and certificates of HTTP. `None` is Ray's default: port 8000 of every
-    /// interface. Only the start of Serve looks at it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Host, port, timeouts and certificates of HTTP. Defaults to Ray's: port 8000 on every interface.
+    /// Takes effect only when Serve starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_options: Option<Map<String, Value>>,
-    /// Port, servicer functions and timeouts of gRPC. `None` is Ray's default: no gRPC. Only the
-    /// start of Serve looks at it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Port, servicer functions and timeouts of gRPC. Defaults to Ray's: no gRPC. Takes effect only when
+    /// Serve starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
     /// Logging of Serve itself, and of every application that has none of its own. `None` leaves it
-    /// as it is. Ray does not tell it again: [`ServeDetails`](crate::ServeDetails) is without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// unchanged. Ray does not show it: [`ServeDetails`](crate::ServeDetails) does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_config: Option<Map<String, Value>>,
-    /// Tracing of Serve. `None` leaves it as it is. Ray does not tell it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Tracing of Serve. `None` leaves it unchanged. Ray does not show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tracing_config: Option<Map<String, Value>>,
-    /// Options of the controller's actor. Only the start of Serve looks at it, and Ray does not tell
-    /// it again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Options of the controller's actor. Takes effect only when Serve starts. Ray does not show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub controller_options: Option<Map<String, Value>>,
-    /// How much of the replicas to run, in percent, from 0 to 100. `None` is all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How many of the replicas to run, in percent, from 0 to 100. Defaults to all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub target_capacity: Option<f64>,
-    /// Options that this version of the library does not know. Ray ignores those it does not know.
+    /// Options that this version of the library does not know. Ray ignores those that it does not know
+    /// either.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// One application that Serve should run, and its options as Ray documents them.
+impl ServeConfig {
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        self.applications.iter().try_for_each(ServeApplicationConfig::check)?;
+        let controller = self.controller_options.iter();
+        controller
+            .chain([&self.extra])
+            .try_for_each(|options| check_secrets(format_args!("Serve's own options"), options))
+    }
+}
+
+/// An application that Serve should run, with its options as Ray documents them.
 ///
 /// ```
 /// use ray_client::{ServeApplicationConfig, ServeDeploymentConfig};
@@ -79,13 +97,14 @@ pub struct ServeConfig {
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServeApplicationConfig {
-    /// Its name, which no other application of the cluster has.
+    /// Its name, unique in the cluster. Must be ASCII and have no `/`, because Ray fails otherwise.
+    /// Defaults to `default` if it is read from a file that has none.
     #[serde(default = "default_name")]
     pub name: String,
-    /// Where its code is, as `module.submodule:application`.
+    /// Where its code is: `module.submodule:application`.
     pub import_path: String,
-    /// All other options. One that is not there has Ray's default, which for some of them, as
-    /// `route_prefix`, is not the same as one that is `null`.
+    /// All other options. One that is missing has Ray's default, which for some of them, for example
+    /// `route_prefix`, differs from `null`.
     #[serde(flatten)]
     pub options: Map<String, Value>,
 }
@@ -96,36 +115,39 @@ fn default_name() -> String {
 }
 
 impl ServeApplicationConfig {
-    /// An application of this name, built by this import path: `module:application`, or the function
-    /// that makes it of its [`args`](Self::args).
+    /// Creates the configuration of an application with this name. `import_path` is
+    /// `module:application`, or `module:function` if a function builds it from its
+    /// [`args`](Self::args).
     pub fn new(name: impl Into<String>, import_path: impl Into<String>) -> Self {
         Self { name: name.into(), import_path: import_path.into(), options: Map::new() }
     }
 
-    /// The path below which it answers HTTP requests. Begins with `/`, and does not end with one.
+    /// Sets the path prefix of its HTTP requests, which begins with `/` and does not end with one.
     /// Defaults to Ray's `/`.
     pub fn route_prefix(self, prefix: impl Into<String>) -> Self {
         self.option("route_prefix", prefix.into())
     }
 
-    /// Not to be reached over HTTP: only by other applications.
+    /// Makes it unreachable over HTTP; other applications can still call it.
     pub fn without_route(self) -> Self {
         self.option("route_prefix", Value::Null)
     }
 
-    /// The arguments of the function that builds it: a JSON object. Defaults to none.
+    /// Sets the arguments of the function that builds it: a JSON object. Defaults to none.
     pub fn args(self, args: impl Into<Value>) -> Self {
         self.option("args", args)
     }
 
-    /// Its runtime environment: a JSON object as Ray documents it. A `working_dir` or one of its
-    /// `py_modules` is a remote URI, or a `local://` one. Defaults to none.
+    /// Sets its runtime environment: a JSON object as Ray documents it. Its `working_dir` and each of
+    /// its `py_modules` must be a URI: a remote one (for example `https://`, `s3://`), `gcs://` with an
+    /// uploaded package, `file://` with an archive that every node has, or, on Ray 2.60 but not yet on
+    /// 2.49, `local://` with a directory that every node has. Defaults to none.
     pub fn runtime_env(self, runtime_env: impl Into<Value>) -> Self {
         self.option("runtime_env", runtime_env)
     }
 
-    /// Options of one of its deployments, which go before those in the code. Takes the place of
-    /// those given for the same deployment before.
+    /// Sets options of one of its deployments, which override those in the code. Replaces options that
+    /// were given for the same deployment before.
     pub fn deployment(mut self, deployment: ServeDeploymentConfig) -> Self {
         let ServeDeploymentConfig { name, mut options } = deployment;
         options.insert("name".to_owned(), name.clone().into());
@@ -140,33 +162,32 @@ impl ServeApplicationConfig {
         self
     }
 
-    /// The logging of its replicas: a JSON object. Defaults to that of Serve.
+    /// Sets the logging of its replicas: a JSON object. Defaults to that of Serve.
     pub fn logging_config(self, logging_config: impl Into<Value>) -> Self {
         self.option("logging_config", logging_config)
     }
 
-    /// Whether its deployments are scaled by
-    /// [`scale_serve_deployment`](crate::RayClient::scale_serve_deployment) and not by Serve.
+    /// Sets whether its deployments are scaled by
+    /// [`scale_serve_deployment`](crate::RayClient::scale_serve_deployment) instead of by Serve.
     /// Defaults to Ray's `false`. Needs Ray 2.52 or newer.
     pub fn external_scaler_enabled(self, enabled: bool) -> Self {
         self.option("external_scaler_enabled", enabled)
     }
 
-    /// The policy that scales all its deployments: a JSON object. Defaults to none.
+    /// Sets the policy that scales all its deployments: a JSON object. Defaults to none.
     pub fn autoscaling_policy(self, policy: impl Into<Value>) -> Self {
         self.option("autoscaling_policy", policy)
     }
 
-    /// Any other of Ray's options, or one that this version of the library does not know. Ray ignores
-    /// those that it does not know, and refuses `host` and `port`, which belong into
-    /// [`ServeConfig::http_options`].
+    /// Sets any other option of Ray's. Ray ignores options that it does not know, and refuses `host` and
+    /// `port`, which belong in [`ServeConfig::http_options`].
     pub fn option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
     }
 
     pub(super) fn check(&self) -> Result<(), ClientError> {
-        let name = validate::id("application name", &self.name)?;
+        let name = name::to_deploy(&self.name)?;
         if self.import_path.trim().is_empty() {
             return Err(ClientError::invalid(format_args!(
                 "import_path of `{name}`: must not be empty"
@@ -179,15 +200,29 @@ impl ServeApplicationConfig {
                 )));
             }
         }
-        Ok(())
+        check_secrets(format_args!("application `{name}`"), &self.options)
     }
 }
 
-/// Options of one deployment of an application. Those that are not there are as in its code.
+/// Refuses what was copied from a page that shows no secrets.
+fn check_secrets(
+    what: fmt::Arguments<'_>,
+    options: &Map<String, Value>,
+) -> Result<(), ClientError> {
+    match redacted_env_var(options) {
+        None => Ok(()),
+        Some(variable) => Err(ClientError::invalid(format_args!(
+            "{what}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
+             value there"
+        ))),
+    }
+}
+
+/// Options of one deployment of an application. Missing ones are as in its code.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServeDeploymentConfig {
-    /// The name that the deployment has in the code.
+    /// The name of the deployment in the code.
     pub name: String,
     /// All other options.
     #[serde(flatten)]
@@ -195,38 +230,39 @@ pub struct ServeDeploymentConfig {
 }
 
 impl ServeDeploymentConfig {
-    /// Options of the deployment of this name.
+    /// Creates options for the deployment with this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), options: Map::new() }
     }
 
-    /// How many replicas run. Ray wants at least 1.
+    /// Sets the number of replicas. Ray requires at least 1.
     pub fn num_replicas(self, replicas: u32) -> Self {
         self.option("num_replicas", replicas)
     }
 
-    /// Lets Serve choose the number of replicas by their load: a JSON object, as
-    /// `{"min_replicas": 1, "max_replicas": 4}`. Not beside [`num_replicas`](Self::num_replicas).
+    /// Lets Serve choose the number of replicas by their load: a JSON object, for example
+    /// `{"min_replicas": 1, "max_replicas": 4}`. Excludes [`num_replicas`](Self::num_replicas).
     pub fn autoscaling_config(self, autoscaling_config: impl Into<Value>) -> Self {
         self.option("autoscaling_config", autoscaling_config)
     }
 
-    /// How many requests a replica works on at a time.
+    /// Sets how many requests a replica handles at the same time.
     pub fn max_ongoing_requests(self, requests: u32) -> Self {
         self.option("max_ongoing_requests", requests)
     }
 
-    /// What the deployment's `reconfigure` gets, without a restart: a JSON object.
+    /// Sets what the deployment's `reconfigure` gets, without a restart: a JSON object.
     pub fn user_config(self, user_config: impl Into<Value>) -> Self {
         self.option("user_config", user_config)
     }
 
-    /// Resources and runtime environment of each replica: a JSON object, as `{"num_cpus": 0.5}`.
+    /// Sets resources and runtime environment of each replica: a JSON object, for example
+    /// `{"num_cpus": 0.5}`.
     pub fn ray_actor_options(self, options: impl Into<Value>) -> Self {
         self.option("ray_actor_options", options)
     }
 
-    /// Any other of Ray's options. Ray ignores those that it does not know.
+    /// Sets any other option of Ray's. Ray ignores options that it does not know.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
@@ -277,7 +313,7 @@ mod tests {
         let config = ServeApplicationConfig::new("a", "m:a");
         assert!(config.clone().args(json!({})).check().is_ok());
         for (config, why) in [
-            (ServeApplicationConfig::new("a/b", "m:a"), "application name: must not have /"),
+            (ServeApplicationConfig::new("a/b", "m:a"), "application name `a/b`: must not have /"),
             (ServeApplicationConfig::new("a", " "), "import_path of `a`: must not be empty"),
             (config.clone().args(json!([1])), "args of `a`: must be a JSON object"),
             (config.runtime_env("x"), "runtime_env of `a`: must be a JSON object"),

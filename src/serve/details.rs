@@ -1,4 +1,4 @@
-//! What Serve says of itself.
+//! What Serve shows of itself: models only, no calls.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -10,22 +10,24 @@ use super::config::{
     ServeApplicationConfig, ServeConfig, ServeDeploymentConfig, ServeProxyLocation,
 };
 use crate::wire::string_enum;
+use crate::{ray_fault, redact};
 
 string_enum! {
-    /// Where an application is in its life.
+    /// The status of an application.
     ServeApplicationStatus {
         /// Not deployed yet.
         NotStarted = "NOT_STARTED",
-        /// Being built, or its replicas start. A running application is so for a moment after every
-        /// deployment of another one, and goes on answering.
+        /// Being built, or its replicas are starting. A running application has this status for a moment
+        /// after every deployment of another one, and goes on answering.
         Deploying = "DEPLOYING",
-        /// Its code or its replicas could not be started; `message` says why.
+        /// It could not be built, or its replicas could not be started; [`ServeApplication::reason`]
+        /// says why.
         DeployFailed = "DEPLOY_FAILED",
         /// All its deployments are healthy.
         Running = "RUNNING",
-        /// It ran, and now a deployment of it is not healthy.
+        /// It was running, and now one of its deployments is not healthy.
         Unhealthy = "UNHEALTHY",
-        /// On its way out.
+        /// Its replicas are ending.
         Deleting = "DELETING",
     }
 }
@@ -35,15 +37,15 @@ string_enum! {
     ServeSource {
         /// By a Python program that called `serve.run`.
         Imperative = "imperative",
-        /// By a configuration, as this library does.
+        /// From a configuration, for example by this library.
         Declarative = "declarative",
     }
 }
 
 string_enum! {
-    /// How a deployment does.
+    /// The status of a deployment.
     ServeDeploymentStatus {
-        /// Its replicas start, or are replaced.
+        /// Its replicas are starting or being replaced.
         Updating = "UPDATING",
         /// All its replicas run.
         Healthy = "HEALTHY",
@@ -59,63 +61,64 @@ string_enum! {
 }
 
 string_enum! {
-    /// Where a replica is in its life.
+    /// The state of a replica.
     ServeReplicaState {
-        /// Its actor starts.
+        /// Its actor is starting.
         Starting = "STARTING",
-        /// It takes over a new configuration.
+        /// It is applying a new configuration.
         Updating = "UPDATING",
-        /// The controller was restarted, and asks it how it is.
+        /// The controller was restarted and is checking it.
         Recovering = "RECOVERING",
         /// It answers requests.
         Running = "RUNNING",
-        /// It ends.
+        /// It is ending.
         Stopping = "STOPPING",
-        /// It runs on a node that goes away.
+        /// It has ended, as those of [`ServeDeployment::recent_dead_replicas`] have.
+        Stopped = "STOPPED",
+        /// It runs on a node that is being drained, and will be replaced.
         PendingMigration = "PENDING_MIGRATION",
     }
 }
 
 string_enum! {
-    /// How a proxy does.
+    /// The status of a proxy.
     ServeProxyStatus {
-        /// It starts.
+        /// It is starting.
         Starting = "STARTING",
-        /// It takes requests.
+        /// It accepts requests.
         Healthy = "HEALTHY",
         /// It does not answer the controller.
         Unhealthy = "UNHEALTHY",
-        /// It takes no new requests.
+        /// It accepts no new requests.
         Draining = "DRAINING",
         /// It is about to be removed.
         Drained = "DRAINED",
     }
 }
 
-/// All that Serve says of itself: its options, its proxies and its applications.
+/// What Serve shows of itself: its options, proxies and applications.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeDetails {
-    /// The controller's actor; all `None` where Serve does not run.
+    /// The controller's actor; every field is `None` if Serve does not run.
     #[serde(default)]
     pub controller_info: ServeActor,
-    /// Where it listens; `None` where Serve does not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// On which nodes it listens; `None` if Serve does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_location: Option<ServeProxyLocation>,
-    /// Host, port, timeouts and certificates of HTTP; `None` where Serve does not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Host, port, timeouts and certificates of HTTP; `None` if Serve does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_options: Option<Map<String, Value>>,
-    /// Port, servicer functions and timeouts of gRPC; `None` where Serve does not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Port, servicer functions and timeouts of gRPC; `None` if Serve does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
     /// The proxies by the id of their node.
     #[serde(default)]
     pub proxies: BTreeMap<String, ServeProxy>,
-    /// The applications by name, imperative ones and those on their way out among them.
+    /// The applications by name, including imperative ones and those that are being deleted.
     #[serde(default)]
     pub applications: BTreeMap<String, ServeApplication>,
-    /// How much of the replicas runs, in percent; `None` is all of them.
-    #[serde(default)]
+    /// How many of the replicas run, in percent; `None` means all of them.
     pub target_capacity: Option<f64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -128,12 +131,14 @@ impl ServeDetails {
         self.controller_info.actor_id.is_some()
     }
 
-    /// What deploys the same again: the options, and the declarative applications but for those on
-    /// their way out. Options that Ray does not tell (see [`ServeConfig`]) are not in it.
+    /// Returns a configuration that deploys the same again: the options, and the declarative
+    /// applications without those that are being deleted. Options that Ray does not show (see
+    /// [`ServeConfig`]) are missing.
     ///
-    /// Integers of more than 64 bits are read as floats. Deployed like that, an application that has
-    /// one among its arguments gets new replicas. A change of one application does not go this way, and
-    /// changes no number.
+    /// Two kinds of numbers do not survive: integers of more than 64 bits are read as floats, and
+    /// `NaN`, `Infinity` and `-Infinity` (which are not JSON, but which Ray takes and shows) as strings.
+    /// An application that has one of them changes if it is deployed from here. Deploying or deleting
+    /// *one* application keeps them, in every other, exactly as they are.
     pub fn config(&self) -> ServeConfig {
         let living = self.applications.values().filter(|application| application.is_declarative());
         ServeConfig {
@@ -147,39 +152,37 @@ impl ServeDetails {
     }
 }
 
-/// An application as Serve shows it.
+/// An application of Serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeApplication {
     /// Its name.
     pub name: String,
-    /// The path below which it answers; `None` where it has none, and while it is being built.
-    #[serde(default)]
+    /// The path prefix of its HTTP requests; `None` if it has none, and while it is being built.
     pub route_prefix: Option<String>,
-    /// Where its own documentation is, as for `FastAPI`.
-    #[serde(default)]
+    /// The path of its own documentation, for example with `FastAPI`.
     pub docs_path: Option<String>,
-    /// Where it is in its life.
+    /// Its status.
     pub status: ServeApplicationStatus,
-    /// Ray's explanation of the status; for a failure mostly a whole Python traceback.
+    /// Ray's explanation of the status, often a whole Python traceback, or only the names of the
+    /// deployments that failed: [`reason`](Self::reason) is the short form.
     #[serde(default)]
     pub message: String,
-    /// When it was deployed, in seconds since the epoch. Every declarative application has the time
-    /// of the last deployment of any of them.
+    /// When it was deployed, in seconds since the epoch. All declarative applications have the time of
+    /// the last deployment of any of them.
     #[serde(default)]
     pub last_deployed_time_s: f64,
-    /// What it was deployed with: the options that were given, and no others. `None` for one made by
-    /// `serve.run`, and mostly for one on its way out.
-    #[serde(default)]
+    /// What it was deployed with: the options that were given, and no others. `None` if it was made by
+    /// `serve.run`, and in most cases while it is being deleted.
     pub deployed_app_config: Option<ServeApplicationConfig>,
     /// How it was deployed; `None` before Ray 2.32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ServeSource>,
-    /// Its deployments by name; empty while it is being built.
+    /// Its deployments by name; empty while it is being built, and if that failed.
     #[serde(default)]
     pub deployments: BTreeMap<String, ServeDeployment>,
     /// Whether its deployments are scaled from outside; `None` before Ray 2.52.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub external_scaler_enabled: Option<bool>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -187,9 +190,31 @@ pub struct ServeApplication {
 }
 
 impl ServeApplication {
-    /// When it was deployed.
+    /// When it was deployed; `None` if Ray shows no such time.
     pub fn deployed_at(&self) -> Option<SystemTime> {
         time_from_s(self.last_deployed_time_s)
+    }
+
+    /// Why it does not run, in one line of at most 300 characters: the last error line of a deployment
+    /// that is not healthy (of a failed one, if there is one), otherwise that of the application
+    /// itself. `None` if Ray gives no reason.
+    pub fn reason(&self) -> Option<String> {
+        let has_failed = |it: &&ServeDeployment| it.status == ServeDeploymentStatus::DeployFailed;
+        let explained = || {
+            self.deployments.values().filter(|it| {
+                it.status != ServeDeploymentStatus::Healthy && !it.message.trim().is_empty()
+            })
+        };
+        if let Some(deployment) = explained().find(has_failed).or_else(|| explained().next()) {
+            let why = ray_fault::reason(&deployment.message);
+            return Some(redact::one_line(&format!("deployment `{}`: {why}", deployment.name)));
+        }
+        (!self.message.trim().is_empty()).then(|| ray_fault::reason(&self.message))
+    }
+
+    pub(super) fn status_and_reason(&self) -> String {
+        let status = &self.status;
+        self.reason().map_or_else(|| status.to_string(), |why| format!("{status}: {why}"))
     }
 
     fn is_declarative(&self) -> bool {
@@ -204,18 +229,16 @@ impl ServeApplication {
 pub struct ServeDeployment {
     /// Its name.
     pub name: String,
-    /// How it does.
+    /// Its status.
     pub status: ServeDeploymentStatus,
-    /// What led to the status, as `CONFIG_UPDATE_COMPLETED`.
-    #[serde(default)]
+    /// What led to the status, for example `CONFIG_UPDATE_COMPLETED`.
     pub status_trigger: Option<String>,
-    /// Ray's explanation of the status.
+    /// Ray's explanation of the status, often a whole Python traceback.
     #[serde(default)]
     pub message: String,
-    /// The options that apply to it, from the configuration, its code and Ray's defaults.
+    /// The options in effect, from the configuration, its code and Ray's defaults.
     pub deployment_config: ServeDeploymentConfig,
     /// How many replicas it should have now.
-    #[serde(default)]
     pub target_num_replicas: Option<u64>,
     /// What each replica needs, by resource.
     #[serde(default)]
@@ -223,7 +246,7 @@ pub struct ServeDeployment {
     /// Its replicas.
     #[serde(default)]
     pub replicas: Vec<ServeReplica>,
-    /// Replicas that ended lately.
+    /// Replicas that ended recently.
     #[serde(default)]
     pub recent_dead_replicas: Vec<ServeReplica>,
     /// Everything else that Ray sends.
@@ -235,63 +258,63 @@ pub struct ServeDeployment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeReplica {
-    /// Its id, which a restarted replica does not keep.
+    /// Its id; a replica that replaces it has another one.
     pub replica_id: String,
-    /// Where it is in its life.
+    /// Its state.
     pub state: ServeReplicaState,
-    /// The id of its process, once it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The id of its process; `None` until it is started.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
     /// When it was started, in seconds since the epoch.
     #[serde(default)]
     pub start_time_s: f64,
-    /// Its actor, and what Ray sends beyond.
+    /// Its actor, and everything else that Ray sends.
     #[serde(flatten)]
     pub actor: ServeActor,
 }
 
 impl ServeReplica {
-    /// When it was started.
+    /// When it was started; `None` if Ray shows no such time.
     pub fn started_at(&self) -> Option<SystemTime> {
         time_from_s(self.start_time_s)
     }
 }
 
-/// A process that takes requests on a node.
+/// A process that accepts requests on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeProxy {
-    /// How it does.
+    /// Its status.
     pub status: ServeProxyStatus,
-    /// Its actor, and what Ray sends beyond.
+    /// Its actor, and everything else that Ray sends.
     #[serde(flatten)]
     pub actor: ServeActor,
 }
 
-/// The actor of a controller, proxy or replica. All `None` until it is placed.
+/// The actor of a controller, proxy or replica. Every field is `None` until it is placed on a node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeActor {
     /// The id of its node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node_id: Option<String>,
     /// The IP address of its node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node_ip: Option<String>,
-    /// The id of its node at the cloud provider; empty where there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The id of its node at the cloud provider; empty if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub node_instance_id: Option<String>,
     /// Its id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
     /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_name: Option<String>,
     /// The id of its worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<String>,
-    /// Its log file, below the folder of the node's logs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its log file, relative to the log folder of the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log_file_path: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

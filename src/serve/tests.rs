@@ -1,10 +1,22 @@
-//! What a real Ray cannot be made to show on purpose.
+//! Verifies what a real and healthy Ray cannot be made to show.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mockito::{Mock, Server, ServerGuard};
+use serde_json::json;
 
-use crate::{RayClient, ServeApplicationConfig, ServeConfig};
+use super::deadline::Deadline;
+use super::one_application::Change;
+use super::state::State;
+use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig, ServeDeploymentConfig};
 
 const PATH: &str = "/api/serve/applications/";
+const SECOND: Duration = Duration::from_secs(1);
+const NOT_RUNNING: &str =
+    r#"{"controller_info":{},"proxies":{},"applications":{},"target_capacity":null}"#;
 
 fn answering(status: usize, body: &str) -> (ServerGuard, RayClient) {
     let mut server = Server::new();
@@ -13,8 +25,42 @@ fn answering(status: usize, body: &str) -> (ServerGuard, RayClient) {
     (server, client)
 }
 
-fn expecting(server: &mut ServerGuard, body: &str) -> Mock {
-    server.mock("PUT", PATH).match_body(body).expect_at_least(1).create()
+/// A running Serve with these members of `applications`.
+fn running(applications: &str) -> String {
+    format!(
+        r#"{{"controller_info":{{"actor_id":"1"}},"proxies":{{}},"http_options":{{"port": 8000, "host":null}},
+            "target_capacity":null,"applications":{{{applications}}}}}"#
+    )
+}
+
+/// Answers with one state after the other, and then with the last one again and again.
+fn answering_in_turn(states: Vec<String>) -> (ServerGuard, RayClient) {
+    let mut server = Server::new();
+    let next = AtomicUsize::new(0);
+    server
+        .mock("GET", PATH)
+        .with_body_from_request(move |_| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            states[at.min(states.len() - 1)].clone().into_bytes()
+        })
+        .create();
+    let client = RayClient::new(server.url()).unwrap();
+    (server, client)
+}
+
+/// Accepts a PUT or DELETE, at least as many times.
+fn accepting(server: &mut ServerGuard, method: &str, hits: usize) -> Mock {
+    server.mock(method, PATH).expect_at_least(hits).create()
+}
+
+fn app(name: &str) -> ServeApplicationConfig {
+    ServeApplicationConfig::new(name, "m:app")
+}
+
+fn deploy_within(client: &RayClient, name: &str, time: Duration) -> Result<(), ClientError> {
+    let config = app(name);
+    let deadline = Deadline::after(time);
+    Change { what: format!("deploy `{name}`"), name, config: Some(&config), deadline }.make(client)
 }
 
 #[test]
@@ -24,15 +70,17 @@ fn without_serve_installed_every_call_is_501() {
     for (method, path) in [("PUT", PATH), ("POST", "/api/v1/applications/a/deployments/d/scale")] {
         server.mock(method, path).with_status(501).with_body(why).create();
     }
-    let application = ServeApplicationConfig::new("a", "m:a");
     for error in [
+        client.get_serve_details().unwrap_err(),
         client.list_serve_applications().unwrap_err(),
         client.get_serve_application("a").unwrap_err(),
         client.deploy_serve_applications(&ServeConfig::default()).unwrap_err(),
-        client.deploy_serve_application(&application).unwrap_err(),
+        client.deploy_serve_application(&app("a")).unwrap_err(),
         client.delete_serve_application("a").unwrap_err(),
         client.shutdown_serve().unwrap_err(),
         client.scale_serve_deployment("a", "d", 1).unwrap_err(),
+        client.wait_for_serve_application("a", SECOND).unwrap_err(),
+        client.wait_for_serve_applications(SECOND).unwrap_err(),
     ] {
         assert_eq!(error.status(), 501, "{error}");
         assert!(error.to_string().ends_with(why), "{error}");
@@ -40,28 +88,152 @@ fn without_serve_installed_every_call_is_501() {
 }
 
 #[test]
-fn what_stays_is_sent_back_to_the_letter() {
-    let state = r#"{"proxies":{},"http_options":{"port": 8000, "host":null},"target_capacity":null,
-        "applications":{
-            "a":{"status":"RUNNING","deployed_app_config":{"import_path":"m:a"}},
+fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
+    let mut answers = vec![
+        "[]".to_owned(),
+        "{".to_owned(),
+        "{}".to_owned(),
+        String::new(),
+        "null".to_owned(),
+        "<!DOCTYPE html><html><title>Sign in</title></html>".to_owned(),
+        r#"{"error":"not today"}"#.to_owned(),
+        r#"{"applications":{}}"#.to_owned(),
+        r#"{"controller_info":{},"proxies":{},"target_capacity":null}"#.to_owned(),
+        NOT_RUNNING.replace("\"proxies\":{}", "\"proxies\":[]"),
+        NOT_RUNNING.replace("\"applications\":{}", "\"applications\":null"),
+        format!("{NOT_RUNNING}{NOT_RUNNING}"),
+        NOT_RUNNING[..NOT_RUNNING.len() - 1].to_owned(),
+    ];
+    answers.extend(
+        ["controller_info", "proxies", "applications"]
+            .map(|member| NOT_RUNNING.replace(member, "other")),
+    );
+    for answer in answers {
+        let (mut server, client) = answering(200, &answer);
+        let sent = ["PUT", "DELETE"].map(|method| server.mock(method, PATH).expect(0).create());
+        for error in [
+            client.get_serve_details().unwrap_err(),
+            client.list_serve_applications().unwrap_err(),
+            client.get_serve_application("a").unwrap_err(),
+            client.wait_for_serve_application("a", SECOND).unwrap_err(),
+            client.wait_for_serve_applications(SECOND).unwrap_err(),
+            client.deploy_serve_application(&app("a")).unwrap_err(),
+            client.delete_serve_application("a").unwrap_err(),
+            client.shutdown_serve().unwrap_err(),
+        ] {
+            assert_eq!(error.status(), 500, "{answer}: {error}");
+        }
+        sent.iter().for_each(Mock::assert);
+    }
+}
+
+#[test]
+fn no_serve_is_not_believed_of_a_ray_that_asked_its_gcs_in_vain() {
+    let minute = SECOND * 60;
+    let none = State::parse("", NOT_RUNNING).unwrap();
+    assert!(none.is_doubtful(minute) && !none.is_doubtful(SECOND));
+    let running = running("");
+    assert!(!State::parse("", &running).unwrap().is_doubtful(minute));
+}
+
+#[test]
+fn what_cannot_be_deployed_is_refused_before_anything_is_sent() {
+    let mut server = Server::new();
+    let nothing = server.mock("GET", PATH).expect(0).create();
+    let client = RayClient::new(server.url()).unwrap();
+    let secret = json!({"env_vars": {"TOKEN": "<redacted>"}});
+    let in_a_deployment =
+        ServeDeploymentConfig::new("D").ray_actor_options(json!({"runtime_env": secret}));
+    for bad in [
+        app("täst"),
+        app("a/b"),
+        app("a").runtime_env(secret.clone()),
+        app("a").deployment(in_a_deployment),
+    ] {
+        let whole =
+            ServeConfig { applications: vec![app("good"), bad.clone()], ..Default::default() };
+        for error in [
+            client.deploy_serve_application(&bad).unwrap_err(),
+            client.deploy_serve_applications(&whole).unwrap_err(),
+        ] {
+            assert!(matches!(error, ClientError::InvalidParameter { .. }), "{error}");
+        }
+    }
+    let options = json!({"runtime_env": secret}).as_object().cloned();
+    let whole = ServeConfig { controller_options: options, ..Default::default() };
+    let error = client.deploy_serve_applications(&whole).unwrap_err();
+    assert!(error.to_string().contains("`TOKEN` as <redacted>"), "{error}");
+    nothing.assert();
+}
+
+#[test]
+fn every_other_application_is_sent_back_to_the_letter() {
+    let (mut server, client) = answering(
+        200,
+        &running(
+            r#""a":{"status":"RUNNING","deployed_app_config":{"import_path":"m:a"}},
             "b":{"status":"RUNNING","deployed_app_config":{"n":123456789012345678901234, "f":0.9073038322028689}},
             "c":{"status":"DELETING","deployed_app_config":{"c":1}},
             "d":{"status":"RUNNING","source":"imperative","deployed_app_config":{"d":1}},
-            "e":{"status":"DELETING","deployed_app_config":null}}}"#;
-    let (mut server, client) = answering(200, state);
-    let put = expecting(
-        &mut server,
-        r#"{"http_options":{"port": 8000, "host":null},"applications":[{"n":123456789012345678901234, "f":0.9073038322028689},{"name":"a","import_path":"m:new"}]}"#,
+            "e":{"status":"DELETING","deployed_app_config":null},
+            "f/ä":{"status":"RUNNING","deployed_app_config":{"x":[NaN,Infinity, -Infinity]}}"#,
+        ),
     );
-    client.deploy_serve_application(&ServeApplicationConfig::new("a", "m:new")).unwrap_err();
+    let body = r#"{"http_options":{"port": 8000, "host":null},"applications":[{"n":123456789012345678901234, "f":0.9073038322028689},{"x":[NaN,Infinity, -Infinity]},{"name":"a","import_path":"m:app"}]}"#;
+    let put = server.mock("PUT", PATH).match_body(body).expect_at_least(1).create();
+    deploy_within(&client, "a", SECOND).unwrap_err();
     put.assert();
 }
 
 #[test]
+fn one_application_that_cannot_be_read_costs_only_itself() {
+    let good = |name: &str| {
+        format!(r#""{name}":{{"name":"{name}","status":"RUNNING","deployed_app_config":null}}"#)
+    };
+    let (_server, client) = answering(
+        200,
+        &running(&format!(r#"{},"odd":{{"name":"odd","status":5}},{}"#, good("a"), good("z"))),
+    );
+    let listed = client.list_serve_applications().unwrap();
+    let names: Vec<_> = listed.iter().map(|it| &*it.name).collect();
+    assert_eq!((names, listed.total, listed.truncated), (vec!["a", "z"], 3, true));
+    assert!(listed.warnings.len() == 1 && listed.warnings[0].contains("`odd` cannot be read"));
+    assert_eq!(client.get_serve_application("z").unwrap().name, "z");
+    for error in [
+        client.get_serve_application("odd").unwrap_err(),
+        client.wait_for_serve_applications(SECOND).unwrap_err(),
+        // Whoever deploys these details again would delete what is missing.
+        client.get_serve_details().unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 500, "{error}");
+    }
+}
+
+#[test]
+fn an_application_whose_configuration_is_not_shown_is_not_lost() {
+    for lost in [
+        r#"{"status":"DEPLOYING","source":"declarative","deployed_app_config":null}"#,
+        r#"{"status":5,"deployed_app_config":{}}"#,
+        "1",
+    ] {
+        let a = r#""a":{"status":"RUNNING","deployed_app_config":{}}"#;
+        let (mut server, client) = answering(200, &running(&format!("{a},\"b\":{lost}")));
+        let put = server.mock("PUT", PATH).expect(0).create();
+        for error in [
+            client.delete_serve_application("a").unwrap_err(),
+            client.deploy_serve_application(&app("new")).unwrap_err(),
+        ] {
+            assert!(error.status() == 500 && error.to_string().contains("of `b`"), "{error}");
+        }
+        put.assert();
+    }
+}
+
+#[test]
 fn a_change_that_is_taken_back_over_and_over_is_409() {
-    let state = r#"{"applications":{"a":{"status":"RUNNING","deployed_app_config":{}}}}"#;
-    let (mut server, client) = answering(200, state);
-    let put = expecting(&mut server, r#"{"applications":[]}"#);
+    let (mut server, client) =
+        answering(200, &running(r#""a":{"status":"RUNNING","deployed_app_config":{}}"#));
+    let put = accepting(&mut server, "PUT", 20);
     let error = client.delete_serve_application("a").unwrap_err();
     assert_eq!(
         (error.status(), error.to_string()),
@@ -71,23 +243,146 @@ fn a_change_that_is_taken_back_over_and_over_is_409() {
 }
 
 #[test]
-fn an_application_whose_configuration_is_not_told_is_not_lost() {
-    let state = r#"{"applications":{"a":{"status":"RUNNING","deployed_app_config":{}},
-        "b":{"status":"DEPLOYING","source":"declarative","deployed_app_config":null}}}"#;
-    let (mut server, client) = answering(200, state);
-    let put = server.mock("PUT", PATH).expect(0).create();
-    let error = client.delete_serve_application("a").unwrap_err();
-    assert!(error.status() == 500 && error.to_string().contains("of `b`"), "{error}");
+fn a_deployment_waits_until_serve_has_shut_down() {
+    let ending = running(r#""old":{"status":"DELETING","deployed_app_config":{"old":1}}"#);
+    let new = r#""new":{"status":"DEPLOYING","deployed_app_config":{"name":"new","import_path":"m:app"}}"#;
+    let states = [vec![ending; 6], vec![NOT_RUNNING.to_owned(), running(new)]].concat();
+    let (mut server, client) = answering_in_turn(states.clone());
+    let put = accepting(&mut server, "PUT", 4);
+    client.deploy_serve_application(&app("new")).unwrap();
+    put.assert();
+
+    let (mut server, client) = answering_in_turn(states);
+    let put = accepting(&mut server, "PUT", 4);
+    let whole = ServeConfig { applications: vec![app("new")], ..Default::default() };
+    client.deploy_serve_applications(&whole).unwrap();
     put.assert();
 }
 
 #[test]
-fn an_answer_that_is_not_rays_is_500_and_changes_nothing() {
-    for body in ["[]", "{", r#"{"applications":{"a":1}}"#, "{\"applications\":{}"] {
-        let (_server, client) = answering(200, body);
-        let error = client.delete_serve_application("a").unwrap_err();
-        assert_eq!(error.status(), 500, "{body}: {error}");
+fn who_deletes_what_was_just_deployed_is_not_taken_for_a_shutdown() {
+    let application = |deployed_at: u32| {
+        running(&format!(
+            r#""a":{{"status":"DELETING","deployed_app_config":null,"last_deployed_time_s":{deployed_at}}}"#
+        ))
+    };
+    let states = (1..100).map(application).collect();
+    let (mut server, client) = answering_in_turn(states);
+    accepting(&mut server, "PUT", 20);
+    let error = client.deploy_serve_application(&app("a")).unwrap_err();
+    assert_eq!(error.status(), 409, "{error}");
+    let whole = ServeConfig { applications: vec![app("a")], ..Default::default() };
+    client.deploy_serve_applications(&whole).unwrap();
+}
+
+#[test]
+fn nobody_else_is_blamed_for_a_serve_that_does_not_end() {
+    let ending = running(r#""old":{"status":"DELETING","deployed_app_config":{"old":1}}"#);
+    let (mut server, client) = answering(200, &ending);
+    accepting(&mut server, "PUT", 1);
+    let whole = ServeConfig { applications: vec![app("new")], ..Default::default() };
+    for error in [
+        deploy_within(&client, "new", SECOND / 10).unwrap_err(),
+        client.replace_serve_applications(&whole, &Deadline::after(SECOND / 10)).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 408, "{error}");
+        assert!(error.to_string().contains("Serve is shutting down"), "{error}");
     }
+}
+
+#[test]
+fn a_caller_that_waits_too_long_for_its_turn_gets_408_and_sends_nothing() {
+    let (mut server, client) = answering(200, NOT_RUNNING);
+    let sent = ["PUT", "DELETE"].map(|method| server.mock(method, PATH).expect(0).create());
+    let _turn = client.serve_turn().take_until(Instant::now());
+    let client = client.clone();
+    let soon = || Deadline::after(Duration::from_millis(20));
+    for error in [
+        deploy_within(&client, "a", Duration::from_millis(20)).unwrap_err(),
+        client.replace_serve_applications(&ServeConfig::default(), &soon()).unwrap_err(),
+        client.shutdown_serve_by(&soon()).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 408, "{error}");
+        let why = "not done within 20ms: clones of this client were still changing Serve";
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    sent.iter().for_each(Mock::assert);
+}
+
+#[test]
+fn callers_behind_a_stuck_server_do_not_wait_for_one_another() {
+    let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = RayClient::new(format!("http://{}", stuck.local_addr().unwrap())).unwrap();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let error = deploy_within(&client, "a", SECOND / 10).unwrap_err();
+                assert_eq!(error.status(), 408, "{error}");
+            });
+        }
+    });
+    // One after the other, each of them would wait a second at least.
+    assert!(start.elapsed() < SECOND * 10, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_shutdown_is_ok_only_when_serve_is_down() {
+    let other = running("").replace("\"1\"", "\"2\"");
+    for down in [NOT_RUNNING.to_owned(), other] {
+        let states = [vec![running(""); 3], vec![down]].concat();
+        let (mut server, client) = answering_in_turn(states);
+        let delete = accepting(&mut server, "DELETE", 1);
+        client.shutdown_serve().unwrap();
+        delete.assert();
+    }
+    let (mut server, client) = answering(200, &running(""));
+    accepting(&mut server, "DELETE", 1);
+    let error = client.shutdown_serve_by(&Deadline::after(SECOND / 10)).unwrap_err();
+    assert_eq!(error.status(), 408, "{error}");
+    assert!(error.to_string().ends_with("not done within 100ms: it still runs"), "{error}");
+}
+
+#[test]
+fn a_failed_application_is_400_with_the_reason_of_its_deployment() {
+    let traceback = r"The deployment failed to start 3 times in a row. Error:\nTraceback (most recent call last):\n  File \u0022/a.py\u0022, line 1\nValueError: no model at gs://x";
+    let application = |name: &str, status: &str, deployment: &str, message: &str| {
+        format!(
+            r#""{name}":{{"name":"{name}","status":"{status}","message":"Failed to update the deployments ['Bad'].",
+            "deployments":{{
+                "A":{{"name":"A","status":"HEALTHY","message":"fine","deployment_config":{{"name":"A"}}}},
+                "B":{{"name":"B","status":"UPDATING","message":"starts","deployment_config":{{"name":"B"}}}},
+                "Bad":{{"name":"Bad","status":"{deployment}","message":"{message}","deployment_config":{{"name":"Bad"}}}}}}}}"#
+        )
+    };
+    let failed = |name: &str| application(name, "DEPLOY_FAILED", "DEPLOY_FAILED", traceback);
+    let good = application("good", "RUNNING", "HEALTHY", "");
+    let leaving = application("leaving", "DELETING", "DEPLOY_FAILED", traceback);
+    let all = [good.clone(), leaving.clone(), failed("one"), failed("two")].join(",");
+    let (_server, client) = answering(200, &running(&all));
+    let error = client.wait_for_serve_application("one", SECOND).unwrap_err();
+    let why = "deployment `Bad`: ValueError: no model at gs://x";
+    assert_eq!(
+        (error.status(), error.to_string()),
+        (400, format!("wait for Serve application `one`: {why}"))
+    );
+    let error = client.wait_for_serve_applications(SECOND).unwrap_err();
+    let both = format!("`one`, `two`: DEPLOY_FAILED: {why}; DEPLOY_FAILED: {why}");
+    assert_eq!(
+        (error.status(), error.to_string()),
+        (400, format!("wait for Serve applications: {both}"))
+    );
+
+    let slow = application("slow", "DEPLOYING", "UPDATING", "");
+    let (_server, client) =
+        answering(200, &running(&[good.clone(), slow, leaving.clone()].join(",")));
+    let error = client.wait_for_serve_applications(SECOND / 100).unwrap_err();
+    assert_eq!(error.status(), 408);
+    assert!(error.to_string().ends_with("`slow`: DEPLOYING: deployment `B`: starts"), "{error}");
+
+    let (_server, client) = answering(200, &running(&[good, leaving].join(",")));
+    let listed = client.wait_for_serve_applications(SECOND).unwrap();
+    assert!(listed.total == 1 && listed.results[0].name == "good");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The actors of the cluster.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use crate::wire::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
-    /// Where an actor is in its life.
+    /// The state of an actor.
     ActorState {
         /// Waits for its arguments to be made.
         DependenciesUnready = "DEPENDENCIES_UNREADY",
@@ -17,7 +19,7 @@ string_enum! {
         PendingCreation = "PENDING_CREATION",
         /// Takes calls.
         Alive = "ALIVE",
-        /// Died, and is made anew.
+        /// Died, and is being restarted.
         Restarting = "RESTARTING",
         /// Died for good.
         Dead = "DEAD",
@@ -33,12 +35,12 @@ pub struct Actor {
     /// Its class.
     #[serde(default)]
     pub class_name: Option<String>,
-    /// Where it is in its life.
+    /// Its state.
     pub state: ActorState,
     /// The job that made it.
     #[serde(default)]
     pub job_id: Option<String>,
-    /// The name it was given; empty where it was given none.
+    /// The name it was given; empty if none.
     #[serde(default)]
     pub name: Option<String>,
     /// The node it is or was on; `None` until it was placed.
@@ -65,25 +67,25 @@ pub struct Actor {
     /// The placement group it was placed in. With detail.
     #[serde(default)]
     pub placement_group_id: Option<String>,
-    /// What its `__repr__` gives, where it has one of its own; else empty. With detail.
+    /// What its own `__repr__` returns; empty if it has none. With detail.
     #[serde(default)]
     pub repr_name: Option<String>,
-    /// How often it was made anew. With detail.
+    /// How often it was restarted. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts: Option<u64>,
-    /// How often of these to make lost objects again. With detail.
+    /// How many of those restarts were to rebuild lost objects. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts_due_to_lineage_reconstruction: Option<u64>,
-    /// How often of these since its node was taken away. With detail.
+    /// How many of those restarts were because its node was preempted. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts_due_to_node_preemption: Option<u64>,
-    /// Where in the program it was made, where Ray records that. With detail.
+    /// The line of the program that made it, if Ray records call sites. With detail.
     #[serde(default)]
     pub call_site: Option<String>,
     /// The labels its node must have. With detail.
     #[serde(default)]
     pub label_selector: Option<BTreeMap<String, String>>,
-    /// What to try where no node has the labels. With detail.
+    /// What to try if no node has the labels. With detail.
     #[serde(default)]
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
@@ -102,7 +104,7 @@ impl RayClient {
     /// The actors of the cluster, dead ones among them. Calls `GET /api/v0/actors`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_actors(&self) -> Result<Listing<Actor>, ClientError> {
         self.list_actors_with(&ListOptions::default())
     }
@@ -110,7 +112,7 @@ impl RayClient {
     /// The actors that match. Calls `GET /api/v0/actors`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_actors_with(&self, options: &ListOptions) -> Result<Listing<Actor>, ClientError> {
         self.list_state(Resource::Actors, options)
     }
@@ -118,7 +120,7 @@ impl RayClient {
     /// One actor, with detail. Calls `GET /api/v0/actors`.
     ///
     /// # Errors
-    /// 404 where there is no such actor, 400 where the id is not 32 hex digits, else as
+    /// 404 if there is no such actor, 400 if the id is not 32 hex digits, otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_actor(&self, id: impl AsRef<str>) -> Result<Actor, ClientError> {
         self.get_state(Resource::Actors, id.as_ref())

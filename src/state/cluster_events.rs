@@ -1,3 +1,5 @@
+//! What Ray's own parts reported.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,13 +12,13 @@ use crate::{ClientError, Listing, RayClient};
 pub struct ClusterEvent {
     /// Its id.
     pub event_id: String,
-    /// How bad it is, as `INFO` or `ERROR`.
+    /// How bad it is, for example `INFO` or `ERROR`.
     #[serde(default)]
     pub severity: Option<String>,
-    /// When it was, as `2026-01-31 23:59:59` in the time zone of the head, which Ray does not name.
+    /// When it was, for example `2026-01-31 23:59:59`, in the time zone of the head, which Ray does not name.
     #[serde(default)]
     pub time: Option<String>,
-    /// Which part of Ray reported it, as `AUTOSCALER`.
+    /// Which part of Ray reported it, for example `AUTOSCALER`.
     #[serde(default)]
     pub source_type: Option<String>,
     /// What it was.
@@ -35,7 +37,7 @@ impl RayClient {
     /// remembers about 10,000 events a job and 10,000 of no job, and does not count what it forgot.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_cluster_events(&self) -> Result<Listing<ClusterEvent>, ClientError> {
         self.list_cluster_events_with(&ListOptions::default())
     }
@@ -43,7 +45,7 @@ impl RayClient {
     /// The events that match, oldest first. Calls `GET /api/v0/cluster_events`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_cluster_events_with(
         &self,
         options: &ListOptions,

@@ -1,3 +1,5 @@
+//! The nodes of the cluster.
+
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -78,7 +80,7 @@ impl RayClient {
     /// The nodes of the cluster, dead ones among them. Calls `GET /api/v0/nodes`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_nodes(&self) -> Result<Listing<Node>, ClientError> {
         self.list_nodes_with(&ListOptions::default())
     }
@@ -86,9 +88,9 @@ impl RayClient {
     /// The nodes that match. Calls `GET /api/v0/nodes`.
     ///
     /// # Errors
-    /// 400 where an option is not valid, or Ray cannot filter by that column or value; 408 or 503
-    /// where the cluster does not answer or cannot be reached; 429 where the dashboard has 100 such
-    /// calls in hand; 500 where Ray's own data source does not answer, or the answer is not Ray's.
+    /// 400 if an option is not valid, or if Ray cannot filter by that column or value; 408 or 503 if the
+    /// cluster does not answer or cannot be reached; 429 if the dashboard handles 100 such calls already;
+    /// 500 if Ray's own data source does not answer, or if the answer is not Ray's.
     pub fn list_nodes_with(&self, options: &ListOptions) -> Result<Listing<Node>, ClientError> {
         self.list_state(Resource::Nodes, options)
     }
@@ -97,8 +99,8 @@ impl RayClient {
     /// node that does not exist, too (measured on Ray 2.60.0).
     ///
     /// # Errors
-    /// 404 where there is no such node, 400 where the id is not 56 hex digits (Ray 2.9 does not tell
-    /// the two apart: 404), else as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if there is no such node, 400 if the id is not 56 hex digits (Ray 2.9 does not tell the two
+    /// apart: 404), otherwise the same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_node(&self, id: impl AsRef<str>) -> Result<Node, ClientError> {
         self.get_state(Resource::Nodes, id.as_ref())
     }

@@ -1,3 +1,5 @@
+//! References to objects, by the processes that hold them.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,7 +13,7 @@ string_enum! {
     ReferenceType {
         /// A handle of an actor.
         ActorHandle = "ACTOR_HANDLE",
-        /// A `ray.get` in hand.
+        /// An unfinished `ray.get`.
         PinnedInMemory = "PINNED_IN_MEMORY",
         /// A reference in a program.
         LocalReference = "LOCAL_REFERENCE",
@@ -30,10 +32,10 @@ string_enum! {
 pub struct Object {
     /// The id of the object, 56 hex digits.
     pub object_id: String,
-    /// Its size in bytes; `None` where Ray does not know it.
+    /// Its size in bytes; `None` if Ray does not know it.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub object_size: Option<u64>,
-    /// Where the task is that makes it.
+    /// The state of the task that makes it.
     #[serde(default)]
     pub task_status: Option<TaskState>,
     /// How often that task ran, this time included.
@@ -42,7 +44,7 @@ pub struct Object {
     /// What keeps it.
     #[serde(default)]
     pub reference_type: Option<ReferenceType>,
-    /// Where in the program it was made; `disabled` where Ray does not record that.
+    /// The line of the program that made it; `disabled` if Ray does not record call sites.
     #[serde(default)]
     pub call_site: Option<String>,
     /// What the process is for that refers to it.
@@ -65,7 +67,7 @@ impl RayClient {
     /// references that Ray does not list, too.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_objects(&self) -> Result<Listing<Object>, ClientError> {
         self.list_objects_with(&ListOptions::default())
     }
@@ -74,7 +76,7 @@ impl RayClient {
     /// since it may have several: filter by `object_id`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_objects_with(&self, options: &ListOptions) -> Result<Listing<Object>, ClientError> {
         self.list_state(Resource::Objects, options)
     }

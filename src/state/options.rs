@@ -1,3 +1,5 @@
+//! What to list, and how much of it.
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use crate::{ClientError, validate};
 const MAX_LIMIT: usize = 10_000;
 
 /// How a [`ListOptions::filter`] compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
     /// The column is this value.
     Eq,
@@ -63,8 +65,8 @@ impl Default for ListOptions {
 }
 
 impl ListOptions {
-    /// The most rows to list, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
-    /// answer, where Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
+    /// Maximum number of rows to return, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
+    /// answer, while Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
     /// tells whether there are more.
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = rows;
@@ -76,8 +78,8 @@ impl ListOptions {
     ///
     /// Ray compares text without regard to case, and takes most columns that are plain values;
     /// which they are differs from resource to resource and from version to version, and Ray's
-    /// error names them. It looks at the column only where there are rows to filter: an unknown one
-    /// is an empty list where the resource has none (measured on Ray 2.60.0).
+    /// error names them. It looks at the column only if there are rows to filter: otherwise an unknown
+    /// column gives an empty list (measured on Ray 2.60.0).
     pub fn filter(
         mut self,
         column: impl Into<String>,
@@ -108,6 +110,11 @@ impl ListOptions {
     /// after that.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    pub(super) fn without_filters(mut self) -> Self {
+        self.filters.clear();
         self
     }
 

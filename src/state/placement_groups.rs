@@ -1,3 +1,5 @@
+//! The placement groups of the cluster.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +11,7 @@ use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 
 string_enum! {
-    /// Where a placement group is in its life.
+    /// The state of a placement group.
     PlacementGroupState {
         /// Waits for resources.
         Pending = "PENDING",
@@ -79,7 +81,7 @@ pub struct PlacementGroupStats {
     /// How often it was tried.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub scheduling_attempt: Option<u64>,
-    /// How far it is, as `FINISHED` or `INFEASIBLE`.
+    /// How far it is, for example `FINISHED` or `INFEASIBLE`.
     #[serde(default)]
     pub scheduling_state: Option<String>,
     /// The longest pause between two tries, in milliseconds.
@@ -96,13 +98,13 @@ pub struct PlacementGroupStats {
 pub struct PlacementGroup {
     /// Its id, 36 hex digits.
     pub placement_group_id: String,
-    /// The name it was given; empty where it was given none.
+    /// The name it was given; empty if none.
     #[serde(default)]
     pub name: Option<String>,
     /// The job that made it.
     #[serde(default)]
     pub creator_job_id: Option<String>,
-    /// Where it is in its life.
+    /// Its state.
     pub state: PlacementGroupState,
     /// Its bundles. With detail.
     #[serde(default)]
@@ -129,7 +131,7 @@ impl RayClient {
     /// `GET /api/v0/placement_groups`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_placement_groups(&self) -> Result<Listing<PlacementGroup>, ClientError> {
         self.list_placement_groups_with(&ListOptions::default())
     }
@@ -137,7 +139,7 @@ impl RayClient {
     /// The placement groups that match. Calls `GET /api/v0/placement_groups`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_placement_groups_with(
         &self,
         options: &ListOptions,
@@ -149,8 +151,8 @@ impl RayClient {
     /// among the 10,000 that its list has at most.
     ///
     /// # Errors
-    /// 404 where there is no such placement group, which is any id that is not 36 hex digits, too;
-    /// else as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if there is no such placement group, also for an id that is not 36 hex digits; otherwise the
+    /// same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_placement_group(&self, id: impl AsRef<str>) -> Result<PlacementGroup, ClientError> {
         self.get_state(Resource::PlacementGroups, id.as_ref())
     }

@@ -1,3 +1,5 @@
+//! The runtime environments on the nodes.
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,8 +10,8 @@ use crate::{json, numbers};
 /// A runtime environment on one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct RuntimeEnv {
-    /// What it is, as Ray documents it. May hold secrets, as in `env_vars`.
+pub struct RuntimeEnvState {
+    /// The environment, as Ray documents it. It may hold secrets, for example in `env_vars`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub runtime_env: Map<String, Value>,
     /// Whether it could be made; `None` while it is being made.
@@ -37,19 +39,19 @@ impl RayClient {
     /// every node that is alive; those that did not answer are in the warnings.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
-    pub fn list_runtime_envs(&self) -> Result<Listing<RuntimeEnv>, ClientError> {
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
+    pub fn list_runtime_envs(&self) -> Result<Listing<RuntimeEnvState>, ClientError> {
         self.list_runtime_envs_with(&ListOptions::default())
     }
 
     /// The runtime environments that match. Calls `GET /api/v0/runtime_envs`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_runtime_envs_with(
         &self,
         options: &ListOptions,
-    ) -> Result<Listing<RuntimeEnv>, ClientError> {
+    ) -> Result<Listing<RuntimeEnvState>, ClientError> {
         self.list_state(Resource::RuntimeEnvs, options)
     }
 }

@@ -1,3 +1,5 @@
+//! Counts of tasks, actors and objects by name, class and call site.
+
 use std::collections::BTreeMap;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -8,7 +10,7 @@ use super::{ListOptions, Resource, TaskType};
 use crate::{ClientError, RayClient, json};
 
 /// A summary, and what it leaves out. Never cut in silence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary<T> {
     /// The summary.
@@ -25,8 +27,8 @@ pub struct Summary<T> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskSummary {
-    /// The counts by name of the task, which is that of its function or method where it was given
-    /// no other.
+    /// The counts by name of the task, which is that of its function or method if it was given no
+    /// other.
     #[serde(rename = "summary")]
     pub groups: BTreeMap<String, TaskGroup>,
     /// Calls of remote functions.
@@ -53,7 +55,7 @@ pub struct TaskGroup {
     /// What the first of them is.
     #[serde(default, rename = "type")]
     pub task_type: Option<TaskType>,
-    /// How many are in each state, as `FINISHED`.
+    /// How many are in each state, for example `FINISHED`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -85,7 +87,7 @@ pub struct ActorGroup {
     /// The class.
     #[serde(default)]
     pub class_name: Option<String>,
-    /// How many are in each state, as `ALIVE`.
+    /// How many are in each state, for example `ALIVE`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -97,7 +99,7 @@ pub struct ActorGroup {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ObjectSummary {
-    /// The counts by call site; all under `disabled` where Ray does not record call sites.
+    /// The counts by call site; all under `disabled` if Ray does not record call sites.
     #[serde(rename = "summary")]
     pub groups: BTreeMap<String, ObjectGroup>,
     /// All references.
@@ -133,7 +135,7 @@ pub struct ObjectGroup {
     /// How many are made by which attempt of a task.
     #[serde(default, deserialize_with = "json::or_default")]
     pub task_attempt_number_counts: BTreeMap<String, u64>,
-    /// How many are kept by what, as `LOCAL_REFERENCE`.
+    /// How many are kept by what, for example `LOCAL_REFERENCE`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub ref_type_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -156,7 +158,7 @@ impl RayClient {
     /// The number of tasks by name and state. Calls `GET /api/v0/tasks/summarize`.
     ///
     /// # Errors
-    /// As [`summarize_tasks_with`](Self::summarize_tasks_with).
+    /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
     pub fn summarize_tasks(&self) -> Result<Summary<TaskSummary>, ClientError> {
         self.summarize_tasks_with(&ListOptions::default())
     }
@@ -165,7 +167,7 @@ impl RayClient {
     /// a timeout only.
     ///
     /// # Errors
-    /// 400 where the options have a limit, detail, or drivers, else as
+    /// 400 if the options have a limit, detail, or drivers, otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn summarize_tasks_with(
         &self,
@@ -177,7 +179,7 @@ impl RayClient {
     /// The number of actors by class and state. Calls `GET /api/v0/actors/summarize`.
     ///
     /// # Errors
-    /// As [`summarize_tasks_with`](Self::summarize_tasks_with).
+    /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
     pub fn summarize_actors(&self) -> Result<Summary<ActorSummary>, ClientError> {
         self.summarize_actors_with(&ListOptions::default())
     }
@@ -185,7 +187,7 @@ impl RayClient {
     /// The number of actors that match. Calls `GET /api/v0/actors/summarize`.
     ///
     /// # Errors
-    /// As [`summarize_tasks_with`](Self::summarize_tasks_with).
+    /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
     pub fn summarize_actors_with(
         &self,
         options: &ListOptions,
@@ -196,7 +198,7 @@ impl RayClient {
     /// The number of references to objects by call site. Calls `GET /api/v0/objects/summarize`.
     ///
     /// # Errors
-    /// As [`summarize_tasks_with`](Self::summarize_tasks_with).
+    /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
     pub fn summarize_objects(&self) -> Result<Summary<ObjectSummary>, ClientError> {
         self.summarize_objects_with(&ListOptions::default())
     }
@@ -204,7 +206,7 @@ impl RayClient {
     /// The number of references that match. Calls `GET /api/v0/objects/summarize`.
     ///
     /// # Errors
-    /// As [`summarize_tasks_with`](Self::summarize_tasks_with).
+    /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
     pub fn summarize_objects_with(
         &self,
         options: &ListOptions,

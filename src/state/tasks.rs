@@ -1,3 +1,5 @@
+//! The tasks of the cluster, by attempt.
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +12,7 @@ use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 
 string_enum! {
-    /// Where a task is in its life.
+    /// The state of a task.
     TaskState {
         /// Ray knows of no event of it.
         Nil = "NIL",
@@ -85,7 +87,7 @@ impl TaskEvent {
     }
 }
 
-/// A span of time within a task, as `task:execute`.
+/// A span of time within a task, for example `task:execute`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfileEvent {
@@ -106,7 +108,7 @@ pub struct ProfileEvent {
     pub extra: Map<String, Value>,
 }
 
-/// What a worker measured of a task. All fields are empty where it has not reported yet.
+/// What a worker measured of a task. All fields are empty if it has not reported yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfilingData {
@@ -166,7 +168,7 @@ pub struct Task {
     /// The name it was given, else that of its function or method.
     #[serde(default)]
     pub name: Option<String>,
-    /// Where it is in its life.
+    /// Its state.
     pub state: TaskState,
     /// The job it belongs to.
     #[serde(default)]
@@ -192,7 +194,7 @@ pub struct Task {
     /// The process id of that worker.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub worker_pid: Option<u32>,
-    /// The kind of failure, as `TASK_EXECUTION_EXCEPTION`.
+    /// The kind of failure, for example `TASK_EXECUTION_EXCEPTION`.
     #[serde(default)]
     pub error_type: Option<String>,
     /// `PYTHON`, `JAVA` or `CPP`. With detail.
@@ -231,13 +233,13 @@ pub struct Task {
     /// Whether Ray's debugger holds it. With detail.
     #[serde(default)]
     pub is_debugger_paused: Option<bool>,
-    /// Where in the program it was called, where Ray records that. With detail.
+    /// The line of the program that called it, if Ray records call sites. With detail.
     #[serde(default)]
     pub call_site: Option<String>,
     /// The labels its node must have. With detail.
     #[serde(default)]
     pub label_selector: Option<BTreeMap<String, String>>,
-    /// What to try where no node has the labels. With detail.
+    /// What to try if no node has the labels. With detail.
     #[serde(default)]
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
@@ -272,7 +274,7 @@ impl RayClient {
     /// `GET /api/v0/tasks`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_tasks(&self) -> Result<Listing<Task>, ClientError> {
         self.list_tasks_with(&ListOptions::default())
     }
@@ -280,11 +282,11 @@ impl RayClient {
     /// The attempts of tasks that match. Calls `GET /api/v0/tasks`.
     ///
     /// Ray filters by `task_id`, `job_id`, `actor_id`, `name` and `state` where it keeps the tasks,
-    /// takes 10,000 of what is left, and filters these by the other columns: where there are more,
+    /// takes 10,000 of what is left, and filters these by the other columns: if there are more,
     /// the list is [truncated](Listing::truncated) and may even be empty (measured on Ray 2.60.0).
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_tasks_with(&self, options: &ListOptions) -> Result<Listing<Task>, ClientError> {
         self.list_state(Resource::Tasks, options)
     }
@@ -292,7 +294,7 @@ impl RayClient {
     /// The latest attempt of one task, with detail. Calls `GET /api/v0/tasks`.
     ///
     /// # Errors
-    /// As [`list_task_attempts`](Self::list_task_attempts).
+    /// The same errors as [`list_task_attempts`](Self::list_task_attempts).
     pub fn get_task(&self, id: impl AsRef<str>) -> Result<Task, ClientError> {
         let id = id.as_ref();
         let listing: Listing<Task> = self.find_state(Resource::Tasks, id)?;
@@ -305,7 +307,7 @@ impl RayClient {
     /// `GET /api/v0/tasks`.
     ///
     /// # Errors
-    /// 404 where there is no such task, 400 where the id is not 48 hex digits, else as
+    /// 404 if there is no such task, 400 if the id is not 48 hex digits, otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_task_attempts(&self, id: impl AsRef<str>) -> Result<Listing<Task>, ClientError> {
         let id = id.as_ref();

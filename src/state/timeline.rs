@@ -1,7 +1,10 @@
+//! When each task ran on which worker, as a file for a viewer.
+
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::{Filter, ListOptions, Resource};
 use crate::transport::{Request, StreamError, path};
@@ -10,8 +13,11 @@ use crate::{ClientError, RayClient};
 /// What Ray grants itself to gather the tasks.
 const GATHERING: Duration = Duration::from_secs(30);
 
+/// The most that is written, in bytes: 10,000 tasks take a few dozen MB.
+const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// What [`RayClient::write_task_timeline`] wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskTimeline {
     /// The bytes that were written.
@@ -22,7 +28,7 @@ pub struct TaskTimeline {
 }
 
 impl RayClient {
-    /// Writes when each task of a job, or of all jobs, ran where: a JSON array that Perfetto and
+    /// Writes when each task of a job, or of all jobs, ran on which worker: a JSON array that Perfetto and
     /// `chrome://tracing` read. It is written as it comes, in small pieces, and never held whole.
     /// Calls `GET /api/v0/tasks/timeline`, and before that `GET /api/v0/tasks` to learn whether Ray
     /// will leave out tasks.
@@ -37,9 +43,10 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 400 where the job id is not 8 hex digits; 500 where the writer fails; else as
-    /// [`list_nodes_with`](Self::list_nodes_with). The timeline of a job that does not exist is
-    /// empty. After an error the writer may hold a part.
+    /// 400 if the job id is not 8 hex digits; 500 if the writer fails, or if more than 1 GiB comes; 408 if
+    /// not all of it comes within the read timeout and 30 seconds, without the time that the writer takes;
+    /// otherwise the same errors as [`list_nodes_with`](Self::list_nodes_with). The timeline of a job that
+    /// does not exist is empty. After an error the writer may hold a part.
     pub fn write_task_timeline(
         &self,
         job_id: Option<&str>,
@@ -58,25 +65,91 @@ impl RayClient {
         let truncated = tasks.is_cut_at_source(Resource::Tasks, &options);
 
         let idle = self.http().read_timeout();
+        let most = idle + GATHERING;
         let mut stream = self.http().stream(&request, idle)?;
         let mut piece = [0; 16 * 1024];
-        let mut bytes = 0;
+        let (mut bytes, mut waited) = (0, Duration::ZERO);
+        let mut nesting = Nesting::default();
         loop {
+            let start = Instant::now();
             let read = stream.read(&mut piece).map_err(|error| match error {
                 StreamError::Broken(error) => error,
                 StreamError::Idle => {
                     ClientError::timeout(format_args!("{WHAT}: nothing more came for {idle:?}"))
                 }
             })?;
+            waited += start.elapsed();
             if read == 0 {
                 break;
+            }
+            bytes += read as u64;
+            nesting.push(&piece[..read]);
+            if bytes > MAX_BYTES {
+                return Err(ClientError::unexpected(format_args!(
+                    "{WHAT}: the answer is larger than {MAX_BYTES} bytes"
+                )));
+            }
+            if waited > most {
+                return Err(ClientError::timeout(format_args!(
+                    "{WHAT}: not all of it came within {most:?}: raise ClientBuilder::read_timeout"
+                )));
             }
             writer.write_all(&piece[..read]).map_err(|error| {
                 ClientError::unexpected(format_args!("{WHAT}: the writer failed: {error}"))
                     .caused_by(error)
             })?;
-            bytes += read as u64;
+        }
+        if !nesting.is_whole() {
+            return Err(ClientError::unreachable(format_args!(
+                "{WHAT}: the answer was cut off on the way after {bytes} bytes"
+            )));
         }
         Ok(TaskTimeline { bytes, truncated })
+    }
+}
+
+/// How deep in its brackets a JSON text is: one that was cut off ends within them.
+#[derive(Default)]
+struct Nesting {
+    depth: u64,
+    has_begun: bool,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl Nesting {
+    fn push(&mut self, json: &[u8]) {
+        for byte in json {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_in_string,
+                b'"' => self.is_in_string = !self.is_in_string,
+                b'[' | b'{' if !self.is_in_string => {
+                    (self.depth, self.has_begun) = (self.depth + 1, true)
+                }
+                b']' | b'}' if !self.is_in_string => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.has_begun && self.depth == 0 && !self.is_in_string
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_that_was_cut_off_is_not_whole() {
+        let json = br#"[{"name": "a]}\\", "args": {"x": [1, "\"]"]}}, {"name": "b"}]"#;
+        for cut in 0..=json.len() {
+            let mut nesting = Nesting::default();
+            nesting.push(&json[..cut / 2]);
+            nesting.push(&json[cut / 2..cut]);
+            assert_eq!(nesting.is_whole(), cut == json.len(), "{cut}");
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! The worker processes of the cluster.
+
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -27,13 +29,13 @@ string_enum! {
     WorkerExitType {
         /// It crashed, or its node did.
         SystemError = "SYSTEM_ERROR",
-        /// Ray ended it, as when it was idle for long.
+        /// Ray ended it, for example because it was idle for long.
         IntendedSystemExit = "INTENDED_SYSTEM_EXIT",
-        /// An error of the program, as in an actor's `__init__`.
+        /// An error of the program, for example in an actor's `__init__`.
         UserError = "USER_ERROR",
-        /// The program ended it, as by `ray.kill` or exit code 0.
+        /// The program ended it, for example by `ray.kill` or with exit code 0.
         IntendedUserExit = "INTENDED_USER_EXIT",
-        /// Ended since its node had no memory left.
+        /// Ended because its node had no memory left.
         NodeOutOfMemory = "NODE_OUT_OF_MEMORY",
     }
 }
@@ -105,7 +107,7 @@ impl RayClient {
     /// `GET /api/v0/workers`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_workers(&self) -> Result<Listing<Worker>, ClientError> {
         self.list_workers_with(&ListOptions::default())
     }
@@ -113,7 +115,7 @@ impl RayClient {
     /// The worker processes that match. Calls `GET /api/v0/workers`.
     ///
     /// # Errors
-    /// As [`list_nodes_with`](Self::list_nodes_with).
+    /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_workers_with(&self, options: &ListOptions) -> Result<Listing<Worker>, ClientError> {
         self.list_state(Resource::Workers, options)
     }
@@ -122,8 +124,8 @@ impl RayClient {
     /// 10,000 workers that its list has at most.
     ///
     /// # Errors
-    /// 404 where there is no such worker, which is any id that is not 56 hex digits, too; else as
-    /// [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if there is no such worker, also for an id that is not 56 hex digits; otherwise the same errors
+    /// as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_worker(&self, id: impl AsRef<str>) -> Result<Worker, ClientError> {
         self.get_state(Resource::Workers, id.as_ref())
     }

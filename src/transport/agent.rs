@@ -2,7 +2,8 @@
 //!
 //! `Agent::shutdown` ends every read and write of an agent, but no attempt to connect. An agent of a
 //! tail therefore connects once by itself before ureq does: that attempt can be interrupted, and
-//! proves that somebody listens.
+//! proves that somebody listens. A look-up, and a host that stops answering between the two attempts,
+//! can still hold a tail's worker until the connect timeout.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,25 +13,24 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::config::Config;
 
-use super::connect::{Connection, closed, connect};
-use super::request::Request;
+use super::connect::{Connection, Register, closed, connect};
 use super::settings::Settings;
 
 /// ureq closes connections that were idle for longer, and connects anew.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// What `shutdown` ends: all agents of one tail, and the connections that they make.
+/// What `shutdown` ends: all agents of one tail, and the connections made beside them.
 #[derive(Default)]
 pub(super) struct Closing {
     is_closed: AtomicBool,
     agents: Mutex<Vec<Weak<Mutex<Agent>>>>,
-    connecting: Mutex<Vec<Weak<Connection>>>,
+    connections: Mutex<Vec<Weak<Connection>>>,
 }
 
 impl Closing {
     fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
-        for connection in lock(&self.connecting).drain(..).filter_map(|c| c.upgrade()) {
+        for connection in lock(&self.connections).iter().filter_map(Weak::upgrade) {
             connection.shutdown();
         }
         for agent in lock(&self.agents).iter().filter_map(Weak::upgrade) {
@@ -38,31 +38,38 @@ impl Closing {
         }
     }
 
+    fn register(&self, connection: Weak<Connection>) -> io::Result<()> {
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(connection);
+        self.check()
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.is_closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
 }
 
-/// An agent that keeps its connections alive. A clone shares them.
+/// The connections of an `Http`, kept alive by an agent. A clone shares them.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct Connections {
     agent: Arc<Mutex<Agent>>,
     /// `None` for the agent that all calls of a client share, which is never closed.
     closing: Option<Arc<Closing>>,
     last_answer: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Line {
-    pub(super) fn shared(config: Config) -> Self {
+impl Connections {
+    pub(super) fn shared(config: &Config) -> Self {
         Self::new(config, None)
     }
 
-    /// A line that `shutdown` closes, along with the lines made from it.
-    pub(super) fn of_tail(&self, config: Config) -> Self {
+    /// Connections that `shutdown` closes, along with those made from them.
+    pub(super) fn of_tail(&self, config: &Config) -> Self {
         Self::new(config, Some(self.closing.clone().unwrap_or_default()))
     }
 
-    fn new(config: Config, closing: Option<Arc<Closing>>) -> Self {
+    fn new(config: &Config, closing: Option<Arc<Closing>>) -> Self {
         let agent = Arc::new(Mutex::new(config.new_agent()));
         if let Some(closing) = &closing {
             let mut agents = lock(&closing.agents);
@@ -72,21 +79,17 @@ impl Line {
         Self { agent, closing, last_answer: Arc::default() }
     }
 
-    pub(super) fn config(&self) -> Config {
-        lock(&self.agent).config().clone()
-    }
-
     pub(super) fn agent(&self) -> Agent {
         lock(&self.agent).clone()
     }
 
-    /// The agent for a body that may be left before its end, which closes its agent.
-    pub(super) fn agent_to_leave(&self) -> Agent {
-        if self.closing.is_some() { self.agent() } else { self.config().new_agent() }
+    /// The agent for a body that may be abandoned before its end, which closes its agent.
+    pub(super) fn agent_to_abandon(&self) -> Agent {
+        if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
     }
 
-    /// Closes the agent of a body that was left, and takes a new one for what follows.
-    pub(super) fn leave(&self, left: &Agent) {
+    /// Closes the agent of an abandoned body, and takes a new one for what follows.
+    pub(super) fn abandon(&self, left: &Agent) {
         left.clone().shutdown();
         *lock(&self.last_answer) = None;
         if self.closing.is_some() {
@@ -115,25 +118,24 @@ impl Line {
         *lock(&self.last_answer) = is_kept.then(Instant::now);
     }
 
+    /// Remembers connections that `shutdown` has to end.
+    pub(super) fn register(&self) -> Box<Register> {
+        match self.closing.clone() {
+            Some(closing) => Box::new(move |connection| closing.register(connection)),
+            None => Box::new(|_| Ok(())),
+        }
+    }
+
     /// Before ureq connects in its uninterruptible way: that somebody listens.
-    pub(super) fn check_listener(&self, settings: &Settings, request: &Request) -> io::Result<()> {
+    pub(super) fn check_listener(&self, settings: &Settings, limit: Duration) -> io::Result<()> {
         let Some(closing) = &self.closing else { return Ok(()) };
         closing.check()?;
         let is_connected = lock(&self.last_answer).is_some_and(|at| at.elapsed() < MAX_IDLE);
         if is_connected {
             return Ok(());
         }
-        let (host, port) = settings.first_hop();
-        let deadline = Instant::now() + request.at_most(settings.connect_timeout);
-        let register = Arc::clone(closing);
-        connect(&host, port, deadline, &move |connection| {
-            // Other lines of the same tail may be connecting, too.
-            let mut connecting = lock(&register.connecting);
-            connecting.retain(|other| other.strong_count() > 0);
-            connecting.push(connection);
-            register.check()
-        })
-        .map(drop)
+        let (host, port) = settings.host_and_port();
+        connect(&host, port, Instant::now() + limit, &*self.register()).map(drop)
     }
 }
 
@@ -146,7 +148,8 @@ pub(super) fn config(settings: &Settings) -> Config {
         .input_buffer_size(64 * 1024)
         .user_agent(super::USER_AGENT)
         .accept("*/*")
-        .proxy(settings.proxy.clone());
+        // `proxied` goes through proxies.
+        .proxy(None);
     #[cfg(feature = "tls")]
     let config = config.tls_config(super::tls::of_agent(settings));
     if settings.is_https() {

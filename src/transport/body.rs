@@ -2,15 +2,17 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
 use ureq::{Agent, BodyReader, Error, Timeout};
 
-use super::agent::Line;
+use super::agent::Connections;
 use super::fault::explain;
+use super::proxied::ProxiedBody;
 use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
@@ -71,7 +73,7 @@ impl Answer {
 pub(crate) struct Stream {
     pub(super) request: Request,
     pub(super) settings: Arc<Settings>,
-    pub(super) line: Line,
+    pub(super) connections: Connections,
     pub(super) body: Body,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
@@ -90,26 +92,56 @@ pub(crate) enum StreamError {
 /// Where the bytes come from.
 pub(super) enum Body {
     /// ureq, within its absolute timeout.
-    Bounded(BodyReader<'static>),
+    Bounded {
+        body: BodyReader<'static>,
+        length: Option<u64>,
+    },
     Unhurried(Pieces),
+    Proxied {
+        body: ProxiedBody,
+        is_unhurried: bool,
+    },
+}
+
+impl Body {
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Bounded { length, .. } => *length,
+            Self::Unhurried(pieces) => pieces.length,
+            Self::Proxied { body, .. } => body.length(),
+        }
+    }
 }
 
 impl Stream {
     /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
-            Body::Bounded(body) => body.read(buf),
+            Body::Bounded { body, .. } => body.read(buf),
             Body::Unhurried(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
+            Body::Proxied { body, is_unhurried: true } => {
+                body.wait_at_most(self.idle);
+                match body.read(buf) {
+                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
+                    other => other,
+                }
+            }
+            Body::Proxied { body, .. } => body.read(buf),
         };
         let read = match read {
-            Ok(0) => self.line.check_open().map(|()| 0),
+            Ok(0) => self.connections.check_open().map(|()| 0),
             other => other,
         };
         if let Err(_) | Ok(0) = read {
-            self.line.note(read.is_ok());
+            self.connections.note(read.is_ok());
         }
         read.map_err(|error| {
-            StreamError::Broken(explain(&self.request, &self.settings, Error::from(error)))
+            let error = if is_timeout(&error) {
+                Error::Timeout(Timeout::RecvBody)
+            } else {
+                Error::from(error)
+            };
+            StreamError::Broken(explain(&self.request, &self.settings, error))
         })
     }
 
@@ -122,7 +154,7 @@ impl Stream {
         loop {
             if first.is_some_and(|most| body.len() > most) {
                 body.truncate(first.unwrap_or_default());
-                self.line.note(false);
+                self.connections.note(false);
                 goes_on = true;
                 break;
             }
@@ -143,9 +175,13 @@ impl Stream {
                 }
             }
         }
-        let what = self.request.what.clone();
-        let (content_range, has_end) = (self.content_range, self.has_end);
-        Ok(Answer { what, content_range, body, has_end, goes_on })
+        Ok(Answer {
+            what: self.request.what.clone(),
+            content_range: self.content_range,
+            body,
+            has_end: self.has_end,
+            goes_on,
+        })
     }
 
     /// What comes of an error's page within the read timeout. What came before a broken end still
@@ -165,32 +201,34 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        if let Body::Unhurried(pieces) = &self.body
-            && !pieces.is_over
-        {
-            self.line.leave(&pieces.agent);
-        }
-    }
-}
-
 /// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
 /// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
 pub(super) struct Pieces {
+    length: Option<u64>,
     receiver: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     start: usize,
     is_over: bool,
+    is_abandoned: Arc<AtomicBool>,
     agent: Agent,
+    connections: Connections,
 }
 
 impl Pieces {
     /// The thread ends with the body, or when `agent` is shut down.
-    pub(super) fn of(mut body: BodyReader<'static>, agent: Agent) -> io::Result<Self> {
+    pub(super) fn of(
+        mut body: BodyReader<'static>,
+        length: Option<u64>,
+        agent: Agent,
+        connections: &Connections,
+    ) -> io::Result<Self> {
         let (sender, receiver) = bounded(1);
+        let is_abandoned = Arc::new(AtomicBool::new(false));
+        let (own, stop) = (connections.clone(), Arc::clone(&is_abandoned));
         let read = move || {
-            loop {
+            // A socket that was shut down must be closed with what is left to read: this is what
+            // tells a server with a full send buffer.
+            while own.check_open().is_ok() && !stop.load(Ordering::Acquire) {
                 let mut piece = vec![0; PIECE];
                 let read = body.read(&mut piece).map(|length| {
                     piece.truncate(length);
@@ -203,7 +241,16 @@ impl Pieces {
             }
         };
         thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        Ok(Self { receiver, piece: Vec::new(), start: 0, is_over: false, agent })
+        Ok(Self {
+            length,
+            receiver,
+            piece: Vec::new(),
+            start: 0,
+            is_over: false,
+            is_abandoned,
+            agent,
+            connections: connections.clone(),
+        })
     }
 
     /// `None` if nothing came for so long.
@@ -225,4 +272,19 @@ impl Pieces {
         self.start += length;
         Some(Ok(length))
     }
+}
+
+impl Drop for Pieces {
+    /// Ends the thread, wherever it is.
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.is_abandoned.store(true, Ordering::Release);
+            self.receiver = never();
+            self.connections.abandon(&self.agent);
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! The connection under a WebSocket: TCP, through a proxy if there is one, and TLS.
+//! A connection of our own, under a WebSocket or through a proxy: TCP, CONNECT, TLS.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use ureq::{Error, Proxy, ProxyProtocol};
 
 use super::USER_AGENT;
 use super::connect::{Connection, Register, connect};
-use super::fault::of_connect;
+use super::fault::{OddAnswer, of_connect};
 use super::settings::Settings;
 
 /// The most that a proxy may say before a connection stands, in bytes.
 const MAX_PROXY_HEAD: usize = 16 * 1024;
 
 /// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
-pub(super) enum Wire {
+pub(super) enum MaybeTlsStream {
     Tcp(Tcp),
     #[cfg(feature = "tls")]
-    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, Wire>>),
+    Tls(Box<rustls::StreamOwned<rustls::ClientConnection, MaybeTlsStream>>),
 }
 
 pub(super) struct Tcp {
@@ -29,21 +29,25 @@ pub(super) struct Tcp {
     deadline: Instant,
 }
 
-/// Connects within this time, over all steps.
+/// Connects within this time, over all steps: to the cluster, through the proxy if there is one and
+/// `through_proxy`, or else only to the proxy.
 pub(super) fn dial(
     settings: &Settings,
+    through_proxy: bool,
     limit: Duration,
     register: &Register,
-) -> Result<Wire, Error> {
+) -> Result<MaybeTlsStream, Error> {
     let deadline = Instant::now() + limit;
     let (host, port) = settings.first_hop();
     let connection = connect(&host, port, deadline, register).map_err(of_connect)?;
-    let mut wire = Wire::Tcp(Tcp { connection, deadline });
+    let mut wire = MaybeTlsStream::Tcp(Tcp { connection, deadline });
     if let Some(proxy) = &settings.proxy {
         if proxy.protocol() == ProxyProtocol::Https {
             wire = wire.secure(settings, proxy.host())?;
         }
-        ask_proxy(&mut wire, proxy, settings)?;
+        if through_proxy {
+            ask_proxy(&mut wire, proxy, settings)?;
+        }
     }
     if settings.is_https() {
         wire = wire.secure(settings, &settings.host_and_port().0)?;
@@ -52,32 +56,31 @@ pub(super) fn dial(
 }
 
 /// Has the proxy connect to the cluster.
-fn ask_proxy(wire: &mut Wire, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
+fn ask_proxy(wire: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
-    let mut request = format!(
-        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
-    );
-    if let Some(credentials) = credentials(proxy) {
-        request += &format!("Proxy-Authorization: {credentials}\r\n");
-    }
-    wire.write_all(format!("{request}\r\n").as_bytes()).map_err(of_connect)?;
+    let mut request = vec![
+        format!("CONNECT {host}:{port} HTTP/1.1"),
+        format!("Host: {host}:{port}"),
+        format!("User-Agent: {USER_AGENT}"),
+    ];
+    request.extend(credentials(proxy).map(|it| format!("Proxy-Authorization: {it}")));
+    let request = request.join("\r\n") + "\r\n\r\n";
+    wire.write_all(request.as_bytes()).map_err(of_connect)?;
     let mut head = Vec::new();
     // A byte at a time, because what comes behind the head is not the proxy's.
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         let length = wire.read(&mut byte).map_err(of_connect)?;
         if length == 0 || head.len() > MAX_PROXY_HEAD {
-            return Err(Error::ConnectProxyFailed("it gave no valid answer".to_owned()));
+            return Err(OddAnswer::NotAProxy.into());
         }
         head.extend(byte);
     }
     let head = String::from_utf8_lossy(&head);
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        status => {
-            let status = status.unwrap_or("nothing");
-            Err(Error::ConnectProxyFailed(format!("it answered {status} to CONNECT")))
-        }
+    match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
+        Some(200) if head.starts_with("HTTP/1.") => Ok(()),
+        Some(status) if head.starts_with("HTTP/1.") => Err(OddAnswer::Refused(status).into()),
+        _ => Err(OddAnswer::NotAProxy.into()),
     }
 }
 
@@ -89,7 +92,7 @@ pub(super) fn credentials(proxy: &Proxy) -> Option<String> {
     Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
-impl Wire {
+impl MaybeTlsStream {
     pub(super) fn wait_at_most(&mut self, limit: Duration) {
         match self {
             Self::Tcp(tcp) => tcp.deadline = Instant::now() + limit,
@@ -141,7 +144,7 @@ impl Tcp {
     }
 }
 
-impl Read for Wire {
+impl Read for MaybeTlsStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => {
@@ -157,7 +160,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl Write for MaybeTlsStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(tcp) => {

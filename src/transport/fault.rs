@@ -3,16 +3,51 @@
 use std::error::Error as _;
 use std::io;
 
-use ureq::{Error, Timeout};
+use ureq::{Error, Proxy, Timeout};
 
 use super::request::Request;
 use super::settings::Settings;
-use crate::ClientError;
+use crate::{ClientError, TimeoutKind};
+
+/// What is wrong with an answer that did not come by ureq.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OddAnswer {
+    #[error("{0}")]
+    NotHttp(&'static str),
+    #[error("its answer to CONNECT is not a proxy's")]
+    NotAProxy,
+    #[error("it answered CONNECT with status {0}")]
+    Refused(u16),
+}
+
+impl From<OddAnswer> for Error {
+    fn from(odd: OddAnswer) -> Self {
+        Self::Other(Box::new(odd))
+    }
+}
+
+impl OddAnswer {
+    pub(super) fn into_io(self) -> io::Error {
+        Error::from(self).into_io()
+    }
+
+    fn of(error: &Error) -> Option<&Self> {
+        if let Error::Other(other) = error { other.downcast_ref() } else { None }
+    }
+}
 
 /// The most of an answer's headers that is read, in bytes: less than a buffer holds.
 pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
 pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> ClientError {
+    // What a body of our own says while it is sent.
+    let error = match error {
+        Error::Io(io) => match io.downcast::<ClientError>() {
+            Ok(own) => return own,
+            Err(io) => Error::Io(io),
+        },
+        error => error,
+    };
     let (what, base) = (&request.what, &settings.base);
     let peer = settings.peer();
     let explained = match &error {
@@ -20,36 +55,92 @@ pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> C
             ClientError::timeout(format_args!("{what}: no answer from {base} in time"))
         }
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => ClientError::timeout(format_args!(
-            "{what}: no connection to {peer} within {:?}",
+            "{what}: no connection to {peer} within {:?} (connect_timeout)",
             settings.connect_timeout
-        )),
+        ))
+        .of_kind(TimeoutKind::Connect),
         Error::Timeout(_) => {
             let wait = settings.read_timeout + request.extra_time;
-            ClientError::timeout(format_args!("{what}: no answer from {base} within {wait:?}"))
+            ClientError::timeout(format_args!(
+                "{what}: no answer from {base} within {wait:?} (read_timeout)"
+            ))
         }
-        Error::Io(io) if io.kind() == io::ErrorKind::UnexpectedEof => {
-            ClientError::unreachable(format_args!("{what}: the connection to {base} broke off"))
-        }
-        Error::Io(io) => {
-            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {io}"))
-        }
-        Error::HostNotFound => {
-            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: no such host"))
-        }
-        Error::Protocol(protocol) => ClientError::unexpected(format_args!(
-            "{what}: the answer is not valid HTTP: {protocol}"
-        )),
-        Error::BodyStalled => ClientError::unexpected(format_args!(
-            "{what}: the answer is not valid HTTP: a chunk is not as long as it says"
-        )),
+        Error::Protocol(protocol) => not_http(what, protocol),
+        Error::BodyStalled => not_http(what, &"a chunk is not as long as it says"),
         Error::LargeResponseHeader(..) => ClientError::unexpected(format_args!(
             "{what}: the headers of the answer are larger than {MAX_HEADERS} bytes"
         )),
         Error::Http(http) => ClientError::invalid(format_args!("{what}: {http}")),
         Error::BadUri(uri) => ClientError::invalid(format_args!("{what}: {uri}")),
-        other => ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {other}")),
+        other => unreachable(what, &peer, other),
     };
     explained.caused_by(error)
+}
+
+fn not_http(what: &str, why: &dyn std::fmt::Display) -> ClientError {
+    ClientError::unexpected(format_args!("{what}: the answer is not valid HTTP: {why}"))
+}
+
+/// What is wrong with the caller's own settings does not pass by itself.
+fn unreachable(what: &str, peer: &str, error: &Error) -> ClientError {
+    #[cfg(feature = "tls")]
+    if let Some(error) = tls_error(error) {
+        return unsafe_peer(what, peer, error);
+    }
+    match (OddAnswer::of(error), error) {
+        (Some(OddAnswer::NotHttp(why)), _) => not_http(what, why),
+        (Some(odd @ OddAnswer::Refused(502..=504)), _) => {
+            ClientError::unreachable(format_args!("{what}: {peer} cannot reach the cluster: {odd}"))
+        }
+        (Some(odd), _) => ClientError::misconfigured(format_args!(
+            "{what}: {peer} does not pass this on: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+        )),
+        (_, Error::Io(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
+            ClientError::unreachable(format_args!("{what}: the connection to {peer} broke off"))
+        }
+        (_, Error::Io(io)) => {
+            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {io}"))
+        }
+        (_, Error::HostNotFound) => {
+            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: no such host"))
+        }
+        (_, other) => {
+            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {other}"))
+        }
+    }
+}
+
+pub(super) fn proxy_wants_credentials(what: &str, proxy: &Proxy) -> ClientError {
+    ClientError::misconfigured(format_args!(
+        "{what}: the proxy {}:{} wants a user name and a password (status 407): give them in the proxy's URL",
+        proxy.host(),
+        proxy.port()
+    ))
+}
+
+#[cfg(feature = "tls")]
+fn tls_error(error: &Error) -> Option<&rustls::Error> {
+    match error {
+        Error::Rustls(error) => Some(error),
+        Error::Io(io) => io.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+#[cfg(feature = "tls")]
+fn unsafe_peer(what: &str, peer: &str, error: &rustls::Error) -> ClientError {
+    match error {
+        rustls::Error::InvalidCertificate(_) => ClientError::misconfigured(format_args!(
+            "{what}: the certificate of {peer} is not trusted: {error}; check the host name and ca_certificate_pem"
+        )),
+        rustls::Error::InvalidMessage(_) => ClientError::misconfigured(format_args!(
+            "{what}: {peer} does not speak TLS: check whether its address begins with http://"
+        )),
+        rustls::Error::PeerIncompatible(_) | rustls::Error::PeerMisbehaved(_) => {
+            ClientError::misconfigured(format_args!("{what}: no TLS with {peer}: {error}"))
+        }
+        _ => ClientError::unreachable(format_args!("{what}: no TLS with {peer}: {error}")),
+    }
 }
 
 /// An error of a socket or of TLS in ureq's terms.
@@ -62,11 +153,37 @@ pub(super) fn of_connect(error: io::Error) -> Error {
 
 /// Whether there was no connection that a request could have gone over.
 pub(super) fn never_arrived(error: &ClientError) -> bool {
-    match error.source().and_then(|source| source.downcast_ref::<Error>()) {
-        Some(Error::Io(io)) => io.kind() == io::ErrorKind::ConnectionRefused,
-        Some(Error::HostNotFound | Error::ConnectionFailed) => true,
+    let Some(error) = error.source().and_then(|source| source.downcast_ref::<Error>()) else {
+        return false;
+    };
+    #[cfg(feature = "tls")]
+    if tls_error(error).is_some() {
+        return true;
+    }
+    match (OddAnswer::of(error), error) {
+        (_, Error::Io(io)) => no_connection(io),
+        (Some(OddAnswer::NotAProxy | OddAnswer::Refused(_)), _)
+        | (
+            _,
+            Error::HostNotFound
+            | Error::ConnectionFailed
+            | Error::Timeout(Timeout::Connect | Timeout::Resolve),
+        ) => true,
         _ => false,
     }
+}
+
+fn no_connection(io: &io::Error) -> bool {
+    // A failed look-up has no kind of its own in stable Rust; these are std's words.
+    let is_look_up = || io.to_string().starts_with("failed to lookup address information");
+    matches!(
+        io.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable
+    ) || is_look_up()
 }
 
 #[cfg(test)]
@@ -75,15 +192,24 @@ mod tests {
 
     #[test]
     fn only_a_connection_that_was_not_made_cannot_have_carried_a_request() {
-        for (kind, refused) in [
-            (io::ErrorKind::ConnectionRefused, true),
-            (io::ErrorKind::ConnectionReset, false),
-            (io::ErrorKind::UnexpectedEof, false),
+        use std::net::ToSocketAddrs;
+
+        let look_up = ("no.such.host.invalid", 1).to_socket_addrs().unwrap_err();
+        for (error, expected) in [
+            (Error::Io(io::ErrorKind::ConnectionRefused.into()), true),
+            (Error::Io(io::ErrorKind::ConnectionReset.into()), false),
+            (Error::Io(io::ErrorKind::UnexpectedEof.into()), false),
+            (Error::Io(look_up), true),
+            (Error::HostNotFound, true),
+            (Error::Timeout(Timeout::Connect), true),
+            (Error::Timeout(Timeout::RecvResponse), false),
+            (OddAnswer::Refused(403).into(), true),
+            (OddAnswer::NotHttp("x").into(), false),
         ] {
-            let error = ClientError::unreachable("x").caused_by(Error::Io(kind.into()));
-            assert_eq!(never_arrived(&error), refused, "{kind}");
+            let name = format!("{error:?}");
+            let error = ClientError::unreachable("x").caused_by(error);
+            assert_eq!(never_arrived(&error), expected, "{name}");
         }
-        assert!(never_arrived(&ClientError::unreachable("x").caused_by(Error::HostNotFound)));
         assert!(!never_arrived(&ClientError::rejected(503, "x")));
     }
 }

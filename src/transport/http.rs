@@ -1,34 +1,35 @@
-//! One exchange: a request is sent, and the head of its answer is judged.
+//! One exchange: a request is sent, and an answer comes back.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Method, Response, StatusCode, Version};
-use ureq::{Agent, Error};
+use ureq::http::{Method, Response};
+use ureq::{Error, SendBody};
 
-use super::agent::{Line, config};
-use super::body::{Answer, Body, ContentRange, Pieces, Stream};
+use super::HeaderValue;
+use super::agent::{Connections, config};
+use super::body::{Answer, Body, Pieces, Stream};
+use super::check::refusal;
 use super::fault::{MAX_HEADERS, explain, of_connect};
-use super::request::Request;
-use super::settings::Settings;
-use super::{HeaderMap, HeaderValue, Uri};
-use crate::config::RetryPolicy;
-use crate::{ClientError, ray_fault};
-
-/// The longest time that an unhurried body may take, however slowly it is read. Ray's dashboard ends
-/// such an answer after 300 s.
-const MAX_BODY: Duration = Duration::from_secs(20 * 60);
+use super::proxied::{exchange, is_chunked};
+use super::request::{Request, Upload};
+use super::settings::{Settings, Timeouts};
+use crate::ClientError;
+use crate::retry::RetryPolicy;
 
 /// Where a client sends, and its connections. A clone shares them.
 #[derive(Clone)]
 pub(crate) struct Http {
-    pub(super) line: Line,
+    pub(super) connections: Connections,
     pub(super) settings: Arc<Settings>,
 }
 
+type HttpRequest = ureq::http::Request<()>;
+
 impl Http {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { line: Line::shared(config(&settings)), settings: Arc::new(settings) }
+        Self { connections: Connections::shared(&config(&settings)), settings: Arc::new(settings) }
     }
 
     /// The same with connections of its own, so that closing them ends no other call, and without
@@ -40,19 +41,23 @@ impl Http {
             retry: RetryPolicy::none(),
             ..(*self.settings).clone()
         };
-        Self { line: self.line.of_tail(self.line.config()), settings: Arc::new(settings) }
+        Self {
+            connections: self.connections.of_tail(&config(&settings)),
+            settings: Arc::new(settings),
+        }
     }
 
     /// The same for another address, which gets no header of the caller's but the token, and that
     /// only if `with_token`. `shutdown` of either closes both.
-    pub(crate) fn at(&self, base: String, with_token: bool) -> Self {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = self.settings.headers.get("authorization").filter(|_| with_token) {
-            headers.insert("authorization", token.clone());
-        }
-        let settings = Settings { base, headers, ..(*self.settings).clone() };
-        let line = self.line.of_tail(config(&settings));
-        Self { line, settings: Arc::new(settings) }
+    ///
+    /// # Errors
+    /// 400 if the environment names a proxy for this address that cannot be used.
+    pub(crate) fn at(&self, base: String, with_token: bool) -> Result<Self, ClientError> {
+        let settings = self.settings.at(base, with_token)?;
+        Ok(Self {
+            connections: self.connections.of_tail(&config(&settings)),
+            settings: Arc::new(settings),
+        })
     }
 
     /// Where it sends, without credentials.
@@ -65,181 +70,315 @@ impl Http {
     }
 
     /// Ends every request of this tail from another thread, now and from now on: within 10 ms while
-    /// it connects, at once while it reads or writes. Only a DNS look-up takes as long as it takes.
+    /// it connects, at once while it reads or writes. See `agent` for what remains.
     pub(crate) fn shutdown(&self) {
-        self.line.shutdown();
+        self.connections.shutdown();
     }
 
     /// Sends once, and reads the whole answer.
-    pub(super) fn send_once(&self, request: &Request) -> Result<Answer, ClientError> {
-        self.open(request, request.is_unhurried, self.settings.read_timeout)?.read_whole()
+    pub(super) fn send_once(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+    ) -> Result<Answer, ClientError> {
+        self.open(request, upload, request.is_unhurried, self.settings.read_timeout)?.read_whole()
     }
 
     /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
     /// `idle` says so, and can be tried again.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        self.open(request, true, idle)
+        self.open(request, None, true, idle)
     }
 
     fn open(
         &self,
         request: &Request,
+        upload: Option<&Upload>,
         is_unhurried: bool,
         idle: Duration,
     ) -> Result<Stream, ClientError> {
         let failed = |error| {
-            self.line.note(false);
+            self.connections.note(false);
             explain(request, &self.settings, error)
         };
-        let (response, agent) = self.run(request, is_unhurried).map_err(failed)?;
-        let (head, body) = response.into_parts();
-        let head = Response::from_parts(head, ());
-        let length = body.content_length();
-        let body = body.into_with_config().limit(u64::MAX).reader();
-        let body = if is_unhurried {
-            Body::Unhurried(Pieces::of(body, agent).map_err(|error| failed(Error::from(error)))?)
-        } else {
-            Body::Bounded(body)
-        };
+        let sent = self.settings.token.as_ref().map(|token| token.value());
+        let (mut head, mut body) = self.run(request, upload, is_unhurried).map_err(failed)?;
+        if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
+            drop(body);
+            (head, body) = self.run(request, upload, is_unhurried).map_err(failed)?;
+        }
+        let length = body.length();
         let mut stream = Stream {
             request: request.clone(),
             settings: Arc::clone(&self.settings),
-            line: self.line.clone(),
-            body,
-            content_range: header(&head, "content-range").and_then(ContentRange::parse),
-            length,
+            connections: self.connections.clone(),
             has_end: length.is_some() || is_chunked(&head),
+            length,
+            body,
+            content_range: None,
             idle,
         };
-        match self.refusal(&head, &mut stream) {
+        match refusal(&head, &mut stream) {
             Some(error) => Err(error),
             None => Ok(stream),
         }
     }
 
-    /// Why this is not the answer that was asked for.
-    fn refusal(&self, head: &Response<()>, stream: &mut Stream) -> Option<ClientError> {
-        let what = stream.request.what.clone();
-        let status = head.status();
-        let is_empty_range =
-            status == StatusCode::RANGE_NOT_SATISFIABLE && stream.request.range.is_some();
-        if status.is_success() || is_empty_range {
-            return None;
-        }
-        if status.is_redirection() {
-            let target = redirect_target(head);
-            return Some(ClientError::rejected(
-                status.as_u16(),
-                format_args!(
-                    "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
-                ),
-            ));
-        }
-        let content_type = header(head, "content-type").unwrap_or_default();
-        let page = stream.read_error_page();
-        let error = self.rejection(&what, status, content_type, &page);
-        Some(error.with_retry_after(retry_after(head)))
-    }
-
-    pub(super) fn rejection(
-        &self,
-        what: &str,
-        status: StatusCode,
-        content_type: &str,
-        page: &[u8],
-    ) -> ClientError {
-        let secrets = self.settings.secrets();
-        ray_fault::rejection(what, status.as_u16(), content_type, page, &secrets)
+    /// Whether a request that was refused with the token `sent` is worth sending again.
+    pub(super) fn has_new_token(&self, sent: Option<&HeaderValue>) -> bool {
+        let token = self.settings.token.as_ref();
+        sent.zip(token).is_some_and(|(sent, token)| token.read_again(sent))
     }
 
     fn run(
         &self,
         request: &Request,
+        upload: Option<&Upload>,
         is_unhurried: bool,
-    ) -> Result<(Response<ureq::Body>, Agent), Error> {
-        self.line.check_listener(&self.settings, request).map_err(of_connect)?;
-        let agent = if is_unhurried { self.line.agent_to_leave() } else { self.line.agent() };
-        let response = match self.run_with(&agent, request, is_unhurried, MAX_HEADERS) {
+    ) -> Result<(Response<()>, Body), Error> {
+        let timeouts = Timeouts::of(&self.settings, request, is_unhurried);
+        let http = self.http_request(request, upload)?;
+        if self.settings.proxy.is_none() {
+            return self.run_directly(request, upload, &http, &timeouts, is_unhurried);
+        }
+        let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
+            (Some(upload), _) => (upload.open)()?,
+            (None, Some(body)) => Box::new(body.as_slice()),
+            (None, None) => Box::new(std::io::empty()),
+        };
+        let register = self.connections.register();
+        let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
+        Ok((head, Body::Proxied { body, is_unhurried }))
+    }
+
+    fn run_directly(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+        http: &HttpRequest,
+        timeouts: &Timeouts,
+        is_unhurried: bool,
+    ) -> Result<(Response<()>, Body), Error> {
+        self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
+        let agent = if is_unhurried {
+            self.connections.agent_to_abandon()
+        } else {
+            self.connections.agent()
+        };
+        let run = |max_headers| {
+            let http = http.clone();
+            if let Some(upload) = upload {
+                let mut body = (upload.open)()?;
+                let http = http.map(|()| SendBody::from_reader(&mut *body));
+                return self.run_agent(&agent, http, timeouts, max_headers);
+            }
+            match &request.body {
+                Some(body) => {
+                    self.run_agent(&agent, http.map(|()| body.as_slice()), timeouts, max_headers)
+                }
+                // Without this, ureq sends an empty body in chunks, which not every server takes.
+                None if request.method == Method::POST => {
+                    self.run_agent(&agent, http.map(|()| &[][..]), timeouts, max_headers)
+                }
+                None => self.run_agent(&agent, http, timeouts, max_headers),
+            }
+        };
+        let response = match run(MAX_HEADERS) {
             // ureq also counts what came behind a 1xx. Without its limit, the buffer is the limit.
             Err(too_large @ Error::LargeResponseHeader(..)) if request.is_idempotent => {
-                self.run_with(&agent, request, is_unhurried, usize::MAX).map_err(|_| too_large)
+                run(usize::MAX).map_err(|_| too_large)?
             }
-            other => other,
+            other => other?,
         };
-        response.map(|response| (response, agent))
+        let (parts, body) = response.into_parts();
+        let head = Response::from_parts(parts, ());
+        let length = body.content_length();
+        let body = body.into_with_config().limit(u64::MAX).reader();
+        let body = if is_unhurried {
+            Body::Unhurried(Pieces::of(body, length, agent, &self.connections)?)
+        } else {
+            Body::Bounded { body, length }
+        };
+        Ok((head, body))
     }
 
-    fn run_with(
+    fn run_agent<B: ureq::AsSendBody>(
         &self,
-        agent: &Agent,
-        request: &Request,
-        is_unhurried: bool,
+        agent: &ureq::Agent,
+        http: ureq::http::Request<B>,
+        timeouts: &Timeouts,
         max_headers: usize,
     ) -> Result<Response<ureq::Body>, Error> {
+        let http = agent
+            .configure_request(http)
+            .max_response_header_size(max_headers)
+            // A look-up with a timeout takes a thread.
+            .timeout_resolve(self.settings.needs_look_up().then_some(timeouts.connect))
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_send_request(Some(timeouts.send))
+            .timeout_per_write(Some(timeouts.send))
+            .timeout_recv_response(Some(timeouts.response))
+            .timeout_recv_body(Some(timeouts.body))
+            .build();
+        agent.run(http)
+    }
+
+    fn http_request(
+        &self,
+        request: &Request,
+        upload: Option<&Upload>,
+    ) -> Result<HttpRequest, Error> {
         let url = format!("{}{}", self.settings.base, request.path_and_query());
-        let mut builder = ureq::http::Request::builder().method(&request.method).uri(url);
-        if let Some(headers) = builder.headers_mut() {
-            headers.extend(self.settings.headers.clone());
-            if let Some(range) = request.range {
-                let range = HeaderValue::from_str(&range.to_string());
-                headers.insert("range", range.map_err(ureq::http::Error::from)?);
-            }
-            if request.body.is_some() {
-                headers.insert("content-type", HeaderValue::from_static("application/json"));
-            }
+        let mut http = ureq::http::Request::builder().method(&request.method).uri(url).body(())?;
+        let headers = http.headers_mut();
+        *headers = self.settings.request_headers();
+        if let Some(range) = request.range {
+            let value = HeaderValue::from_str(&range.to_string());
+            headers.insert("range", value.map_err(ureq::http::Error::from)?);
         }
-        // Every wait ends at a fixed time, whatever comes until then.
-        let Settings { connect_timeout, read_timeout, .. } = *self.settings;
-        let connect = request.at_most(connect_timeout);
-        let response = request.at_most(read_timeout + request.extra_time);
-        let whole_body = if is_unhurried { MAX_BODY } else { request.at_most(read_timeout) };
-        macro_rules! run {
-            ($body:expr) => {{
-                let http = agent
-                    .configure_request(builder.body($body)?)
-                    .max_response_header_size(max_headers)
-                    .timeout_resolve(self.settings.needs_look_up().then_some(connect))
-                    .timeout_connect(Some(connect))
-                    .timeout_send_request(Some(read_timeout))
-                    .timeout_per_write(Some(read_timeout))
-                    .timeout_recv_response(Some(response))
-                    .timeout_recv_body(Some(whole_body))
-                    .build();
-                agent.run(http)
-            }};
+        if let Some(upload) = upload {
+            headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
+            // Without this, it is sent in chunks.
+            headers.insert("content-length", HeaderValue::from(upload.length));
+        } else if let Some(body) = &request.body {
+            headers.insert("content-type", HeaderValue::from_static("application/json"));
+            headers.insert("content-length", HeaderValue::from(body.len()));
         }
-        match &request.body {
-            Some(body) => run!(body),
-            // Without this, ureq sends an empty body in chunks, which not every server takes.
-            None if request.method == Method::POST => run!(&[][..]),
-            None => run!(()),
-        }
+        Ok(http)
     }
 }
 
-fn header<'h>(head: &'h Response<()>, name: &str) -> Option<&'h str> {
-    head.headers().get(name).and_then(|value| value.to_str().ok())
+/// Whether another token may help. Ray answers 401 without one, and 403 to one that is not valid.
+pub(super) fn is_denied(status: u16) -> bool {
+    matches!(status, 401 | 403)
 }
 
-/// As ureq sees it: a body of any other coding, and any of HTTP/1.0, ends with the connection.
-fn is_chunked(head: &Response<()>) -> bool {
-    let codings = head.headers().get_all("transfer-encoding");
-    let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
-    head.version() == Version::HTTP_11
-        && codings.any(|value| value.trim().eq_ignore_ascii_case("chunked"))
-}
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
 
-/// Scheme and host alone: the rest of a redirect may hold secrets.
-fn redirect_target(head: &Response<()>) -> String {
-    let uri = header(head, "location").and_then(|location| location.parse::<Uri>().ok());
-    match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
-        Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
-        Some((scheme, host, None)) => format!("{scheme}://{host}"),
-        None => "another place".to_owned(),
+    use super::*;
+    use crate::transport::{Proxies, Token};
+
+    /// A server, and the lines of the requests that it gets.
+    fn server() -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while stream.read_line(&mut line).is_ok_and(|length| length > 2) {
+                    let _ = sender.send(std::mem::take(&mut line).trim_end().to_lowercase());
+                }
+                let _ =
+                    stream.get_mut().write_all(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}");
+            }
+        });
+        (address, lines)
     }
-}
 
-/// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
-fn retry_after(head: &Response<()>) -> Option<Duration> {
-    Some(Duration::from_secs(header(head, "retry-after")?.trim().parse().ok()?))
+    fn client(base: &str, vars: &[(&str, &str)]) -> Http {
+        let var = |name: &str| {
+            let found = vars.iter().find(|(n, _)| *n == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
+        };
+        let proxies = Proxies::from_vars(var).unwrap();
+        let mut headers = super::super::HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Basic passw0rd"));
+        headers.insert("x-team", HeaderValue::from_static("ml"));
+        Http::new(Settings {
+            proxy: proxies.of(base).unwrap(),
+            proxies,
+            base: base.to_owned(),
+            headers,
+            token: Token::new("t0ken", None).map(Arc::new),
+            token_header: "x-ray-authorization",
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(5),
+            retry: RetryPolicy::none(),
+            #[cfg(feature = "tls")]
+            roots: None,
+            #[cfg(feature = "tls")]
+            accept_invalid_certs: false,
+        })
+    }
+
+    fn sent_to_agent(
+        client: &Http,
+        agent: &str,
+        with_token: bool,
+        lines: &Receiver<String>,
+    ) -> String {
+        let agent = client.at(agent.to_owned(), with_token).unwrap();
+        agent.send(&Request::get("log", "/logs/a".to_owned()).bytes()).unwrap();
+        lines.try_iter().collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn an_agent_gets_the_token_at_most_and_no_header_of_the_callers() {
+        let (agent, lines) = server();
+        for base in ["http://ray.example:8265", "https://ray.example:8265"] {
+            let client = client(base, &[]);
+            let without = sent_to_agent(&client, &agent, false, &lines);
+            assert!(without.starts_with("get /logs/a http/1.1"), "{without}");
+            assert!(!without.contains("authorization") && !without.contains("x-team"), "{without}");
+            let with = sent_to_agent(&client, &agent, true, &lines);
+            assert!(with.contains("\nauthorization: bearer t0ken"), "{with}");
+            assert!(!with.contains("passw0rd") && !with.contains("x-team"), "{with}");
+        }
+    }
+
+    #[test]
+    fn an_agent_is_asked_by_the_proxy_that_the_environment_names_for_it() {
+        let (proxy, lines) = server();
+        let (direct, direct_lines) = server();
+        let vars = [("HTTP_PROXY", &*proxy), ("NO_PROXY", "127.0.0.0/8")];
+        let client = client("https://ray.example:8265", &vars);
+        let by_proxy = sent_to_agent(&client, "http://10.0.0.5:52365", false, &lines);
+        assert!(by_proxy.starts_with("get http://10.0.0.5:52365/logs/a http/1.1"), "{by_proxy}");
+        assert!(!sent_to_agent(&client, &direct, false, &direct_lines).is_empty());
+        assert!(lines.try_iter().next().is_none());
+        let socks = client_with_socks();
+        assert_eq!(
+            socks.at("http://10.0.0.5:52365".to_owned(), false).err().unwrap().status(),
+            400
+        );
+    }
+
+    #[test]
+    fn a_callers_own_user_agent_is_the_only_one() {
+        for by_proxy in [false, true] {
+            let (server, lines) = server();
+            let base = if by_proxy { "http://ray.example:8265" } else { &server };
+            let proxy = if by_proxy { &*server } else { "" };
+            let http = client(base, &[("HTTP_PROXY", proxy)]);
+            let mut settings = (*http.settings).clone();
+            settings.headers.insert("user-agent", HeaderValue::from_static("me/1"));
+            let request = Request::get("version", "/api/version".to_owned());
+            Http::new(settings).send(&request).unwrap();
+            let agents = lines.try_iter().filter(|line| line.starts_with("user-agent:"));
+            assert_eq!(agents.collect::<Vec<_>>(), ["user-agent: me/1"], "{by_proxy}");
+        }
+    }
+
+    fn client_with_socks() -> Http {
+        client("https://ray.example:8265", &[("HTTP_PROXY", "socks5://proxy.example")])
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed_with_what_was_made_from_it() {
+        let (address, _lines) = server();
+        let tail = client(&address, &[]).for_tail(Duration::from_secs(5));
+        let agent = tail.at(address.clone(), false).unwrap();
+        let request = Request::get("log", "/logs/a".to_owned());
+        assert!(agent.send(&request).is_ok() && tail.send(&request).is_ok());
+        tail.shutdown();
+        for http in [&agent, &tail, &tail.at(address, false).unwrap()] {
+            assert_eq!(http.send(&request).err().unwrap().status(), 503);
+        }
+    }
 }

@@ -1,30 +1,34 @@
 //! The only code that names `ureq`, `tungstenite` or a socket.
 //!
-//! An import goes down this list only: websocket, retries → http → body → agent → dial, fault →
-//! connect, tls, proxy → request, settings.
+//! An import goes down this list only: websocket, retries → http → check → body → agent, proxied →
+//! dial → fault, connect, tls → settings → request, proxy, token.
 
 mod agent;
 mod body;
+mod check;
 mod connect;
 mod dial;
 mod fault;
 mod http;
+mod proxied;
 mod proxy;
 mod request;
 mod retries;
 mod settings;
 #[cfg(feature = "tls")]
 mod tls;
+mod token;
 mod websocket;
 
 pub(crate) use body::{Answer, ContentRange, Stream, StreamError};
 pub(crate) use connect::{Connection, Register};
 pub(crate) use http::Http;
-pub(crate) use proxy::from_vars as proxy_from_vars;
+pub(crate) use proxy::Proxies;
 pub(crate) use request::{ByteRange, Request, path};
 pub(crate) use settings::Settings;
 #[cfg(feature = "tls")]
 pub(crate) use tls::certificates;
+pub(crate) use token::Token;
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub(crate) use websocket::{Event, WebSocket};
 

@@ -1,74 +1,133 @@
 //! Which proxy the environment names for an address.
 
+use std::net::IpAddr;
+
 use ureq::{Proxy, ProxyProtocol};
 
 use super::Uri;
 use crate::ClientError;
 
-/// The proxy of `http_proxy` or `https_proxy`, by the scheme of the address, else of `all_proxy`; none
-/// where `no_proxy` excepts the host. In capitals, too, as curl and Python's `requests` read them.
-pub(crate) fn from_vars(
-    base: &str,
-    var: impl Fn(&str) -> Option<String>,
-) -> Result<Option<Proxy>, ClientError> {
-    let first = |names: &[&'static str]| {
-        names.iter().find_map(|name| Some((*name, var(name).filter(|v| !v.trim().is_empty())?)))
-    };
-    let found = if base.starts_with("https://") {
-        first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-    } else {
-        first(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-    };
-    let Some((name, value)) = found else { return Ok(None) };
-    let (_, exceptions) = first(&["no_proxy", "NO_PROXY"]).unwrap_or_default();
-    if is_excepted(base, &exceptions) {
-        return Ok(None);
-    }
-    // The value may hold a password.
-    let proxy = Proxy::new(value.trim())
-        .map_err(|_| ClientError::invalid(format_args!("{name}: is not the URL of a proxy")))?;
-    if matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
-        return Ok(Some(proxy));
-    }
-    Err(ClientError::invalid(format_args!(
-        "{name}: only http:// and https:// proxies are supported; name the cluster's host in NO_PROXY to go without"
-    )))
+/// What the environment says about proxies: of each variable its name, for messages, and its value.
+/// Names in small letters win over those in capitals, as for curl and Python's `requests`.
+#[derive(Clone, Default)]
+pub(crate) struct Proxies {
+    http: Option<(&'static str, String)>,
+    https: Option<(&'static str, String)>,
+    exceptions: String,
 }
 
-/// Whether a list such as `localhost, example.org, .internal` names the host, or a domain it is in.
-fn is_excepted(base: &str, exceptions: &str) -> bool {
-    let mut list = Proxy::builder(ProxyProtocol::Http).host("unused");
-    for entry in exceptions.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        list = list.no_proxy(entry);
-        if !entry.starts_with(['.', '*']) {
-            list = list.no_proxy(&format!(".{entry}"));
+impl Proxies {
+    pub(crate) fn from_vars(
+        var: impl Fn(&str) -> Result<Option<String>, ClientError>,
+    ) -> Result<Self, ClientError> {
+        let first = |names: &[&'static str]| {
+            for name in names {
+                if let Some(value) = var(name)?.filter(|value| !value.trim().is_empty()) {
+                    return Ok(Some((*name, value)));
+                }
+            }
+            Ok(None)
+        };
+        let exceptions = first(&["no_proxy", "NO_PROXY"])?;
+        Ok(Self {
+            http: first(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])?,
+            https: first(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?,
+            exceptions: exceptions.map(|(_, list)| list).unwrap_or_default(),
+        })
+    }
+
+    /// The proxy for this address, by its scheme, unless `no_proxy` excepts its host.
+    pub(crate) fn of(&self, base: &str) -> Result<Option<Proxy>, ClientError> {
+        let is_https = base.starts_with("https://");
+        let Some((name, value)) = (if is_https { &self.https } else { &self.http }) else {
+            return Ok(None);
+        };
+        let uri = base.parse::<Uri>().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        if is_excepted(&self.exceptions, uri.host().unwrap_or_default(), port) {
+            return Ok(None);
+        }
+        // The value may hold a password.
+        let proxy = Proxy::new(value.trim())
+            .map_err(|_| ClientError::invalid(format_args!("{name}: is not the URL of a proxy")))?;
+        match proxy.protocol() {
+            ProxyProtocol::Http => Ok(Some(proxy)),
+            ProxyProtocol::Https if cfg!(feature = "tls") => Ok(Some(proxy)),
+            _ => Err(ClientError::invalid(format_args!(
+                "{name}: only http:// and https:// proxies are supported (https:// needs the feature `tls`); name the cluster's host in NO_PROXY to go without"
+            ))),
         }
     }
-    match (base.parse::<Uri>(), list.build()) {
-        (Ok(uri), Ok(list)) => list.is_no_proxy(&uri),
+}
+
+/// Whether a list such as `localhost, example.org, .internal, ray:8265, 10.0.0.0/8, ::1` names this
+/// host, a domain it is in, or its network.
+fn is_excepted(list: &str, host: &str, port: u16) -> bool {
+    let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+    let ip = host.parse::<IpAddr>().ok();
+    list.split([',', ' ']).filter(|entry| !entry.is_empty()).any(|entry| {
+        let entry = entry.to_ascii_lowercase();
+        if entry == "*" {
+            return true;
+        }
+        if let Some((network, bits)) = entry.split_once('/') {
+            return ip.is_some_and(|ip| is_in_network(ip, network, bits));
+        }
+        let (name, entry_port) = split_port(&entry);
+        if entry_port.is_some_and(|entry_port| entry_port != port) {
+            return false;
+        }
+        if let Some(ip) = ip {
+            return name.parse() == Ok(ip);
+        }
+        let name = name.trim_start_matches('*').trim_start_matches('.');
+        let before = host.strip_suffix(name).filter(|_| !name.is_empty());
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    })
+}
+
+/// `host:1`, `[::1]:1`, and `::1`, which has no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if entry.parse::<IpAddr>().is_ok() {
+        return (entry, None);
+    }
+    let (name, port) = match entry.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() => (name, port.parse().ok()),
+        _ => (entry, None),
+    };
+    (name.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+fn is_in_network(ip: IpAddr, network: &str, bits: &str) -> bool {
+    let shares = |ip: u128, network: u128, width: u32| {
+        bits.parse().is_ok_and(|bits: u32| {
+            let rest = width.saturating_sub(bits);
+            bits <= width && (rest == 128 || ip >> rest == network >> rest)
+        })
+    };
+    match (ip, network.parse()) {
+        (IpAddr::V4(ip), Ok(IpAddr::V4(network))) => {
+            shares(ip.to_bits().into(), network.to_bits().into(), 32)
+        }
+        (IpAddr::V6(ip), Ok(IpAddr::V6(network))) => shares(ip.to_bits(), network.to_bits(), 128),
         _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::net::TcpListener;
-    use std::time::{Duration, Instant};
-
     use super::*;
-    use crate::RetryPolicy;
-    use crate::transport::{HeaderMap, Http, Request, Settings};
 
     fn host(base: &str, vars: &[(&str, &str)]) -> Result<Option<String>, ClientError> {
         let var = |name: &str| {
-            vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            let found = vars.iter().find(|(n, _)| *n == name);
+            Ok(found.map(|(_, value)| (*value).to_owned()))
         };
-        Ok(from_vars(base, var)?.map(|proxy| proxy.host().to_owned()))
+        Ok(Proxies::from_vars(var)?.of(base)?.map(|proxy| proxy.host().to_owned()))
     }
 
     #[test]
-    fn the_proxy_is_that_of_the_scheme_else_that_of_all() {
+    fn the_proxy_is_that_of_the_scheme_or_else_that_of_all() {
         let http = ("HTTP_PROXY", "http://one:3128");
         let https = ("HTTPS_PROXY", "http://two:3128");
         let all = ("ALL_PROXY", "three:3128");
@@ -86,26 +145,49 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_their_domains_are_excepted() {
-        let proxy = ("ALL_PROXY", "http://proxy");
-        for (list, excepted) in [
-            ("localhost, ray.example.org", true),
-            ("example.org", true),
-            (".example.org", true),
-            ("*.example.org", true),
-            ("*", true),
-            ("RAY.example.org", true),
-            ("ple.org", false),
-            ("example.com", false),
-            (",,", false),
+    fn no_proxy_names_hosts_domains_ports_and_networks() {
+        let name = "http://ray.example.org:8265";
+        let v4 = "http://10.1.2.3:8265";
+        let v6 = "http://[::1]:8265";
+        for (base, list, excepted) in [
+            (name, "localhost, ray.example.org", true),
+            (name, "example.org", true),
+            (name, ".example.org", true),
+            (name, "*.example.org", true),
+            (name, "RAY.example.org", true),
+            (name, "ray.example.org:8265", true),
+            (name, "ray.example.org:80", false),
+            ("http://ray.example.org", "ray.example.org:80", true),
+            (name, "*", true),
+            (name, "ple.org", false),
+            (name, "example.com", false),
+            (name, ",,", false),
+            (name, ".", false),
+            (name, "10.0.0.0/8", false),
+            (v4, "10.0.0.0/8", true),
+            (v4, "10.1.2.0/24", true),
+            (v4, "10.1.3.0/24", false),
+            (v4, "0.0.0.0/0", true),
+            (v4, "10.0.0.0/99", false),
+            (v4, "10.1.2.3", true),
+            (v4, "10.1.2.3:8265", true),
+            (v4, "10.1.2.3:80", false),
+            (v4, "1.2.3", false),
+            (v6, "::1", true),
+            (v6, "[::1]", true),
+            (v6, "[::1]:8265", true),
+            (v6, "[::1]:80", false),
+            (v6, "::/0", true),
+            (v6, "fe80::/10", false),
+            (v6, "*", true),
         ] {
-            let found = host("http://ray.example.org:8265", &[proxy, ("NO_PROXY", list)]).unwrap();
-            assert_eq!(found.is_none(), excepted, "{list}");
+            let found = host(base, &[("ALL_PROXY", "http://proxy"), ("NO_PROXY", list)]).unwrap();
+            assert_eq!(found.is_none(), excepted, "{base} {list}");
         }
     }
 
     #[test]
-    fn what_cannot_be_used_is_refused_by_name_and_without_its_password() {
+    fn a_proxy_that_cannot_be_used_is_refused_by_name_and_without_its_password() {
         for bad in ["socks5://me:s3cret@h:1080", "socks4://h", "ftp://me:s3cret@h", "http://"] {
             let error = host("http://ray:8265", &[("ALL_PROXY", bad)]).unwrap_err();
             assert_eq!(error.status(), 400, "{bad}");
@@ -114,35 +196,5 @@ mod tests {
         }
         let excepted = [("ALL_PROXY", "socks5://h"), ("NO_PROXY", "ray")];
         assert_eq!(host("http://ray:8265", &excepted).unwrap(), None);
-    }
-
-    #[test]
-    fn a_proxy_that_drips_is_given_up_after_the_connect_timeout() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.write_all(b"HTTP/1.1 200 x\r\nx: ");
-                while stream.write_all(b"y").is_ok() {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            }
-        });
-        let settings = Settings {
-            base: "http://ray.example:8265".to_owned(),
-            headers: HeaderMap::new(),
-            connect_timeout: Duration::from_millis(300),
-            read_timeout: Duration::from_secs(60),
-            retry: RetryPolicy::none(),
-            proxy: Some(Proxy::new(&address).unwrap()),
-            #[cfg(feature = "tls")]
-            roots: None,
-            #[cfg(feature = "tls")]
-            accept_invalid_certs: false,
-        };
-        let start = Instant::now();
-        let result = Http::new(settings).send(&Request::get("version", "/api/version".to_owned()));
-        assert_eq!(result.err().unwrap().status(), 408);
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 }

@@ -1,6 +1,8 @@
 //! What is asked: method, route, headers, body, and how long it may take.
 
 use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -32,7 +34,8 @@ pub(crate) struct Request {
     pub(crate) path: String,
     query: String,
     pub(super) range: Option<ByteRange>,
-    pub(super) body: Option<Vec<u8>>,
+    /// Shared, because it may be large, and the request is kept beside its answer.
+    pub(super) body: Option<Arc<Vec<u8>>>,
     pub(super) is_idempotent: bool,
     pub(super) extra_time: Duration,
     pub(super) is_unhurried: bool,
@@ -105,13 +108,13 @@ impl Request {
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
         let bytes = serde_json::to_vec(body)
             .map_err(|error| ClientError::invalid(format_args!("{}: {error}", self.what)))?;
-        self.body = Some(bytes);
+        self.body = Some(Arc::new(bytes));
         Ok(self)
     }
 
     /// The same, of a body that is JSON already.
     pub(crate) fn json_text(mut self, body: String) -> Self {
-        self.body = Some(body.into_bytes());
+        self.body = Some(Arc::new(body.into_bytes()));
         self
     }
 
@@ -154,6 +157,12 @@ impl Request {
     pub(crate) fn path_and_query(&self) -> String {
         format!("{}{}", self.path, self.query)
     }
+}
+
+/// A body that is read while it is sent, from its start for each attempt.
+pub(super) struct Upload<'f, 'b> {
+    pub(super) length: u64,
+    pub(super) open: &'f dyn Fn() -> io::Result<Box<dyn Read + 'b>>,
 }
 
 /// Which bytes of a file are asked for.

@@ -16,12 +16,33 @@ impl Http {
 
     /// The same, and whether an attempt before the last may have reached the server.
     pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
+        self.attempts(request, || self.send_once(request, None))
+    }
+
+    /// Sends a body of `length` bytes as it is read, again as the retry policy says. `open` gives it
+    /// from its start, for each attempt; an error of its own is a `ClientError` in an `io::Error`.
+    #[cfg(feature = "packages")]
+    pub(crate) fn upload<'b>(
+        &self,
+        request: &Request,
+        length: u64,
+        open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
+    ) -> Result<Answer, ClientError> {
+        let upload = super::request::Upload { length, open: &open };
+        self.attempts(request, || self.send_once(request, Some(&upload))).0
+    }
+
+    fn attempts(
+        &self,
+        request: &Request,
+        send: impl Fn() -> Result<Answer, ClientError>,
+    ) -> (Result<Answer, ClientError>, bool) {
         let policy = &self.settings.retry;
         let start = Instant::now();
         let mut attempt = 1;
         let mut arrived = false;
         loop {
-            let error = match self.send_once(request) {
+            let error = match send() {
                 Ok(answer) => return (Ok(answer), arrived),
                 Err(error) => error,
             };

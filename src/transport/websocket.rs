@@ -1,7 +1,6 @@
 //! A WebSocket: its handshake, and its messages one by one.
 
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tungstenite::error::{Error, ProtocolError};
@@ -10,10 +9,11 @@ use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, Utf8Bytes};
 use ureq::Timeout;
 
+use super::check::rejection;
 use super::connect::Register;
-use super::dial::{Wire, dial};
+use super::dial::{MaybeTlsStream, dial};
 use super::fault::{MAX_HEADERS, explain};
-use super::http::Http;
+use super::http::{Http, is_denied};
 use super::request::Request;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
@@ -42,14 +42,24 @@ impl WebSocket {
     pub(crate) fn open(
         http: &Http,
         request: &Request,
-        register: Arc<Register>,
+        register: &Register,
     ) -> Result<Self, ClientError> {
+        let sent = http.settings.token.as_ref().map(|token| token.value());
+        match Self::open_once(http, request, register) {
+            Err(error) if is_denied(error.status()) && http.has_new_token(sent.as_ref()) => {
+                Self::open_once(http, request, register)
+            }
+            other => other,
+        }
+    }
+
+    fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
         let what = &request.what;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);
-        let mut wire = dial(&http.settings, limit, &*register).map_err(failed)?;
-        wire.wait_at_most(request.at_most(http.settings.read_timeout));
-        let socket = Socket { wire, head: Head::Coming(Vec::new()) };
+        let mut stream = dial(&http.settings, true, limit, register).map_err(failed)?;
+        stream.wait_at_most(request.at_most(http.settings.read_timeout));
+        let socket = Socket { stream, head: Head::Coming(Vec::new()) };
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
@@ -66,7 +76,7 @@ impl WebSocket {
 
     /// The next message, or that none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
-        self.socket.get_mut().wire.wait_at_most(idle);
+        self.socket.get_mut().stream.wait_at_most(idle);
         match self.socket.read() {
             Ok(Message::Text(text)) => Ok(Event::Text(text)),
             Ok(Message::Close(frame)) => {
@@ -100,7 +110,7 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
         .header("sec-websocket-version", "13")
         .header("sec-websocket-key", tungstenite::handshake::client::generate_key());
     if let Some(headers) = builder.headers_mut() {
-        headers.extend(http.settings.headers.clone());
+        headers.extend(http.settings.request_headers());
     }
     builder.body(()).map_err(|error| invalid(&error))
 }
@@ -116,7 +126,9 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
         }
         Error::Http(response) => {
             let body = response.body().as_deref().unwrap_or_default();
-            http.rejection(what, response.status(), "", body)
+            let content_type = response.headers().get("content-type");
+            let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+            rejection(what, &http.settings, response.status(), content_type, body)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
@@ -144,7 +156,7 @@ fn broken(what: &str, error: Error) -> ClientError {
 
 /// The connection as tungstenite gets it: with the headers of the handshake's answer in one piece.
 struct Socket {
-    wire: Wire,
+    stream: MaybeTlsStream,
     head: Head,
 }
 
@@ -161,7 +173,7 @@ impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match &mut self.head {
-                Head::Over => return self.wire.read(buf),
+                Head::Over => return self.stream.read(buf),
                 Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
                 Head::Whole(head, start) => {
                     let length = buf.len().min(head.len() - *start);
@@ -172,7 +184,7 @@ impl Read for Socket {
                 Head::Coming(head) => {
                     let so_far = head.len();
                     let mut piece = [0; 4096];
-                    let length = self.wire.read(&mut piece)?;
+                    let length = self.stream.read(&mut piece)?;
                     head.extend_from_slice(&piece[..length]);
                     let border = so_far.saturating_sub(3);
                     let is_whole = head[border..].windows(4).any(|bytes| bytes == b"\r\n\r\n");
@@ -187,10 +199,10 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.wire.write(buf)
+        self.stream.write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire.flush()
+        self.stream.flush()
     }
 }

@@ -2,18 +2,12 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ray_client::{
-    ClientError, JobStatus, JobSubmission, Protocol, RayClient, RetryPolicy, TimeoutKind,
-};
-use serde_json::{Value, json};
+use ray_client::{ClientError, Protocol, RayClient, RetryPolicy};
 use socket2::{Domain, Socket, Type};
 
-use crate::server::{
-    CHUNKED, Request, Server, chunk, close, full_listener, hold, job, respond, respond_json,
-};
+use crate::server::{CHUNKED, Request, Server, chunk, close, full_listener, hold, respond};
 use crate::{check_message, client, options};
 
 /// The error of `get_job` where this is the whole answer, after which the connection is closed.
@@ -229,173 +223,6 @@ fn the_page_of_a_gateway_becomes_one_line_with_its_status_and_title() {
         error.to_string(),
         "get job `a`: a gateway answered 404 Not Found: 'No healthy upstream'"
     );
-}
-
-/// A reverse proxy that restarts knows no route for a second.
-#[test]
-fn a_gateways_404_or_403_does_not_end_a_wait() {
-    for status in [404, 403] {
-        let asked = AtomicUsize::new(0);
-        let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
-            0..=4 => respond(stream, status, "", "<html><title>Oops</title>"),
-            _ => respond_json(stream, &job("a", "SUCCEEDED")),
-        });
-        let job = client(&server.address()).wait_for_job("a", Duration::from_secs(60)).unwrap();
-        assert_eq!(job.status, JobStatus::Succeeded);
-    }
-}
-
-#[test]
-fn a_wait_ends_at_once_if_it_cannot_succeed() {
-    for (status, text) in [
-        (404, "Job a does not exist"),
-        (404, "404: Not Found"),
-        (401, "Unauthorized: Missing authentication token"),
-        (403, "Forbidden: Invalid authentication token"),
-        (500, "ValueError: x"),
-    ] {
-        let server = Server::start(move |_, stream| respond(stream, status, "", text));
-        let client = client(&server.address());
-        let error = client.wait_for_job("a", Duration::from_secs(60)).unwrap_err();
-        assert_eq!(error.status(), status, "{error}");
-        assert_eq!(server.requests().len(), 1, "{text}");
-    }
-}
-
-#[test]
-fn a_wait_that_is_over_says_how_the_job_was() {
-    let server = Server::start(|_, stream| respond_json(stream, &job("a", "PENDING")));
-    let timeout = Duration::from_millis(300);
-    let error = client(&server.address()).wait_for_job("a", timeout).unwrap_err();
-    assert_eq!(error.timeout_kind(), Some(TimeoutKind::Wait));
-    assert_eq!(error.job_status(), Some(&JobStatus::Pending));
-    assert_eq!(
-        error.to_string(),
-        "wait for job `a`: not over after the timeout of 300ms that was given: it is PENDING"
-    );
-}
-
-/// Ray would stop or delete `build`.
-#[test]
-fn an_id_that_ray_would_take_for_another_is_refused_before_anything_is_sent() {
-    let server = Server::start(|_, stream| respond(stream, 200, "", r#"{"stopped": true}"#));
-    let client = client(&server.address());
-    for (id, named) in [("build#2", "#"), ("build?2", "?"), ("buil%64", "%64"), ("a%2Fb", "%2F")] {
-        for error in [client.stop_job(id).unwrap_err(), client.delete_job(id).unwrap_err()] {
-            assert_eq!(error.status(), 400);
-            assert!(error.to_string().ends_with(&format!("`{named}`")), "{error}");
-        }
-    }
-    assert!(server.requests().is_empty());
-}
-
-#[test]
-fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
-    let server = Server::start(|request, stream| {
-        if request.is("POST") {
-            return respond_json(stream, &json!({"job_id": "b", "submission_id": "b"}));
-        }
-        respond(stream, 404, "", "Job a does not exist")
-    });
-    let submission = JobSubmission::new("x").submission_id("a");
-    let error = client(&server.address()).submit_job(&submission).unwrap_err();
-    assert_eq!(error.status(), 500);
-    assert_eq!(error.to_string(), "submit job `a`: the answer is about another job, `b`");
-}
-
-#[test]
-fn the_names_in_an_answer_do_not_change_its_status() {
-    let server = Server::start(|request, stream| {
-        let id = request.line.rsplit('/').next().unwrap_or_default();
-        let id = id.replace("%20", " ");
-        respond(
-            stream,
-            500,
-            "",
-            format!(
-                "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 1, in f\nRuntimeError: Request failed with status code 500: Traceback (most recent call last):\nRuntimeError: Attempted to delete job '{id}', but it is in a non-terminal state RUNNING.\n.\n"
-            ),
-        )
-    });
-    let client = client(&server.address());
-    for length in 1..=255 {
-        let error = client.delete_job("x".repeat(length)).unwrap_err();
-        assert_eq!(error.status(), 400, "{length}");
-        assert_eq!(error.job_status(), Some(&JobStatus::Running), "{length}");
-    }
-    let missing = Server::start(|_, stream| {
-        respond(stream, 404, "", "Job non-terminal state does not exist")
-    });
-    let client = self::client(&missing.address());
-    assert_eq!(client.delete_job("non-terminal state").unwrap_err().status(), 404);
-}
-
-#[test]
-fn a_number_that_json_does_not_have_costs_no_list() {
-    let job = json!({"type": "SUBMISSION", "submission_id": "a", "status": "FAILED",
-        "runtime_env": {"x": [0]}});
-    let text = job.to_string().replace("[0]", "[NaN, -Infinity, Infinity]");
-    let text = format!("[{text}, {text}]");
-    let server = Server::start(move |_, stream| respond(stream, 200, "", &text));
-    let jobs = client(&server.address()).list_jobs().unwrap();
-    assert_eq!((jobs.len(), jobs.truncated), (2, false));
-    let env = jobs.results[0].runtime_env.as_ref().unwrap();
-    assert_eq!(env["x"], json!(["NaN", "-Infinity", "Infinity"]));
-}
-
-#[test]
-fn a_row_that_cannot_be_read_costs_that_row_and_is_told() {
-    let envelope = |rows: Value| {
-        let count = rows.as_array().unwrap().len();
-        json!({"result": true, "msg": "", "data": {"result": {"total": count,
-            "num_after_truncation": count, "num_filtered": count, "result": rows,
-            "partial_failure_warning": null, "warnings": null}}})
-    };
-    let good = json!({"task_id": "ab", "state": "RUNNING", "attempt_number": null, "label_selector": null});
-    let bad = json!({"task_id": "cd", "state": ["RUNNING"]});
-    let answer = envelope(json!([good, bad, good]));
-    let server = Server::start(move |_, stream| respond_json(stream, &answer));
-    let tasks = client(&server.address()).list_tasks().unwrap();
-    assert_eq!((tasks.len(), tasks.total, tasks.truncated), (2, 3, true));
-    assert!(tasks.warnings[0].starts_with("row 1 (`cd`) is left out: "), "{:?}", tasks.warnings);
-
-    // One that was asked for by its id is there, and must not be taken for one that is not.
-    let answer = envelope(json!([{"node_id": "ab", "state": 5}]));
-    let server = Server::start(move |_, stream| respond_json(stream, &answer));
-    let error = client(&server.address()).get_node("ab").unwrap_err();
-    assert_eq!(error.status(), 500, "{error}");
-    assert!(error.to_string().starts_with("get node `ab`: row 0 (`ab`) is left out: "), "{error}");
-
-    for answer in
-        [json!({}), json!({"data": {}}), json!({"data": {"result": {"result": []}}}), json!([])]
-    {
-        let server = Server::start(move |_, stream| respond_json(stream, &answer));
-        assert_eq!(client(&server.address()).list_nodes().unwrap_err().status(), 500);
-    }
-}
-
-#[test]
-fn a_list_that_drips_ends_within_the_read_timeout() {
-    let server = Server::start(|_, stream| {
-        stream.write_all(CHUNKED.as_bytes())?;
-        loop {
-            stream.write_all(&chunk(b" "))?;
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
-    let timeout = Duration::from_millis(400);
-    let client = RayClient::builder(server.address()).read_timeout(timeout).build().unwrap();
-    let start = Instant::now();
-    for error in [
-        client.list_nodes().unwrap_err(),
-        client.get_task("ab").unwrap_err(),
-        client.summarize_tasks().unwrap_err(),
-        client.write_task_timeline(None, &mut Vec::new()).unwrap_err(),
-    ] {
-        assert_eq!(error.status(), 408, "{error}");
-        assert_eq!(error.timeout_kind(), Some(TimeoutKind::Read));
-    }
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]

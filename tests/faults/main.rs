@@ -5,20 +5,30 @@
 mod chance;
 #[path = "../support/server.rs"]
 mod server;
+#[cfg(feature = "tls")]
+#[path = "../support/tls.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod tls;
 
 mod agents;
 mod answers_without_end;
 mod bad_answers;
+mod cancelling;
 mod cluster;
 mod corpus;
 mod drips;
 mod lost_answers;
+mod mistaken_answers;
+mod not_rays;
+mod odd_lists;
 mod other_ways;
 mod positions;
 mod retries;
 mod secrets;
+mod signals;
 mod stream_breaks;
 mod tail_calls;
+mod waits;
 mod websocket_breaks;
 
 use std::time::Duration;

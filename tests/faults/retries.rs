@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ray_client::{ClientError, Job, JobSubmission, RayClient, RetryPolicy};
-use serde_json::json;
 
 use crate::server::{Server, close, hold, job, reset, respond, respond_json};
 

@@ -38,9 +38,10 @@ fn no_display_and_no_debug_shows_a_token_a_password_or_a_header() {
             check(&format!("{error} {error:?} {error:#?}"));
         }
     }
-    assert!(
-        server.requests().iter().any(|r| r.header("authorization") == Some("Bearer t0kenvalue"))
-    );
+    // The password of the address stays where it is, and Ray's token goes beside it.
+    let sent = |name, value| server.requests().iter().any(|r| r.header(name) == Some(value));
+    assert!(sent("x-ray-authorization", "Bearer t0kenvalue"));
+    assert!(sent("authorization", "Basic bWU6cGFzc3cwcmQ="));
     assert!(server.requests().iter().any(|r| r.header("x-key") == Some("headerv4lue")));
 }
 

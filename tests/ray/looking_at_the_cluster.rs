@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use ray_client::{
-    ActorState, ClientError, Filter, JobSubmission, ListOptions, Listing, RayClient, TaskState,
-    TaskType,
+    ActorState, ClientError, Filter, JobSubmission, ListOptions, Listing, NodeUsage, RayClient,
+    TaskState, TaskType,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -468,6 +468,88 @@ fn ids_that_do_not_exist_are_404_and_ids_that_cannot_exist_are_400_or_404() {
         assert_status(client.get_task(bad), 400, "task_id: must ");
         assert_status(client.get_placement_group(bad), 400, "placement_group_id: must ");
     }
+}
+
+/// What `ray status` prints, and what the dashboard answers to a program of Ray's own environment.
+fn status_and_nodes(head: &Head) -> (String, Value) {
+    let both = head.python_json(&format!(
+        "
+import json, os, subprocess, sys, urllib.request
+ray = os.path.join(os.path.dirname(sys.executable), 'ray')
+status = subprocess.check_output([ray, 'status', '--address', os.environ['RAY_ADDRESS']], text=True)
+nodes = json.load(urllib.request.urlopen('{}/nodes?view=summary'))['data']['summary']
+print(json.dumps([status, nodes, os.cpu_count()]))
+",
+        head.address
+    ));
+    (both[0].as_str().unwrap().to_owned(), both)
+}
+
+fn cluster_status_is_what_ray_status_shows(arguments: &[&str]) {
+    let head = Head::start(arguments);
+    let client = head.client();
+    head.command("start-node");
+    let sleep = || JobSubmission::new("sleep 600");
+    client.submit_job(&sleep().entrypoint_num_cpus(1.5)).unwrap();
+    client.submit_job(&sleep().entrypoint_num_cpus(100.0)).unwrap();
+    client.submit_job(&sleep().entrypoint_resource("no_such", 2.0)).unwrap();
+    let status = eventually("the cluster's status has all of it", || {
+        let status = client.cluster_status().unwrap();
+        let used = status.resources.get("CPU").map(|cpu| cpu.used);
+        let is_whole = status.pending_demands.len() == 2 && status.active_nodes.len() == 2;
+        (used == Some(1.5) && is_whole).then_some(status)
+    });
+    let (shown, both) = status_and_nodes(&head);
+    let cpu = status.resources["CPU"];
+    let mut expected = vec![format!(" {}/{:.1} CPU", cpu.used, cpu.total)];
+    for (node_type, count) in &status.active_nodes {
+        expected.push(format!(" {count} {node_type}"));
+    }
+    expected.push(format!(" 0.0/{:.1} second", status.resources["second"].total));
+    expected.push(" {'CPU': 100.0}: 1+ pending tasks/actors".to_owned());
+    for line in &expected {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let lacking: Vec<_> = status.pending_demands.iter().flat_map(|d| status.lacking(d)).collect();
+    assert!(lacking.contains(&"CPU") && lacking.contains(&"no_such"), "{status:?}");
+    let stored: f64 = status.resources["object_store_memory"].total;
+    assert!(
+        shown.contains(&format!("/{:.2}MiB object_store_memory", stored / 1024.0 / 1024.0)),
+        "{shown}"
+    );
+    assert_eq!(status.resources_by_node.len(), 2);
+    assert!(status.updated_at().is_some() && status.autoscaler_error.is_none());
+
+    let usage = eventually("both nodes have measured", || {
+        let usage = client.list_node_usage().unwrap();
+        let is_measured =
+            |node: &&NodeUsage| node.memory_used.is_some() && node.object_store_total.is_some();
+        let measured = usage.iter().filter(is_measured).count();
+        (measured == 2).then_some(usage)
+    });
+    assert!(usage.warnings.is_empty(), "{usage:?}");
+    for rays in both[1].as_array().unwrap() {
+        let id = &rays["raylet"]["nodeId"];
+        let ours = usage.iter().find(|node| *id == *node.node_id).unwrap();
+        assert_eq!(ours.memory_total, rays["mem"][0].as_u64());
+        assert_eq!(ours.cpus, both[2].as_u64());
+        assert_eq!(ours.is_head_node, rays["raylet"]["isHeadNode"].as_bool());
+        assert_eq!(ours.disks["/"].total, rays["disk"]["/"]["total"].as_u64().unwrap());
+        assert!(ours.is_head_node.is_some() && ours.cpu_percent.is_some() && ours.gpus.is_empty());
+        assert!(ours.network_received_per_second.is_some() && ours.disk_read_per_second.is_some());
+        let named = status.resources_by_node[&ours.node_id]["object_store_memory"].total;
+        assert_eq!(ours.object_store_total.unwrap().to_string(), named.to_string());
+    }
+}
+
+#[test]
+fn the_status_and_the_usage_of_a_cluster_are_rays() {
+    cluster_status_is_what_ray_status_shows(&[]);
+}
+
+#[test]
+fn the_status_and_the_usage_of_an_old_cluster_are_rays() {
+    cluster_status_is_what_ray_status_shows(&["--ray", "2.9.3", "--extras", "default"]);
 }
 
 #[test]

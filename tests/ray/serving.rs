@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ray_client::{
     ClientError, RayClient, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
-    ServeDeploymentConfig, ServeProxyLocation, ServeReplicaState, ServeSource,
+    ServeDeploymentConfig, ServeDetails, ServeProxyLocation, ServeReplicaState, ServeSource,
 };
 use serde_json::{Value, json};
 
@@ -60,11 +60,16 @@ impl Serve {
         client
     }
 
-    fn answer(&self, route: &str) -> Value {
+    fn text(&self, route: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         write!(stream, "GET {route} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn answer(&self, route: &str) -> Value {
+        let answer = self.text(route);
         let body = answer.lines().find(|line| line.starts_with('{')).unwrap_or_default();
         serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}"))
     }
@@ -74,8 +79,12 @@ fn echo(name: &str) -> ServeApplicationConfig {
     ServeApplicationConfig::new(name, "serve_apps:echo").route_prefix(format!("/{name}"))
 }
 
+fn app(name: &str, function: &str) -> ServeApplicationConfig {
+    ServeApplicationConfig::new(name, format!("serve_apps:{function}")).without_route()
+}
+
 fn idle(name: &str) -> ServeApplicationConfig {
-    ServeApplicationConfig::new(name, "serve_apps:idle").without_route()
+    app(name, "idle")
 }
 
 /// What must not change: configuration, and the ids, processes and start times of the replicas.
@@ -88,6 +97,21 @@ fn state_of(client: &RayClient, name: &str) -> Value {
         .map(|it| json!([it.replica_id, it.pid, it.start_time_s, it.actor.actor_id]))
         .collect();
     json!([application.deployed_app_config, replicas])
+}
+
+/// Sends this Python value by PUT as the whole state, as a program without this library does.
+fn put_by_python(head: &Head, state: &str) {
+    let program = format!(
+        "import json, urllib.request; nan, inf = float('nan'), float('inf'); \
+         request = urllib.request.Request('{}/api/serve/applications/', json.dumps({state}).encode(), \
+         method='PUT'); print(urllib.request.urlopen(request).status)",
+        head.address
+    );
+    assert_eq!(head.python_json(&program), 200);
+}
+
+fn status_of(client: &RayClient, name: &str) -> Option<ServeApplicationStatus> {
+    client.get_serve_application(name).ok().map(|it| it.status)
 }
 
 fn is_gone(client: &RayClient, name: &str) -> bool {
@@ -335,13 +359,112 @@ fn changes_of_different_applications_at_once_all_hold() {
     assert_eq!(state_of(&kept, "kept"), before);
 }
 
+/// Ray takes and shows Python's own numbers, which are not JSON.
 #[test]
-fn a_failed_deployment_says_why_and_a_slow_one_times_out() {
+fn an_application_with_nan_keeps_its_replicas_while_others_change() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![]);
-    client
-        .deploy_serve_application(&ServeApplicationConfig::new("bad", "serve_apps:none"))
-        .unwrap();
+    put_by_python(
+        &serve.head,
+        "{'applications': [{'name': 'nan', 'route_prefix': '/nan', 'import_path': 'serve_apps:echo',
+          'args': {'n': 123456789012345678901234, 'list': [1, nan]},
+          'deployments': [{'name': 'Echo', 'user_config': {'a': nan, 'b': inf, 'c': [-inf]}}]}]}",
+    );
+    let nan = client.wait_for_serve_application("nan", MINUTE).unwrap();
+    let options = &nan.deployed_app_config.unwrap().options;
+    assert_eq!(options["args"]["list"], json!([1, "NaN"]));
+    let config = &options["deployments"][0]["user_config"];
+    assert_eq!(config, &json!({"a": "NaN", "b": "Infinity", "c": ["-Infinity"]}));
+    assert_eq!(client.list_serve_applications().unwrap().warnings, Vec::<String>::new());
+
+    // The same configuration and process, as Ray shows them to Python.
+    let seen = || {
+        let program = format!(
+            "import json, urllib.request; \
+             state = json.load(urllib.request.urlopen('{}/api/serve/applications/')); \
+             app = state['applications']['nan']; \
+             print(json.dumps([repr(app['deployed_app_config']), app['deployments']['Echo']['replicas']]))",
+            serve.head.address
+        );
+        serve.head.python_json(&program)
+    };
+    let before = seen();
+    assert!(before[0].as_str().unwrap().contains("{'a': nan, 'b': inf, 'c': [-inf]}"), "{before}");
+    client.deploy_serve_application(&echo("other")).unwrap();
+    client.wait_for_serve_application("other", MINUTE).unwrap();
+    client.delete_serve_application("other").unwrap();
+    eventually("it ends", || client.get_serve_application("other").is_err().then_some(()));
+    client.wait_for_serve_applications(MINUTE).unwrap();
+    assert_eq!(seen(), before);
+    // Not JSON, either: the arguments have NaN.
+    let config = serve.text("/nan");
+    assert!(config.contains("{'a': nan, 'b': inf, 'c': [-inf]}"), "{config}");
+}
+
+#[test]
+fn an_application_with_a_slash_in_its_name_can_be_seen_and_deleted() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![echo("one")]);
+    let before = state_of(&client, "one");
+    let applications = "{'applications': [{'name': 'a/b', 'import_path': 'serve_apps:idle'},
+         {'name': 'one', 'import_path': 'serve_apps:echo', 'route_prefix': '/one'}]}";
+    put_by_python(&serve.head, applications);
+    assert_eq!(client.get_serve_application("a/b").unwrap().name, "a/b");
+    // Ray cannot have the name in the names of its log files.
+    let error = client.wait_for_serve_application("a/b", MINUTE).unwrap_err();
+    assert!(error.status() == 400 && error.to_string().contains("FileNotFoundError"), "{error}");
+    // Of this application, since another one is 404.
+    assert_eq!(client.scale_serve_deployment("a/b", "Idle", 1).unwrap_err().status(), 412);
+    assert_eq!(client.scale_serve_deployment("a/c", "Idle", 1).unwrap_err().status(), 404);
+    client.delete_serve_application("a/b").unwrap();
+    assert!(is_gone(&client, "a/b"));
+    assert_eq!(state_of(&client, "one"), before);
+}
+
+#[test]
+fn secrets_that_ray_does_not_show_a_browser_cannot_be_deployed() {
+    let (serve, _turn) = serve();
+    let secret = json!({"env_vars": {"SECRET": "s3cret"}});
+    let client = serve.with(vec![echo("one").runtime_env(secret)]);
+    let before = state_of(&client, "one");
+    let program = format!(
+        "import urllib.request; request = urllib.request.Request('{}/api/serve/applications/', \
+         headers={{'User-Agent': 'Mozilla/5.0'}}); print(urllib.request.urlopen(request).read().decode())",
+        serve.head.address
+    );
+    let shown: ServeDetails = serde_json::from_value(serve.head.python_json(&program)).unwrap();
+    let config = shown.config();
+    let env_vars = &config.applications[0].options["runtime_env"]["env_vars"];
+    assert_eq!(env_vars, &json!({"SECRET": "<redacted>"}));
+    for error in [
+        client.deploy_serve_applications(&config).unwrap_err(),
+        client.deploy_serve_application(&config.applications[0]).unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 400, "{error}");
+        assert!(error.to_string().contains("`SECRET` as <redacted>"), "{error}");
+    }
+    assert_eq!(state_of(&client, "one"), before);
+    assert_eq!(serve.answer("/one")["secret"], "s3cret");
+}
+
+#[test]
+fn a_file_of_serve_build_runs() {
+    let (serve, _turn) = serve();
+    let file = std::fs::read_to_string(format!("{APPS}/serve_build.yaml")).unwrap();
+    let built: ServeConfig = serde_norway::from_str(&file).unwrap();
+    let client = serve.with(built.applications.clone());
+    let running = client.wait_for_serve_applications(MINUTE).unwrap();
+    let configs: Vec<_> = running.into_iter().filter_map(|it| it.deployed_app_config).collect();
+    assert_eq!(configs, built.applications);
+    let config = "{'labels': ['yes', '1'], 'threshold': 0.5}";
+    assert_eq!(serve.answer("/app1")["config"], config);
+}
+
+#[test]
+fn a_failed_application_says_why_and_a_slow_one_times_out() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![]);
+    client.deploy_serve_application(&app("bad", "none")).unwrap();
     let error = client.wait_for_serve_application("bad", Duration::from_millis(1)).unwrap_err();
     assert_eq!(error.status(), 408);
     assert!(error.to_string().contains("it is DEPLOYING"), "{error}");
@@ -349,6 +472,79 @@ fn a_failed_deployment_says_why_and_a_slow_one_times_out() {
     let why = "wait for Serve application `bad`: AttributeError: module 'serve_apps' has no attribute 'none'";
     assert_eq!((error.status(), error.to_string()), (400, why.to_owned()));
     assert_eq!(client.wait_for_serve_application("bad", Duration::ZERO).unwrap_err().status(), 400);
+
+    client.deploy_serve_application(&app("broken", "broken")).unwrap();
+    let error = client.wait_for_serve_application("broken", MINUTE).unwrap_err();
+    let why = "wait for Serve application `broken`: deployment `Broken`: ValueError: no model at gs://models";
+    assert_eq!((error.status(), error.to_string()), (400, why.to_owned()));
+    client.delete_serve_application("bad").unwrap();
+    let error = client.wait_for_serve_applications(MINUTE).unwrap_err();
+    let why =
+        "wait for Serve applications: `broken`: DEPLOY_FAILED: deployment `Broken`: ValueError";
+    assert!(error.status() == 400 && error.to_string().starts_with(why), "{error}");
+}
+
+/// As the guide says it.
+#[test]
+fn a_change_builds_anew_only_what_could_not_be_built() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![]);
+    let failed = |name: &str| {
+        eventually("it fails", || {
+            let application = client.get_serve_application(name).unwrap();
+            (application.status == ServeApplicationStatus::DeployFailed).then_some(application)
+        })
+    };
+    let replicas = || -> Vec<_> {
+        let broken = &client.get_serve_application("broken").unwrap().deployments["Broken"];
+        let ended = broken.recent_dead_replicas.iter();
+        let ended = ended.filter(|it| it.state == ServeReplicaState::Stopped);
+        ended.map(|it| it.replica_id.clone()).collect()
+    };
+    client.deploy_serve_application(&app("none", "none")).unwrap();
+    client.deploy_serve_application(&app("broken", "broken")).unwrap();
+    failed("none");
+    failed("broken");
+    // Ray gives up after three.
+    let before = eventually("all have ended", || Some(replicas()).filter(|it| it.len() == 3));
+
+    client.deploy_serve_application(&idle("other")).unwrap();
+    assert_eq!(status_of(&client, "none"), Some(ServeApplicationStatus::Deploying));
+    client.deploy_serve_application(&app("broken", "broken")).unwrap();
+    failed("none");
+    failed("broken");
+    assert_eq!(replicas(), before, "the same configuration starts nothing again");
+
+    let other = ServeDeploymentConfig::new("Broken").max_ongoing_requests(3);
+    client.deploy_serve_application(&app("broken", "broken").deployment(other)).unwrap();
+    eventually("another one is started", || (replicas() != before).then_some(()));
+}
+
+#[test]
+fn a_deployment_during_a_shutdown_waits_for_its_end() {
+    let (serve, _turn) = serve();
+    let client = serve.with(vec![app("slow", "slow").args(json!({"seconds": 3}))]);
+    let first = client.get_serve_details().unwrap().controller_info.actor_id;
+    std::thread::scope(|scope| {
+        // Ray's dashboard answers nothing about Serve during a DELETE of its own.
+        scope.spawn(|| {
+            serve.head.python_json(
+                "from ray import serve; import ray; \
+                 ray.init(log_to_driver=False, logging_level='ERROR'); serve.shutdown(); print(1)",
+            )
+        });
+        eventually("it begins", || {
+            (status_of(&client, "slow") == Some(ServeApplicationStatus::Deleting)).then_some(())
+        });
+        client.deploy_serve_application(&idle("new")).unwrap();
+    });
+    let second = client
+        .wait_for_serve_application("new", MINUTE)
+        .map(|_| client.get_serve_details().unwrap().controller_info.actor_id);
+    assert_ne!(second.unwrap(), first);
+    assert!(is_gone(&client, "slow"));
+    client.shutdown_serve().unwrap();
+    assert!(!client.get_serve_details().unwrap().is_running());
 }
 
 #[test]
@@ -371,7 +567,7 @@ fn what_ray_refuses_is_400_and_names_the_field() {
             "deployments.0.max_ongoing_requests: Input should be greater than 0",
         ),
         (echo("a").args(json!([])), "args of `a`: must be a JSON object"),
-        (echo("a/b"), "application name: must not have /"),
+        (echo("a/b"), "application name `a/b`: must not have /"),
     ] {
         let error = client.deploy_serve_application(&config).unwrap_err();
         assert_eq!(error.status(), 400, "{error}");
@@ -383,7 +579,7 @@ fn what_ray_refuses_is_400_and_names_the_field() {
     assert!(error.status() == 400 && error.to_string().contains("multiple configs"), "{error}");
     for error in [
         client.get_serve_application("").unwrap_err(),
-        client.delete_serve_application("a/b").unwrap_err(),
+        client.delete_serve_application("").unwrap_err(),
         client.scale_serve_deployment("a", "..", 1).unwrap_err(),
     ] {
         assert_eq!(error.status(), 400, "{error}");

@@ -1,5 +1,7 @@
 //! Verifies that certificates are checked, for HTTP and WebSocket alike.
 
+use std::time::{Duration, Instant};
+
 use ray_client::RayClient;
 
 use crate::tls::TlsServer;
@@ -47,6 +49,12 @@ fn a_certificate_that_is_not_valid_is_refused_on_every_path_before_the_token_is_
             assert_eq!(error.status(), 503, "{error}");
             assert!(error.to_string().contains("certificate"), "{error}");
         }
+        // What does not pass by itself is not waited for.
+        let start = Instant::now();
+        let wait = client.wait_for_job("a", Duration::from_secs(60));
+        let error = wait.unwrap_err();
+        assert!(error.to_string().contains("certificate") && !error.is_retryable(), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
         assert!(server.names.lock().unwrap().is_empty(), "no handshake was completed");
     }
 }

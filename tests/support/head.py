@@ -218,11 +218,14 @@ def main():
     parser.add_argument("--ray", default="2.60.0")
     parser.add_argument("--extras", default="default,serve")
     parser.add_argument("--env", action="append", default=[])
+    parser.add_argument("--only-install", action="store_true", help="start nothing")
     options = parser.parse_args()
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     python = virtual_environment(options.target.resolve(), options.ray, options.extras)
+    if options.only_install:
+        return answer({"python": str(python)})
     # Short, since Ray puts sockets below it, whose paths end at 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="rc-"))
     try:

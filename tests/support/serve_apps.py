@@ -1,26 +1,40 @@
 """Serve applications for tests and examples; a head whose PYTHONPATH has this folder can run them."""
 
 import os
+import time
 
 from ray import serve
 
+SMALL = {"num_cpus": 0.01}
 
-@serve.deployment(ray_actor_options={"num_cpus": 0.01})
+
+@serve.deployment(ray_actor_options=SMALL)
 class Echo:
-    """Answers with the arguments that it was built with, and with its secret."""
+    """Answers with the arguments that it was built with, its `user_config`, and its secret."""
 
     def __init__(self, args):
         self.args = args
+        self.config = None
+
+    def reconfigure(self, config):
+        self.config = config
 
     def __call__(self, request):
-        return {"args": self.args, "secret": os.environ.get("SECRET"), "pid": os.getpid()}
+        config = repr(self.config)
+        return {
+            "args": self.args, "config": config, "secret": os.environ.get("SECRET"), "pid": os.getpid()
+        }  # fmt: skip
 
 
 def echo(args):
     return Echo.bind(args)
 
 
-@serve.deployment(ray_actor_options={"num_cpus": 0.01}, autoscaling_config={"min_replicas": 0})
+# Of this one and `idle` `serve build` made `serve_build.yaml`.
+built = Echo.options(user_config={"labels": ["yes", "1"], "threshold": 0.5}).bind({})
+
+
+@serve.deployment(ray_actor_options=SMALL, autoscaling_config={"min_replicas": 0})
 class Idle:
     """Has no process before the first request."""
 
@@ -29,3 +43,29 @@ class Idle:
 
 
 idle = Idle.bind()
+
+
+@serve.deployment(ray_actor_options=SMALL)
+class Broken:
+    """Fails in its constructor."""
+
+    def __init__(self):
+        raise ValueError("no model at gs://models")
+
+
+broken = Broken.bind()
+
+
+@serve.deployment(ray_actor_options=SMALL, graceful_shutdown_timeout_s=60)
+class Slow:
+    """Takes some seconds to end."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def __del__(self):
+        time.sleep(self.seconds)
+
+
+def slow(args):
+    return Slow.bind(args["seconds"])

@@ -182,7 +182,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
         }
         lines.push(line);
     }
-    let line = lines.remove(0).trim_end_matches(" HTTP/1.1").to_owned();
+    let line =
+        lines.remove(0).trim_end_matches(" HTTP/1.1").trim_end_matches(" HTTP/1.0").to_owned();
     let mut request = Request { line, headers: lines, body: Vec::new(), at: Instant::now() };
     let length = request.header("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
     request.body = vec![0; length];

@@ -36,7 +36,8 @@ impl TlsServer {
     }
 }
 
-fn certificates(host: &str) -> (Arc<ServerConfig>, String) {
+/// The server's configuration, and the certificate of its authority as PEM.
+pub fn certificates(host: &str) -> (Arc<ServerConfig>, String) {
     let ca_key = rcgen::KeyPair::generate().expect("keys can be made");
     let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("no names");
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::dashboard::{Dashboard, lines_to_compare};
+use super::dashboard::{Dashboard, FileServer, lines_to_compare};
 use super::{Certainty, Delivered, Interrupt, Look, Source, Step, became_shorter};
 use crate::ClientError;
 use crate::logs::last_lines::starts_of_lines;
@@ -13,6 +13,9 @@ const PIECE: u64 = 1024 * 1024;
 /// How many bytes that were handed out are asked for once more at each look: if they differ, the file is
 /// not the one that it was.
 const OVERLAP: usize = 32;
+
+/// How many of the last bytes are compared with what the dashboard says, at the end.
+const COMPARED: usize = 2048;
 
 pub(crate) struct AgentSource {
     http: Http,
@@ -68,7 +71,7 @@ impl AgentSource {
     /// Whether the dashboard, too, says that the file ends with what was handed out.
     fn check_end(&self, delivered: &Delivered) -> Step<()> {
         let window = delivered.window();
-        let Some(last) = self.dashboard.last_lines(lines_to_compare(window))? else {
+        let Some(last) = self.dashboard.last_lines(lines_to_compare(window, COMPARED))? else {
             return Ok(());
         };
         let common = last.len().min(window.len());

@@ -15,7 +15,7 @@ use memchr::memmem;
 
 use super::Interrupt;
 use super::agent::AgentSource;
-use super::dashboard::{Dashboard, MAX_LAST_LINES};
+use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
 use crate::ClientError;
 use crate::transport::{ByteRange, Http};
 

@@ -13,6 +13,24 @@ pub(super) const MAX_LAST_LINES: usize = 4 * 1024 * 1024;
 /// dashboard has a bound of 300 seconds of its own.
 const SERVER_TIMEOUT: u64 = 300;
 
+/// What serves a log file from its start, and its last lines.
+pub(crate) trait FileServer: Send {
+    /// A reading of the whole file.
+    type Reading: Send;
+
+    /// The log, for messages.
+    fn what(&self) -> &str;
+
+    /// Begins to read the whole file.
+    fn whole(&self) -> Step<Self::Reading>;
+
+    /// The next bytes of a reading; 0 at its end, which something on the way may have made.
+    fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> Step<usize>;
+
+    /// The last lines of the file; `None` if they are too large to be taken.
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>>;
+}
+
 /// How to ask the dashboard for a log file. `/api/v0/logs/stream` is not used: it does not notice that
 /// a client left a silent log, keeps one of its 100 places for that client for ever, and after 100 such
 /// tails answers every state call with 429 (measured on Ray 2.60.0).
@@ -32,19 +50,9 @@ impl Dashboard {
         Self { http, request, stall, has_markers }
     }
 
-    pub(crate) fn what(&self) -> &str {
-        &self.request.what
-    }
-
     /// The same by connections of its own.
     pub(crate) fn with(&self, http: Http) -> Self {
         Self { http, ..self.clone() }
-    }
-
-    /// The whole file, to be read as it comes.
-    pub(crate) fn whole(&self) -> Step<Stream> {
-        let request = self.request.clone().query("lines", -1).unhurried();
-        self.http.stream(&request, self.stall).map_err(Interrupt::of)
     }
 
     /// The first bytes of the file, at most this many. What they cost does not grow with the file.
@@ -53,14 +61,6 @@ impl Dashboard {
         let mut head = self.send(request)?.body;
         self.remove_marker(&mut head)?;
         Ok(head)
-    }
-
-    /// The last lines of the file; `None` if they are too large to be taken.
-    pub(crate) fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
-        let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
-        let mut answer = self.send(request)?;
-        self.remove_marker(&mut answer.body)?;
-        Ok((!answer.goes_on).then_some(answer.body))
     }
 
     fn send(&self, request: Request) -> Step<Answer> {
@@ -88,19 +88,38 @@ impl Dashboard {
         Ok(())
     }
 
-    /// The next bytes of an answer; 0 at its end.
-    pub(crate) fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> Step<usize> {
+    fn stalled(&self) -> Interrupt {
+        Interrupt::Broken(ClientError::timeout(format_args!(
+            "{}: the answer stalled for {:?}",
+            self.request.what, self.stall
+        )))
+    }
+}
+
+impl FileServer for Dashboard {
+    type Reading = Stream;
+
+    fn what(&self) -> &str {
+        &self.request.what
+    }
+
+    fn whole(&self) -> Step<Stream> {
+        let request = self.request.clone().query("lines", -1).unhurried();
+        self.http.stream(&request, self.stall).map_err(Interrupt::of)
+    }
+
+    fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> Step<usize> {
         stream.read(piece).map_err(|error| match error {
             StreamError::Broken(error) => Interrupt::Broken(error),
             StreamError::Idle => self.stalled(),
         })
     }
 
-    fn stalled(&self) -> Interrupt {
-        Interrupt::Broken(ClientError::timeout(format_args!(
-            "{}: the answer stalled for {:?}",
-            self.request.what, self.stall
-        )))
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+        let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
+        let mut answer = self.send(request)?;
+        self.remove_marker(&mut answer.body)?;
+        Ok((!answer.goes_on).then_some(answer.body))
     }
 }
 
@@ -112,20 +131,20 @@ fn without_markers(answer: &[u8]) -> Option<Vec<u8>> {
     Some(blocks.collect::<Option<Vec<_>>>()?.concat())
 }
 
-/// How many last lines of the file are asked for to see whether it ends with these bytes.
-pub(crate) fn lines_to_compare(end: &[u8]) -> u64 {
-    const COMPARED: usize = 2048;
-    count_lines(&end[end.len().saturating_sub(COMPARED)..]).max(1) + 1
+/// How many last lines of a file that ends with these bytes have so many bytes in all, or more.
+pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
+    count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
 }
 
 /// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`
 /// lines of it. `None` if that cannot be told, since the file repeats itself.
 pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
     const SURE: usize = 1024;
-    if count_lines(last) < lines
-        && last.len() as u64 == whole_length
-        && end.len() as u64 <= whole_length
-    {
+    let count = count_lines(last);
+    if count > lines || last.is_empty() != (whole_length == 0) {
+        return Some(true);
+    }
+    if count < lines && last.len() as u64 == whole_length && end.len() as u64 <= whole_length {
         return Some(!last.ends_with(end));
     }
     if !end.ends_with(last) {

@@ -6,19 +6,22 @@ use std::time::Instant;
 
 use twox_hash::XxHash64;
 
-use super::dashboard::{Dashboard, is_cut, lines_to_compare};
+use super::dashboard::{FileServer, is_cut, lines_to_compare};
 use super::overlap::{Join, count_lines, join};
 use super::window::Window;
 use super::{Certainty, Delivered, Interrupt, Look, Source, Step, became_shorter};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
-use crate::transport::Stream;
 
 /// Whole readings after the first, and looks that are large, take at most one part of the time in this
 /// many.
 const SHARE: u32 = 20;
 /// A look of up to this many bytes is small.
 const SMALL: usize = 256 * 1024;
+/// How many known bytes the last lines are asked to overlap.
+const OVERLAP: usize = 2048;
+/// How many bytes of a whole reading are compared with the last lines, to see whether it was cut off.
+const END: usize = 64 * 1024;
 /// How many of the file's last known bytes are kept, to join its last lines to them.
 const KNOWN: usize = 1024 * 1024;
 /// The most of the last lines that is kept while their beginning is looked for.
@@ -26,11 +29,11 @@ const READ_AHEAD: usize = 8 * 1024 * 1024;
 /// How often in a row a whole reading may come cut before it counts as a break.
 const CUT_READINGS: u32 = 4;
 
-pub(crate) struct FileSource {
-    dashboard: Dashboard,
+pub(crate) struct FileSource<S: FileServer> {
+    dashboard: S,
     /// The bytes of the file before the position.
     known: Window,
-    reading: Option<WholeReading>,
+    reading: Option<WholeReading<S::Reading>>,
     /// The last whole reading, if all that was handed out has been compared with it.
     verified: Option<Verified>,
     is_over: bool,
@@ -47,8 +50,8 @@ pub(crate) struct FileSource {
 }
 
 /// A reading of the whole file, as far as it came.
-struct WholeReading {
-    stream: Stream,
+struct WholeReading<R> {
+    reading: R,
     begun: Instant,
     offset: u64,
     known: Window,
@@ -64,9 +67,9 @@ struct Verified {
     is_confirmed: bool,
 }
 
-impl FileSource {
+impl<S: FileServer> FileSource<S> {
     /// A file of which these bytes were handed out.
-    pub(crate) fn new(dashboard: Dashboard, delivered: &Delivered) -> Self {
+    pub(crate) fn new(dashboard: S, delivered: &Delivered) -> Self {
         let mut known = Window::of(KNOWN);
         known.push(delivered.window());
         Self {
@@ -86,7 +89,7 @@ impl FileSource {
 
     fn read_whole(&mut self) -> Step<Look> {
         self.reading = Some(WholeReading {
-            stream: self.dashboard.whole()?,
+            reading: self.dashboard.whole()?,
             begun: Instant::now(),
             offset: 0,
             known: Window::of(KNOWN),
@@ -97,9 +100,13 @@ impl FileSource {
     }
 
     /// The next piece of a whole reading.
-    fn read_on(&mut self, mut reading: WholeReading, delivered: &Delivered) -> Step<Look> {
+    fn read_on(
+        &mut self,
+        mut reading: WholeReading<S::Reading>,
+        delivered: &Delivered,
+    ) -> Step<Look> {
         let mut piece = vec![0; 64 * 1024];
-        let length = self.dashboard.read(&mut reading.stream, &mut piece)?;
+        let length = self.dashboard.read(&mut reading.reading, &mut piece)?;
         if length == 0 {
             return self.end_reading(reading, delivered);
         }
@@ -118,7 +125,11 @@ impl FileSource {
         })
     }
 
-    fn end_reading(&mut self, mut reading: WholeReading, delivered: &Delivered) -> Step<Look> {
+    fn end_reading(
+        &mut self,
+        mut reading: WholeReading<S::Reading>,
+        delivered: &Delivered,
+    ) -> Step<Look> {
         self.no_reading_before = Instant::now() + reading.begun.elapsed() * (SHARE - 1);
         let total = reading.offset;
         let is_confirmed = self.verified.take().is_some_and(|before| before.total == total);
@@ -139,16 +150,23 @@ impl FileSource {
         Ok(if self.is_over { Look::GoesOn } else { Look::Nothing })
     }
 
-    /// Whether the file ends where the last whole reading ended.
+    /// Whether the file ends where a whole reading ended that began after the last byte was written. Last
+    /// lines alone cannot tell: a log that repeats itself may have done so once more.
     fn check_end(&mut self, delivered: &Delivered) -> Step<Look> {
         let Some(verified) = self.verified.as_ref() else { return self.read_whole() };
         if verified.total != delivered.position() {
             return self.read_whole();
         }
         let known = self.known.as_slice();
-        let lines = lines_to_compare(known);
+        let lines = lines_to_compare(known, END);
         let last = self.dashboard.last_lines(lines)?;
-        let cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        let mut cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        if cut.is_none() && known.len() as u64 == verified.total {
+            // A small file can be asked for one line more than came.
+            let lines = count_lines(known) + 1;
+            let last = self.dashboard.last_lines(lines)?;
+            cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
+        }
         if cut == Some(false) || (cut.is_none() && verified.is_confirmed) {
             return Ok(Look::End(Certainty::Sure));
         }
@@ -166,7 +184,7 @@ impl FileSource {
     fn look(&mut self, delivered: &Delivered) -> Step<Look> {
         let begun = Instant::now();
         let known = self.known.as_slice();
-        let lines = lines_to_compare(known) + self.new_lines + self.new_lines / 4;
+        let lines = lines_to_compare(known, OVERLAP) + self.new_lines + self.new_lines / 4;
         let last = self.dashboard.last_lines(lines)?;
         let is_all = known.len() as u64 == delivered.position();
         let joined = last.as_deref().map_or(Join::Unsure, |last| join(known, is_all, last, lines));
@@ -199,7 +217,7 @@ impl FileSource {
     }
 }
 
-impl Source for FileSource {
+impl<S: FileServer> Source for FileSource<S> {
     fn read(&mut self, delivered: &Delivered) -> Step<Look> {
         if !self.read_ahead.is_empty() {
             let bytes = std::mem::take(&mut self.read_ahead);
@@ -227,6 +245,7 @@ impl Source for FileSource {
 
     fn nothing_more_is_written(&mut self) {
         self.is_over = true;
+        (self.reading, self.verified) = (None, None);
     }
 
     fn start_of_last_lines(&mut self, lines: usize) -> Step<u64> {
@@ -264,7 +283,7 @@ impl Source for FileSource {
     }
 }
 
-impl WholeReading {
+impl<R> WholeReading<R> {
     fn push(&mut self, piece: &[u8], delivered: &Delivered) {
         if !self.is_compared {
             // Of this piece, what was handed out before.

@@ -8,6 +8,8 @@ mod agent_search;
 mod dashboard;
 mod delivered;
 mod file;
+#[cfg(test)]
+mod file_tests;
 mod overlap;
 mod replay;
 mod websocket;
@@ -15,10 +17,10 @@ mod window;
 
 pub(super) use agent::AgentSource;
 pub(super) use agent_search::{AgentAddresses, AgentFile, AgentSearch, Found};
-pub(super) use dashboard::{Dashboard, lines_to_compare};
+pub(super) use dashboard::{Dashboard, FileServer, lines_to_compare};
 pub(super) use delivered::Delivered;
 pub(super) use file::FileSource;
-pub(super) use overlap::{Join, join};
+pub(super) use overlap::{Join, count_lines, join};
 pub(super) use websocket::{TextLog, WebSocketSource, WholeLog, is_no_route, whole_log_request};
 
 use crate::ClientError;

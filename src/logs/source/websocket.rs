@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::replay::Replay;
-use super::{Certainty, Dashboard, Delivered, Interrupt, Look, Source, Step};
+use super::{Certainty, Dashboard, Delivered, FileServer, Interrupt, Look, Source, Step};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 use crate::logs::newlines::UniversalNewlines;
@@ -72,7 +72,7 @@ impl WebSocketSource {
     fn connect(&mut self, delivered: &Delivered) -> Step<()> {
         let log = &self.log;
         let request = Request::get(&log.what, path(&["api", "jobs", &log.id, "logs", "tail"]));
-        let socket = WebSocket::open(&log.http, &request, Arc::clone(&self.register));
+        let socket = WebSocket::open(&log.http, &request, &*self.register);
         self.socket = Some(socket.map_err(Interrupt::of)?);
         self.replay = Replay::behind(delivered.start(), delivered.text());
         Ok(())

@@ -333,7 +333,7 @@ impl Follow {
             self.failures.count(),
         );
         match &error {
-            ClientError::Rejected { status, .. } => ClientError::rejected(*status, message),
+            ClientError::Rejected { .. } => error.reworded(message),
             ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
             _ => ClientError::unreachable(message).caused_by(error),
         }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::RetryPolicy;
 use crate::logs::options::Reconnects;
+use crate::retry::RetryPolicy;
 
 /// The pause before the first reconnect. With two more, doubled each, they outlast a dashboard that
 /// restarts (2 to 3 s, measured on Ray 2.60.0).

@@ -185,7 +185,8 @@ impl Follow {
             return None;
         }
         let with_token = self.agents.access == AgentAccess::WithToken;
-        let http = self.http.at(location.address.clone(), with_token);
+        // An agent that only a proxy of an unknown kind leads to is not used.
+        let http = self.http.at(location.address.clone(), with_token).ok()?;
         Some(AgentFile { http, path: location.path.clone() })
     }
 

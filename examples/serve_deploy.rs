@@ -1,0 +1,48 @@
+//! Deploys a file of `serve build`, waits until all applications run, and goes back to what was there
+//! before if one fails: `cargo run --example serve_deploy -- serve.yaml`.
+//!
+//! The cluster is that of `RAY_API_SERVER_ADDRESS` or `RAY_ADDRESS`. The file is the whole state:
+//! applications that it does not have are deleted.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ray_client::{RayClient, ServeConfig};
+
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: serve_deploy FILE")?;
+    let new: ServeConfig = serde_norway::from_str(&std::fs::read_to_string(&path)?)?;
+    let client = RayClient::from_env()?;
+    let before = client.get_serve_details()?;
+    if let Err(error) = deploy(&client, &new) {
+        if before.is_running() {
+            eprintln!("going back to the configuration before");
+            deploy(&client, &before.config())
+                .map_err(|second| format!("{error}, then {second}"))?;
+        }
+        return Err(error.into());
+    }
+    Ok(())
+}
+
+fn deploy(client: &RayClient, config: &ServeConfig) -> Result<(), ray_client::ClientError> {
+    client.deploy_serve_applications(config)?;
+    for application in client.wait_for_serve_applications(TIMEOUT)? {
+        let route = application.route_prefix.as_deref().unwrap_or("no route");
+        println!("{} {} ({route})", application.name, application.status);
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! How errors are made, and what is added to them. Messages are cleaned here.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{ClientError, Source, StreamLimit, TimeoutKind};
+use crate::ray_fault::Fault;
+use crate::{JobStatus, redact};
+
+impl ClientError {
+    pub(crate) fn invalid(message: impl fmt::Display) -> Self {
+        Self::InvalidParameter { message: redact::one_line(&message.to_string()) }
+    }
+
+    pub(crate) fn not_found(message: impl fmt::Display) -> Self {
+        let message = redact::one_line(&message.to_string());
+        Self::NotFound { message, fault: Fault::Other }
+    }
+
+    pub(crate) fn rejected(status: u16, message: impl fmt::Display) -> Self {
+        match status {
+            404 => Self::not_found(message),
+            status => Self::answered(status, message),
+        }
+    }
+
+    /// The same, and a 404 says nothing about what Ray has.
+    pub(crate) fn answered(status: u16, message: impl fmt::Display) -> Self {
+        if !(300..=599).contains(&status) {
+            return Self::unexpected(format_args!("{message} (the answer has status {status})"));
+        }
+        let message = redact::one_line(&message.to_string());
+        let (retry_after, job_status) = (None, None);
+        Self::Rejected { status, message, retry_after, fault: Fault::Other, job_status }
+    }
+
+    pub(crate) fn timeout(message: impl fmt::Display) -> Self {
+        let message = redact::one_line(&message.to_string());
+        Self::Timeout { message, source: None, kind: TimeoutKind::Read, job_status: None }
+    }
+
+    pub(crate) fn limit_exceeded(message: impl fmt::Display) -> Self {
+        Self::LimitExceeded { message: redact::one_line(&message.to_string()), limit: None }
+    }
+
+    pub(crate) fn no_free_worker(message: impl fmt::Display) -> Self {
+        Self::NoFreeWorker { message: redact::one_line(&message.to_string()) }
+    }
+
+    pub(crate) fn unexpected(message: impl fmt::Display) -> Self {
+        Self::Unexpected { message: redact::one_line(&message.to_string()), source: None }
+    }
+
+    pub(crate) fn unreachable(message: impl fmt::Display) -> Self {
+        Self::Unreachable { message: redact::one_line(&message.to_string()), source: None }
+    }
+
+    pub(crate) fn misconfigured(message: impl fmt::Display) -> Self {
+        Self::Misconfigured { message: redact::one_line(&message.to_string()), source: None }
+    }
+
+    pub(crate) fn log_lost(message: impl fmt::Display) -> Self {
+        Self::LogLost { message: redact::one_line(&message.to_string()), job_status: None }
+    }
+
+    pub(crate) fn client_dropped(message: impl fmt::Display) -> Self {
+        Self::ClientDropped { message: redact::one_line(&message.to_string()) }
+    }
+
+    /// Keeps the error underneath behind `source()`, if the variant has a place for it.
+    pub(crate) fn caused_by(mut self, cause: impl Into<Source>) -> Self {
+        if let Self::Timeout { source, .. }
+        | Self::Unexpected { source, .. }
+        | Self::Unreachable { source, .. }
+        | Self::Misconfigured { source, .. } = &mut self
+        {
+            *source = Some(cause.into());
+        }
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        if let Self::Rejected { retry_after, .. } = &mut self {
+            *retry_after = after;
+        }
+        self
+    }
+
+    /// What an answer means beyond its status. It is for callers within this library, which must not
+    /// read messages.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::Rejected { fault, .. } | Self::NotFound { fault, .. } => *fault,
+            _ => Fault::Other,
+        }
+    }
+
+    pub(crate) fn with_fault(mut self, found: Fault) -> Self {
+        if let Self::Rejected { fault, .. } | Self::NotFound { fault, .. } = &mut self {
+            *fault = found;
+        }
+        self
+    }
+
+    pub(crate) fn of_kind(mut self, timeout: TimeoutKind) -> Self {
+        if let Self::Timeout { kind, .. } = &mut self {
+            *kind = timeout;
+        }
+        self
+    }
+
+    pub(crate) fn with_limit(mut self, reached: StreamLimit) -> Self {
+        if let Self::LimitExceeded { limit, .. } = &mut self {
+            *limit = Some(reached);
+        }
+        self
+    }
+
+    pub(crate) fn with_job_status(mut self, status: Option<JobStatus>) -> Self {
+        if let Self::Rejected { job_status, .. }
+        | Self::Timeout { job_status, .. }
+        | Self::LogLost { job_status, .. } = &mut self
+        {
+            *job_status = status.map(Box::new);
+        }
+        self
+    }
+
+    /// The same error with another message.
+    pub(crate) fn reworded(mut self, new: impl fmt::Display) -> Self {
+        let (Self::InvalidParameter { message }
+        | Self::Rejected { message, .. }
+        | Self::NotFound { message, .. }
+        | Self::Timeout { message, .. }
+        | Self::LimitExceeded { message, .. }
+        | Self::NoFreeWorker { message }
+        | Self::Unexpected { message, .. }
+        | Self::Unreachable { message, .. }
+        | Self::Misconfigured { message, .. }
+        | Self::LogLost { message, .. }
+        | Self::ClientDropped { message }) = &mut self;
+        *message = redact::one_line(&new.to_string());
+        self
+    }
+}

@@ -1,0 +1,582 @@
+//! What a job, an actor or an application runs with: code, packages, environment variables.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{ClientError, RayClient};
+
+/// A runtime environment, as Ray documents it: its members are Ray's.
+///
+/// ```
+/// use ray_client::{JobSubmission, RuntimeEnv};
+///
+/// let env = RuntimeEnv::new()
+///     .working_dir("s3://bucket/app.zip")
+///     .pip(["torch==2.5.1", "six"])
+///     .env_var("HF_TOKEN", "hf_…");
+/// let job = JobSubmission::new("python main.py").runtime_env(env);
+/// ```
+///
+/// JSON is taken too: members that this type does not know pass as they are, and those it knows are
+/// checked when it is used. `Debug` hides the values of `env_vars`.
+#[must_use]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Value", into = "Value")]
+pub struct RuntimeEnv(Value);
+
+impl RuntimeEnv {
+    /// An environment without members: the cluster's own.
+    pub fn new() -> Self {
+        Self(Value::Object(Map::new()))
+    }
+
+    /// The directory that the code runs in: a URI of an archive (`s3://…/app.zip`, `gcs://…`), or a
+    /// `local://` directory on every node. With the feature `packages` also a directory or an archive
+    /// on this machine, which [`submit_job`](crate::RayClient::submit_job) uploads; without it, a job
+    /// with such a path is refused with 400.
+    pub fn working_dir(self, path_or_uri: impl AsRef<Path>) -> Self {
+        self.set("working_dir", path_or_uri.as_ref().to_string_lossy())
+    }
+
+    /// Adds a Python module: a URI of an archive or a wheel; with the feature `packages` also a
+    /// directory, `.py` file, wheel or archive on this machine.
+    pub fn py_module(self, path_or_uri: impl AsRef<Path>) -> Self {
+        self.add("py_modules", [path_or_uri.as_ref().to_string_lossy()])
+    }
+
+    /// Adds patterns, as in `.gitignore`, of what is not uploaded of local directories.
+    pub fn excludes(self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.add("excludes", patterns)
+    }
+
+    /// Adds requirements for pip to install, such as `torch==2.5.1`.
+    pub fn pip(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.inside("pip", |pip| pip.add("packages", requirements))
+    }
+
+    /// Whether `pip check` has to pass. Defaults to Ray's `false`.
+    pub fn pip_check(self, check: bool) -> Self {
+        self.inside("pip", |pip| pip.set("pip_check", check))
+    }
+
+    /// The version of pip, with its operator: `==24.0`. Defaults to that of the node.
+    pub fn pip_version(self, version: impl Into<String>) -> Self {
+        self.inside("pip", |pip| pip.set("pip_version", version.into()))
+    }
+
+    /// Adds options of `pip install`. Defaults to Ray's.
+    pub fn pip_install_options(self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.inside("pip", |pip| pip.add("pip_install_options", options))
+    }
+
+    /// Adds requirements for uv to install. Ray 2.40 and newer; 2.9 does not know it.
+    pub fn uv(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.inside("uv", |uv| uv.add("packages", requirements))
+    }
+
+    /// Whether `uv pip check` has to pass. Defaults to Ray's `false`.
+    pub fn uv_check(self, check: bool) -> Self {
+        self.inside("uv", |uv| uv.set("uv_check", check))
+    }
+
+    /// The version of uv, with its operator: `==0.5.0`. Defaults to the newest.
+    pub fn uv_version(self, version: impl Into<String>) -> Self {
+        self.inside("uv", |uv| uv.set("uv_version", version.into()))
+    }
+
+    /// Adds options of `uv pip install`. Defaults to Ray's `--no-cache`.
+    pub fn uv_pip_install_options(
+        self,
+        options: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        self.inside("uv", |uv| uv.add("uv_pip_install_options", options))
+    }
+
+    /// The name or the absolute path of a conda environment that every node has. Replaces
+    /// [`conda_config`](Self::conda_config).
+    pub fn conda(self, name: impl Into<String>) -> Self {
+        self.set("conda", name.into())
+    }
+
+    /// The conda environment to make: what an `environment.yml` holds. Replaces
+    /// [`conda`](Self::conda).
+    pub fn conda_config(self, config: Map<String, Value>) -> Self {
+        self.set("conda", config)
+    }
+
+    /// Sets an environment variable of the processes.
+    pub fn env_var(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.inside("env_vars", |vars| vars.set(name, value.into()))
+    }
+
+    /// Sets environment variables of the processes.
+    pub fn env_vars<K: Into<String>, V: Into<String>>(
+        self,
+        vars: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        vars.into_iter().fold(self, |env, (name, value)| env.env_var(name, value))
+    }
+
+    /// The command that starts a worker's Python, for example `uv run`. Defaults to the cluster's Python.
+    /// Ray 2.49 and newer; 2.40 does not know it.
+    pub fn py_executable(self, command: impl Into<String>) -> Self {
+        self.set("py_executable", command.into())
+    }
+
+    /// The container image that workers run in. Goes with `env_vars` and `config` only. Ray 2.40 and
+    /// newer; 2.9 does not know it.
+    pub fn image_uri(self, uri: impl Into<String>) -> Self {
+        self.set("image_uri", uri.into())
+    }
+
+    /// The container image that workers run in, and options of the `run` command, for older Rays; a
+    /// newer one has [`image_uri`](Self::image_uri). Goes with `env_vars` and `config` only.
+    pub fn container(
+        self,
+        image: impl Into<String>,
+        run_options: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let image = image.into();
+        self.inside("container", |container| {
+            container.set("image", image).add("run_options", run_options)
+        })
+    }
+
+    /// The function that a worker calls when it starts, for example `my_module.set_up`.
+    pub fn worker_process_setup_hook(self, function: impl Into<String>) -> Self {
+        self.set("worker_process_setup_hook", function.into())
+    }
+
+    /// How long making the environment may take, in whole seconds, at least 1; `None` lifts the limit.
+    /// Defaults to Ray's 10 minutes.
+    pub fn setup_timeout(self, timeout: Option<Duration>) -> Self {
+        let seconds = timeout.map_or(json!(-1), |timeout| json!(timeout.as_secs().max(1)));
+        self.inside("config", |config| config.set("setup_timeout_seconds", seconds))
+    }
+
+    /// Whether it is made when the job begins, before a worker needs it. Defaults to Ray's `true`.
+    pub fn eager_install(self, eager: bool) -> Self {
+        self.inside("config", |config| config.set("eager_install", eager))
+    }
+
+    /// Adds log files of this environment for the dashboard to show. Ray 2.40 and newer; 2.9 does not
+    /// know it.
+    pub fn log_files(self, files: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.inside("config", |config| config.add("log_files", files))
+    }
+
+    /// Profiles workers with Nsight, with Ray's default options.
+    pub fn nsight_default(self) -> Self {
+        self.set("nsight", "default")
+    }
+
+    /// Profiles workers with Nsight: options of `nsys profile`, such as `("t", "cuda,nvtx")`.
+    pub fn nsight<K: Into<String>, V: Into<String>>(
+        self,
+        options: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.set("nsight", texts(options))
+    }
+
+    /// Profiles workers with rocprof-sys, with Ray's default options. Ray 2.49 and newer; 2.40 does not
+    /// know it.
+    pub fn rocprof_sys_default(self) -> Self {
+        self.set("rocprof_sys", "default")
+    }
+
+    /// Profiles workers with rocprof-sys: its options, and its environment variables.
+    pub fn rocprof_sys<K: Into<String>, V: Into<String>>(
+        self,
+        args: impl IntoIterator<Item = (K, V)>,
+        env: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.set("rocprof_sys", json!({"args": texts(args), "env": texts(env)}))
+    }
+
+    /// Any other member, as it is.
+    pub fn field(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.set(name, value)
+    }
+
+    /// The members.
+    pub fn as_json(&self) -> &Value {
+        &self.0
+    }
+
+    fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        // JSON that is no object stays as it is, and is refused when it is used.
+        if let Value::Object(members) = &mut self.0 {
+            members.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Adds to a list.
+    fn add<T: Into<String>>(mut self, name: &str, items: impl IntoIterator<Item = T>) -> Self {
+        let items = items.into_iter().map(|item| Value::String(item.into()));
+        if let Value::Object(members) = &mut self.0 {
+            let list = members.entry(name).or_insert_with(|| json!([]));
+            match list {
+                Value::Array(list) => list.extend(items),
+                other => *other = items.collect(),
+            }
+        }
+        self
+    }
+
+    /// Changes an object inside. A list of requirements becomes Ray's longer form of it.
+    fn inside(self, name: &str, change: impl FnOnce(Self) -> Self) -> Self {
+        let object = match self.0.get(name) {
+            Some(Value::Object(members)) => Value::Object(members.clone()),
+            Some(Value::Array(packages)) => json!({"packages": packages}),
+            _ => json!({}),
+        };
+        let Self(changed) = change(Self(object));
+        self.set(name, changed)
+    }
+
+    /// The members of `other` beside these, and instead of those of the same name.
+    pub(super) fn merge(self, other: Self) -> Self {
+        match other.0 {
+            Value::Object(members) => {
+                members.into_iter().fold(self, |env, (name, value)| env.set(name, value))
+            }
+            no_object => Self(no_object),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_object().is_some_and(Map::is_empty)
+    }
+
+    /// # Errors
+    /// 400 for what Ray would refuse only after the job has begun, or with a traceback.
+    pub(super) fn check(&self) -> Result<(), ClientError> {
+        let Some(members) = self.0.as_object() else {
+            return Err(ClientError::invalid("runtime_env: must be a JSON object"));
+        };
+        for (name, value) in members {
+            if let Some(wanted) = wrong_kind(name, value) {
+                return Err(ClientError::invalid(format_args!(
+                    "runtime_env: {name} must be {wanted}"
+                )));
+            }
+        }
+        if let Some(config) = members.get("config").and_then(Value::as_object) {
+            for (name, value) in config {
+                if let Some(wanted) = wrong_kind_in_config(name, value) {
+                    return Err(ClientError::invalid(format_args!(
+                        "runtime_env: {name} of config must be {wanted}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with what `upload` makes of each path on this machine. It is given the member's name, the
+    /// path, and the excludes. Without the feature `packages` every such path is refused.
+    pub(crate) fn replace_local_paths(
+        mut self,
+        mut upload: impl FnMut(&str, &str, Vec<String>) -> Result<String, ClientError>,
+    ) -> Result<Self, ClientError> {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let excludes: Vec<String> = match self.0.get("excludes") {
+            Some(Value::Array(list)) => list.iter().filter_map(text).collect(),
+            _ => Vec::new(),
+        };
+        for name in ["working_dir", "py_modules"] {
+            let paths = match self.0.get_mut(name) {
+                Some(Value::Array(paths)) => &mut paths[..],
+                Some(path) => std::slice::from_mut(path),
+                None => &mut [],
+            };
+            for path in paths {
+                match path {
+                    Value::String(path) if !is_uri(path) => {
+                        *path = upload(name, path, excludes.clone())?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl RayClient {
+    /// The same environment, with all that is local uploaded.
+    #[cfg(feature = "packages")]
+    pub(super) fn with_uploads(
+        &self,
+        env: RuntimeEnv,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RuntimeEnv, ClientError> {
+        self.upload_local_packages(env, progress)
+    }
+
+    #[cfg(not(feature = "packages"))]
+    #[allow(clippy::unused_self)]
+    pub(super) fn with_uploads(
+        &self,
+        env: RuntimeEnv,
+        _progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RuntimeEnv, ClientError> {
+        env.replace_local_paths(|name, path, _| {
+            Err(ClientError::invalid(format_args!(
+                "runtime_env: {name} holds `{path}`, which is no URI; ray-client uploads local code only with its feature `packages`"
+            )))
+        })
+    }
+}
+
+impl Default for RuntimeEnv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl From<Value> for RuntimeEnv {
+    fn from(json: Value) -> Self {
+        if json.is_null() { Self::new() } else { Self(json) }
+    }
+}
+
+impl From<Map<String, Value>> for RuntimeEnv {
+    fn from(members: Map<String, Value>) -> Self {
+        Self(Value::Object(members))
+    }
+}
+
+impl From<RuntimeEnv> for Value {
+    fn from(env: RuntimeEnv) -> Self {
+        env.0
+    }
+}
+
+impl fmt::Debug for RuntimeEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RuntimeEnv ")?;
+        let Some(members) = self.0.as_object() else {
+            return f.write_str("(no JSON object)");
+        };
+        let mut map = f.debug_map();
+        for (name, value) in members {
+            match value {
+                Value::Object(vars) if name == "env_vars" => {
+                    let hidden: Map<_, _> =
+                        vars.keys().map(|name| (name.clone(), "…".into())).collect();
+                    map.entry(name, &hidden);
+                }
+                _ if name == "env_vars" => {
+                    map.entry(name, &"…");
+                }
+                value => {
+                    map.entry(name, value);
+                }
+            }
+        }
+        map.finish()
+    }
+}
+
+fn texts<K: Into<String>, V: Into<String>>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.into(), value.into().into())).collect()
+}
+
+/// What this member of a runtime environment must be, if it is something else.
+fn wrong_kind(name: &str, value: &Value) -> Option<&'static str> {
+    let is_texts =
+        |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    let (right, wanted) = match name {
+        "working_dir" | "py_executable" | "image_uri" | "worker_process_setup_hook" => {
+            (value.is_string(), "a string")
+        }
+        "py_modules" | "excludes" | "java_jars" => (is_texts(value), "a list of strings"),
+        "pip" | "uv" => (
+            is_texts(value) || value.is_string() || value.is_object(),
+            "a list of strings, a string or an object",
+        ),
+        "conda" | "nsight" | "_nsight" | "rocprof_sys" | "_rocprof_sys" => {
+            (value.is_string() || value.is_object(), "a string or an object")
+        }
+        "env_vars" => (
+            value.as_object().is_some_and(|vars| vars.values().all(Value::is_string)),
+            "an object whose values are strings",
+        ),
+        "container" | "config" => (value.is_object(), "an object"),
+        _ => return None,
+    };
+    (!right && !value.is_null()).then_some(wanted)
+}
+
+fn wrong_kind_in_config(name: &str, value: &Value) -> Option<&'static str> {
+    let (right, wanted) = match name {
+        "setup_timeout_seconds" => (
+            value.as_i64().is_some_and(|seconds| seconds > 0 || seconds == -1),
+            "a whole number above 0, or -1",
+        ),
+        "eager_install" => (value.is_boolean(), "true or false"),
+        _ => return None,
+    };
+    (!right).then_some(wanted)
+}
+
+/// Whether this is no path on this machine: `s3://…`, `gcs://…`, `local://…`.
+fn is_uri(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_those_of_ray() {
+        let env = RuntimeEnv::new()
+            .working_dir("s3://bucket/app.zip")
+            .py_module("gcs://lib.whl")
+            .py_module("https://host/b.zip")
+            .excludes(["*.ckpt"])
+            .pip(["six"])
+            .pip(["torch"])
+            .pip_version("==24.0")
+            .uv(["ruff"])
+            .uv_check(true)
+            .conda("base")
+            .env_var("A", "1")
+            .env_vars([("B", "2")])
+            .py_executable("uv run")
+            .image_uri("ray:2.60.0")
+            .container("ray:2.9.3", ["--cap-drop SYS_ADMIN"])
+            .worker_process_setup_hook("module.set_up")
+            .setup_timeout(Some(Duration::from_millis(90_500)))
+            .eager_install(false)
+            .log_files(["a.log"])
+            .nsight([("t", "cuda")])
+            .field("mpi", json!({"args": []}));
+        assert_eq!(
+            *env.as_json(),
+            json!({
+                "working_dir": "s3://bucket/app.zip",
+                "py_modules": ["gcs://lib.whl", "https://host/b.zip"],
+                "excludes": ["*.ckpt"],
+                "pip": {"packages": ["six", "torch"], "pip_version": "==24.0"},
+                "uv": {"packages": ["ruff"], "uv_check": true},
+                "conda": "base",
+                "env_vars": {"A": "1", "B": "2"},
+                "py_executable": "uv run",
+                "image_uri": "ray:2.60.0",
+                "container": {"image": "ray:2.9.3", "run_options": ["--cap-drop SYS_ADMIN"]},
+                "worker_process_setup_hook": "module.set_up",
+                "config": {
+                    "setup_timeout_seconds": 90, "eager_install": false, "log_files": ["a.log"],
+                },
+                "nsight": {"t": "cuda"},
+                "mpi": {"args": []},
+            })
+        );
+        env.check().unwrap();
+        assert_eq!(serde_json::from_value::<RuntimeEnv>(env.as_json().clone()).unwrap(), env);
+    }
+
+    #[test]
+    fn json_goes_on_with_the_setters() {
+        let env = RuntimeEnv::from(json!({"pip": ["six"], "config": {"eager_install": true}}));
+        let env = env.pip(["torch"]).setup_timeout(None);
+        assert_eq!(
+            *env.as_json(),
+            json!({
+                "pip": {"packages": ["six", "torch"]},
+                "config": {"eager_install": true, "setup_timeout_seconds": -1},
+            })
+        );
+    }
+
+    #[test]
+    fn unknown_members_pass_and_known_ones_are_checked() {
+        for good in [
+            json!({}),
+            json!({"my_plugin": [1, {"a": null}], "pip": null, "config": {"new": 1}}),
+            json!({"pip": "requirements.txt", "conda": {"dependencies": []}, "uv": {}}),
+            json!({"config": {"setup_timeout_seconds": -1}, "java_jars": ["a"]}),
+        ] {
+            RuntimeEnv::from(good.clone()).check().unwrap();
+            assert_eq!(serde_json::to_value(RuntimeEnv::from(good.clone())).unwrap(), good);
+        }
+        for (bad, name) in [
+            (json!([]), "runtime_env"),
+            (json!({"env_vars": {"KEY": 1}}), "env_vars"),
+            (json!({"env_vars": [["KEY", "hidden"]]}), "env_vars"),
+            (json!({"working_dir": ["."]}), "working_dir"),
+            (json!({"py_modules": "lib"}), "py_modules"),
+            (json!({"excludes": [1]}), "excludes"),
+            (json!({"pip": 1}), "pip"),
+            (json!({"uv": [1]}), "uv"),
+            (json!({"conda": ["a"]}), "conda"),
+            (json!({"container": "image"}), "container"),
+            (json!({"config": 60}), "config"),
+            (json!({"config": {"setup_timeout_seconds": 0}}), "setup_timeout_seconds"),
+            (json!({"config": {"setup_timeout_seconds": 1.5}}), "setup_timeout_seconds"),
+            (json!({"config": {"eager_install": "yes"}}), "eager_install"),
+            (json!({"worker_process_setup_hook": {}}), "worker_process_setup_hook"),
+        ] {
+            let error = RuntimeEnv::from(bad.clone()).check().unwrap_err();
+            assert_eq!(error.status(), 400, "{bad}");
+            assert!(error.to_string().contains(name), "{bad}: {error}");
+            assert!(!error.to_string().contains("hidden"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_values_of_environment_variables() {
+        for env in [
+            RuntimeEnv::new().env_var("TOKEN", "s3cret"),
+            RuntimeEnv::from(json!({"env_vars": {"TOKEN": "s3cret"}})),
+            RuntimeEnv::from(json!({"env_vars": ["TOKEN", "s3cret"]})),
+            RuntimeEnv::from(json!("TOKEN s3cret")),
+        ] {
+            let job = crate::JobSubmission::new("x").runtime_env(env.clone());
+            for shown in [format!("{env:?}"), format!("{env:#?}"), format!("{job:?}")] {
+                assert!(!shown.contains("s3cret"), "{shown}");
+            }
+        }
+        let shown = format!("{:?}", RuntimeEnv::new().env_var("TOKEN", "x").working_dir("gcs://a"));
+        assert!(shown.contains("TOKEN") && shown.contains("gcs://a"), "{shown}");
+    }
+
+    #[test]
+    fn only_what_has_a_scheme_is_a_uri() {
+        for uri in ["s3://b/a.zip", "gcs://_ray_pkg_1.zip", "local:///app", "FILE:///a.zip"] {
+            assert!(is_uri(uri), "{uri}");
+        }
+        for path in [".", "./a", "/a/b", "C:\\a", "://b", "1a://b", "a/b://c"] {
+            assert!(!is_uri(path), "{path}");
+        }
+    }
+
+    #[cfg(not(feature = "packages"))]
+    #[test]
+    fn without_the_feature_a_local_path_is_refused() {
+        let client = RayClient::new("http://127.0.0.1:1").unwrap();
+        for env in [
+            RuntimeEnv::new().working_dir("."),
+            RuntimeEnv::new().py_module("s3://b/a.zip").py_module("lib"),
+            RuntimeEnv::from(json!({"working_dir": "/app"})),
+        ] {
+            let job = crate::JobSubmission::new("x").runtime_env(env);
+            let error = client.submit_job(&job).unwrap_err();
+            assert_eq!(error.status(), 400);
+            assert!(error.to_string().contains("feature `packages`"), "{error}");
+        }
+    }
+}

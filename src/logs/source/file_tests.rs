@@ -1,0 +1,206 @@
+//! A log file that is read from a model of the dashboard, while it grows in every way that logs grow:
+//! what is handed out is the file, or the reading ends with an error.
+
+use std::sync::{Arc, Mutex};
+
+use super::dashboard::FileServer;
+use super::file::FileSource;
+use super::{Certainty, Delivered, Interrupt, Look, Source, Step};
+use crate::ClientError;
+use crate::chance::Chance;
+
+/// A dashboard with one file. Answers are cut off now and then, and look whole all the same.
+#[derive(Clone)]
+struct Model {
+    file: Arc<Mutex<File>>,
+}
+
+struct File {
+    bytes: Vec<u8>,
+    chance: Chance,
+    /// One answer in so many is cut off; 0 for none.
+    cuts: usize,
+    sent: u64,
+}
+
+impl File {
+    fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let is_cut = self.cuts > 0 && self.chance.below(self.cuts) == 0;
+        let length = if is_cut { self.chance.below(bytes.len() + 1) } else { bytes.len() };
+        self.sent += length as u64;
+        bytes[..length].to_vec()
+    }
+}
+
+impl FileServer for Model {
+    type Reading = (Vec<u8>, usize);
+
+    fn what(&self) -> &str {
+        "model"
+    }
+
+    fn whole(&self) -> Step<Self::Reading> {
+        let mut file = self.file.lock().unwrap();
+        let bytes = file.bytes.clone();
+        Ok((file.send(&bytes), 0))
+    }
+
+    fn read(&self, (bytes, at): &mut Self::Reading, piece: &mut [u8]) -> Step<usize> {
+        let length = piece.len().min(bytes.len() - *at);
+        piece[..length].copy_from_slice(&bytes[*at..*at + length]);
+        *at += length;
+        Ok(length)
+    }
+
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+        let mut file = self.file.lock().unwrap();
+        let end = file.bytes.len() - usize::from(file.bytes.ends_with(b"\n"));
+        let mut newlines = memchr::memrchr_iter(b'\n', &file.bytes[..end]);
+        let start = newlines.nth(usize::try_from(lines).unwrap() - 1).map_or(0, |at| at + 1);
+        let last = file.bytes[start..].to_vec();
+        Ok(Some(file.send(&last)))
+    }
+}
+
+/// What a job writes at once.
+fn written(shape: usize, chance: &mut Chance, count: &mut usize, block: &[u8]) -> Vec<u8> {
+    let mut line = |text: &str| {
+        *count += 1;
+        format!("{text} {count}\n").into_bytes()
+    };
+    match shape {
+        // One line for ever.
+        0 => b"the same line\n".repeat(chance.below(200)),
+        // A block again and again, in bursts.
+        1 => block.repeat(chance.below(4)),
+        // The same, cut anywhere.
+        2 => block[..chance.below(block.len() + 1)].to_vec(),
+        // Lines that are all different.
+        3 => (0..chance.below(60)).flat_map(|_| line("step")).collect(),
+        // Different lines between the same ones.
+        4 => [&b"=====\nepoch\n=====\n"[..], &line("loss")].concat().repeat(1 + chance.below(3)),
+        // A progress bar, which writes no newline.
+        5 => (0..chance.below(30)).flat_map(|n| format!("{n}%\r").into_bytes()).collect(),
+        // Anything of a few letters.
+        6 => (0..chance.below(300)).map(|_| *chance.pick(b"ab\n")).collect(),
+        // Any of these.
+        _ => {
+            let other = chance.below(7);
+            written(other, chance, count, block)
+        }
+    }
+}
+
+/// Follows one log to its end. The file, what was handed out, and how it ended.
+fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result<(), ClientError>) {
+    let mut chance = Chance(seed);
+    let shape = chance.below(8);
+    let block: Vec<u8> = (0..block_length)
+        .map(|n| if n + 1 == block_length { b'\n' } else { *chance.pick(b"abcdefgh \n") })
+        .collect();
+    let mut count = 0;
+    let bytes = written(shape, &mut chance, &mut count, &block);
+    let file = File { bytes, chance: chance.clone(), cuts, sent: 0 };
+    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let mut delivered = Delivered::from(0);
+    let mut out = Vec::new();
+    let mut source = FileSource::new(model.clone(), &delivered);
+    let mut growths = 1 + chance.below(12);
+    let mut is_over = false;
+    let mut breaks = 0;
+    let end = loop {
+        match source.read(&delivered) {
+            Ok(Look::Data { bytes, .. } | Look::Message(bytes)) => {
+                delivered.push(&bytes);
+                out.extend(bytes);
+            }
+            Ok(Look::GoesOn) => {}
+            Ok(Look::End(Certainty::Sure)) => break Ok(()),
+            Ok(_) if growths > 0 => {
+                growths -= 1;
+                let more = written(shape, &mut chance, &mut count, &block);
+                model.file.lock().unwrap().bytes.extend(more);
+            }
+            Ok(_) => {
+                is_over = true;
+                source.nothing_more_is_written();
+            }
+            Err(Interrupt::Broken(_)) if breaks < 20 => {
+                breaks += 1;
+                source = FileSource::new(model.clone(), &delivered);
+                if is_over {
+                    source.nothing_more_is_written();
+                }
+            }
+            Err(cause) => break Err(cause.into_error()),
+        }
+    };
+    drop(source);
+    let file = Arc::into_inner(model.file).unwrap().into_inner().unwrap();
+    (file, out, end)
+}
+
+/// How many of these logs came whole; no other one may end as if it had.
+fn whole(seeds: std::ops::Range<u64>, block_length: impl Fn(u64) -> usize, cuts: usize) -> usize {
+    let mut whole = 0;
+    for seed in seeds {
+        let (file, out, end) = follow(seed, block_length(seed), cuts);
+        if end.is_ok() {
+            assert!(out == file.bytes, "seed {seed}: {} of {}", out.len(), file.bytes.len());
+            whole += 1;
+        }
+    }
+    whole
+}
+
+#[test]
+fn a_log_that_grows_is_whole_or_an_error() {
+    let whole = whole(0..12_000, |seed| 2 + seed as usize % 1500, 0);
+    assert!(whole > 11_000, "{whole} of 12000");
+}
+
+#[test]
+fn a_log_whose_answers_are_cut_off_is_whole_or_an_error() {
+    let whole = whole(0..12_000, |seed| 2 + seed as usize % 1500, 4);
+    assert!(whole > 9_000, "{whole} of 12000");
+}
+
+#[test]
+fn a_block_of_a_megabyte_printed_again_and_again_is_whole_or_an_error() {
+    whole(0..30, |_| 1024 * 1024, 0);
+    whole(0..30, |seed| 1024 * 1024 + 1000 * seed as usize, 8);
+}
+
+#[test]
+fn lines_that_are_all_different_come_down_little_more_than_twice() {
+    let file = File { bytes: Vec::new(), chance: Chance(1), cuts: 0, sent: 0 };
+    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(model.clone(), &delivered);
+    let mut looks = 0;
+    for round in 0..1000 {
+        let lines =
+            (0..50).flat_map(|n| format!("{round} {n} of a log of many lines\n").into_bytes());
+        model.file.lock().unwrap().bytes.extend(lines);
+        loop {
+            looks += 1;
+            match source.read(&delivered).unwrap() {
+                Look::Data { bytes, is_all } => {
+                    delivered.push(&bytes);
+                    if is_all {
+                        break;
+                    }
+                }
+                Look::GoesOn => {}
+                _ => break,
+            }
+        }
+    }
+    source.nothing_more_is_written();
+    while !matches!(source.read(&delivered).unwrap(), Look::End(Certainty::Sure)) {}
+    let file = model.file.lock().unwrap();
+    assert_eq!(delivered.position(), file.bytes.len() as u64);
+    let small_look = 8 * 1024;
+    let most = file.bytes.len() as u64 * 5 / 2 + looks * small_look;
+    assert!(file.sent <= most, "{} of {}", file.sent, file.bytes.len());
+}

@@ -1,0 +1,192 @@
+//! What a package holds and is called, before anything of it is sent.
+
+use std::cmp::Reverse;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::hash::{DirectoryHash, Hashed, Reread, hash_of_name, hashed_name, hex};
+use super::walk::{Found, Kind, Rules, cannot, mode, walk};
+use super::zip::{self, Entry, Zip};
+use super::{Package, Role};
+use crate::ClientError;
+
+const ARCHIVES: [&str; 4] = [".zip", ".tar.gz", ".tgz", ".tar.xz"];
+const WHEEL: &str = ".whl";
+const NOTHING_LEFT: &str = "nothing is left of it: a pattern leaves out the directory itself, as `*` and `.*` do; name what is below it, as `*.bin` does";
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// A package that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) uri: String,
+    /// What is sent, in bytes.
+    pub(super) bytes: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// A file that is sent as it is.
+    File { path: PathBuf, hashed: Hashed },
+    /// What is packed, from below `root`, under names with this prefix.
+    Packed { root: PathBuf, prefix: String, entries: Vec<Entry> },
+}
+
+impl Prepared {
+    fn packed(hash: &DirectoryHash, root: &Path, prefix: String, entries: Vec<Entry>) -> Self {
+        let bytes = Zip::new(root, &prefix, &entries).size();
+        let content = Content::Packed { root: root.to_owned(), prefix, entries };
+        Self { uri: format!("gcs://_ray_pkg_{hash}.zip"), bytes, content }
+    }
+
+    /// The bytes of the package from the start. Reading fails if a file is no longer as it was.
+    pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match &self.content {
+            Content::File { path, hashed } => Box::new(Reread::open(path, "", *hashed)?),
+            Content::Packed { root, prefix, entries } => Box::new(Zip::new(root, prefix, entries)),
+        })
+    }
+
+    /// Of two packages of the same name: whether their bytes are the same too.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let prefix = |prepared: &Self| match &prepared.content {
+            Content::File { .. } => None,
+            Content::Packed { prefix, .. } => Some(prefix.clone()),
+        };
+        prefix(self) == prefix(other)
+    }
+}
+
+/// Reads all of the package. With `limit`, one that has so many bytes is refused, before it is read.
+pub(super) fn prepare(
+    package: &Package,
+    rules: &Rules,
+    limit: Option<u64>,
+) -> Result<Prepared, ClientError> {
+    let path = &package.path;
+    let refuse = |why: String| ClientError::invalid(format_args!("{}: {why}", package.label()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if path.is_dir() {
+        return directory(package, rules, limit).map_err(refuse);
+    }
+    let extensions = if package.role == Role::PyModule { &[WHEEL, ".py"][..] } else { &[] };
+    let takes = |name: &str| ARCHIVES.iter().chain(extensions).any(|end| name.ends_with(end));
+    if !takes(&name) || !path.is_file() {
+        let others = extensions.iter().chain(&ARCHIVES).copied().collect::<Vec<_>>().join(", ");
+        return Err(refuse(format!("must be a directory that exists, or a file: {others}")));
+    }
+    if let Some((limit, metadata)) = limit.zip(path.metadata().ok()) {
+        check_size(metadata.len(), limit, &[(&name, metadata.len())]).map_err(refuse)?;
+    }
+    let result =
+        if name.ends_with(".py") { single_file(path, &name) } else { archive(path, &name) };
+    result.map_err(|error| refuse(format!("cannot be read: {error}")))
+}
+
+/// A file that is ready to be unpacked or installed: sent as it is.
+fn archive(path: &Path, name: &str) -> io::Result<Prepared> {
+    let hashed = Hashed::read(File::open(path)?, "")?;
+    let end = match ARCHIVES.iter().find(|end| name.ends_with(**end)) {
+        Some(&".tgz") => ".tar.gz",
+        Some(end) => end,
+        None => WHEEL,
+    };
+    let uri = match end {
+        WHEEL => format!("gcs://{name}"),
+        end => format!("gcs://_ray_pkg_{}{end}", hex(&hashed.sha1)),
+    };
+    let content = Content::File { path: path.to_owned(), hashed };
+    Ok(Prepared { uri, bytes: hashed.size, content })
+}
+
+/// A module of one file.
+fn single_file(path: &Path, name: &str) -> io::Result<Prepared> {
+    let hashed = Hashed::read(File::open(path)?, name)?;
+    let mut hash = DirectoryHash::new();
+    hash.add(&hashed.sha1);
+    let mode = mode(&path.metadata()?);
+    let entries = vec![Entry { name: name.to_owned(), mode, file: Some(hashed) }];
+    let root = path.parent().unwrap_or(Path::new(""));
+    Ok(Prepared::packed(&hash, root, String::new(), entries))
+}
+
+/// Errors tell what is wrong.
+fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Prepared, String> {
+    let (root, is_working_dir) = (&package.path, package.role == Role::WorkingDir);
+    let found = walk(root, rules, is_working_dir, &package.excludes)?;
+    if found.is_empty() {
+        // Ray gives all of these the same name, whatever they hold.
+        return Err(NOTHING_LEFT.to_owned());
+    }
+    let prefix = if is_working_dir { String::new() } else { module_name(root)? + "/" };
+    if let Some(limit) = limit {
+        check_total(&found, &prefix, limit)?;
+    }
+    let (mut hash, mut entries) = (DirectoryHash::new(), Vec::new());
+    for Found { name, kind } in found {
+        match kind {
+            Kind::File { mode, .. } => {
+                // Ray names a package by the name alone of a file that cannot be opened, and then
+                // cannot pack it.
+                let file = match File::open(root.join(&name)) {
+                    Err(error) if limit.is_some() => return Err(cannot("read", &name, &error)),
+                    file => file.ok(),
+                };
+                let hashed = file.map(|file| Hashed::read(file, &hashed_name(&name))).transpose();
+                let hashed = hashed.map_err(|error| cannot("read", &name, &error))?;
+                hash.add(&hashed.map_or_else(|| hash_of_name(&hashed_name(&name)), |h| h.sha1));
+                entries.extend(hashed.map(|hashed| Entry { name, mode, file: Some(hashed) }));
+            }
+            Kind::Directory { is_empty, mode } => {
+                hash.add(&hash_of_name(&hashed_name(&name)));
+                if is_empty {
+                    entries.push(Entry { name, mode, file: None });
+                }
+            }
+            Kind::Other => hash.add(&hash_of_name(&hashed_name(&name))),
+        }
+    }
+    Ok(Prepared::packed(&hash, root, prefix, entries))
+}
+
+/// What a module is imported by: the last part of the path as it was given.
+fn module_name(path: &Path) -> Result<String, String> {
+    let mut path = path.to_owned();
+    if path.file_name().is_none() {
+        // As in `.` and `..`.
+        path = path.canonicalize().map_err(|error| error.to_string())?;
+    }
+    let name = path.file_name().ok_or("the root directory is no module")?;
+    name.to_str().map(str::to_owned).ok_or_else(|| "its name is not UTF-8".to_owned())
+}
+
+fn check_total(found: &[Found], prefix: &str, limit: u64) -> Result<(), String> {
+    let mut files: Vec<(&str, u64)> = found
+        .iter()
+        .filter_map(|found| match found.kind {
+            Kind::File { size, .. } => Some((&*found.name, size)),
+            _ => None,
+        })
+        .collect();
+    let total = zip::size_of(files.iter().map(|(name, size)| (prefix.len() + name.len(), *size)));
+    files.sort_unstable_by_key(|(_, size)| Reverse(*size));
+    check_size(total, limit, &files)
+}
+
+/// `files` begins with the largest.
+#[allow(clippy::cast_precision_loss, reason = "sizes are shown with one decimal")]
+fn check_size(total: u64, limit: u64, files: &[(&str, u64)]) -> Result<(), String> {
+    if total < limit {
+        return Ok(());
+    }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / MIB);
+    let largest: Vec<_> =
+        files.iter().take(3).map(|(name, size)| format!("`{name}` {}", mib(*size))).collect();
+    Err(format!(
+        "has {}, and the dashboard takes less than {}; the largest files: {}",
+        mib(total),
+        mib(limit),
+        largest.join(", ")
+    ))
+}

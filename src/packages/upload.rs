@@ -1,0 +1,177 @@
+//! The way of packages to the cluster.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use super::prepare::{Prepared, prepare};
+use super::walk::Rules;
+use super::{Package, Role};
+use crate::ray_fault::Fault;
+use crate::transport::{Answer, Request, path};
+use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
+
+/// The dashboard takes up to 100 MiB; older ones, whose aiohttp counts otherwise, a byte less.
+const LIMIT: u64 = 100 * 1024 * 1024;
+/// For Ray to store the largest package, beside the read timeout.
+const TIME_TO_STORE: Duration = Duration::from_secs(60);
+
+/// The answer to an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PackageUpload {
+    /// What `working_dir` or `py_modules` of a runtime environment take.
+    pub uri: String,
+    /// The size of the package, in bytes.
+    pub bytes: u64,
+    /// Whether it was sent; `false` if the cluster had it already.
+    pub uploaded: bool,
+}
+
+impl RayClient {
+    /// Uploads a package unless the cluster has it, and returns its URI. The cluster keeps it for 10
+    /// minutes, and for as long as a job or an application uses it. Calls
+    /// `GET /api/packages/gcs/{name}`, and then `PUT`. Needs the feature `packages`.
+    ///
+    /// The package is read from disk twice, and never held in memory. An upload that breaks off is
+    /// tried again, as the client's [`RetryPolicy`](crate::RetryPolicy) says.
+    ///
+    /// # Errors
+    /// 400 as [`Package::uri`]; 400 if a file cannot be read, or changes while it is packed, after which
+    /// the cluster has nothing of it; 400 for 100 MiB and more, before anything is sent, naming the
+    /// largest files; otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    pub fn upload_package(&self, package: &Package) -> Result<PackageUpload, ClientError> {
+        self.upload_package_with_progress(package, |_, _| {})
+    }
+
+    /// The same; `progress` is called with the bytes that were sent and the bytes in all. It begins
+    /// again at 0 if an upload is tried again, and is not called if there is nothing to send.
+    ///
+    /// # Errors
+    /// As [`upload_package`](Self::upload_package).
+    pub fn upload_package_with_progress(
+        &self,
+        package: &Package,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<PackageUpload, ClientError> {
+        let prepared = prepare(package, &Rules::from_env(), Some(LIMIT))?;
+        let missing = !self.has_package(&prepared)?;
+        if missing {
+            self.put_package(&prepared, &mut |sent| progress(sent, prepared.bytes))?;
+        }
+        Ok(PackageUpload { uri: prepared.uri, bytes: prepared.bytes, uploaded: missing })
+    }
+
+    /// Submits a job as [`submit_job`](Self::submit_job); `progress` is called with the bytes that were
+    /// sent of its packages and the bytes in all. It goes back if an upload is tried again, and is not
+    /// called if there is nothing to send. Needs the feature `packages`.
+    ///
+    /// # Errors
+    /// As [`submit_job`](Self::submit_job).
+    pub fn submit_job_with_progress(
+        &self,
+        submission: &JobSubmission,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<String, ClientError> {
+        self.submit(submission, &mut progress)
+    }
+
+    /// The same environment with the URIs of its local packages, all of which the cluster then has.
+    /// Nothing is sent if one of them cannot be.
+    pub(crate) fn upload_local_packages(
+        &self,
+        env: RuntimeEnv,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<RuntimeEnv, ClientError> {
+        let rules = Rules::from_env();
+        let mut all: Vec<Prepared> = Vec::new();
+        let env = env.replace_local_paths(|member, path, excludes| {
+            let role = if member == "working_dir" { Role::WorkingDir } else { Role::PyModule };
+            let package = Package { path: path.into(), role, excludes };
+            let prepared = prepare(&package, &rules, Some(LIMIT))?;
+            let uri = prepared.uri.clone();
+            match all.iter().find(|other| other.uri == uri) {
+                None => all.push(prepared),
+                Some(other) if other.is_same(&prepared) => {}
+                Some(_) => {
+                    return Err(ClientError::invalid(format_args!(
+                        "{}: has the same content, and so the same name, as another package of this job that is laid out in another way; the cluster would hold one of them only",
+                        package.label()
+                    )));
+                }
+            }
+            Ok(uri)
+        })?;
+        let mut missing = Vec::new();
+        for prepared in &all {
+            if !self.has_package(prepared)? {
+                missing.push(prepared);
+            }
+        }
+        let total = missing.iter().map(|prepared| prepared.bytes).sum();
+        let mut before = 0;
+        for prepared in missing {
+            self.put_package(prepared, &mut |sent| progress(before + sent, total))?;
+            before += prepared.bytes;
+        }
+        Ok(env)
+    }
+
+    fn has_package(&self, package: &Prepared) -> Result<bool, ClientError> {
+        let (name, route) = name_and_route(package);
+        let request = Request::get(format_args!("look for package `{name}`"), route);
+        match self.http().send(&request) {
+            Ok(answer) => check_empty(&request, &answer).map(|()| true),
+            Err(error @ ClientError::NotFound { .. }) if error.fault() != Fault::NoRoute => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_package(
+        &self,
+        package: &Prepared,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ClientError> {
+        let (name, route) = name_and_route(package);
+        let what = format!("upload package `{name}`");
+        let request = Request::put(what, route).extra_time(TIME_TO_STORE);
+        let progress = RefCell::new(progress);
+        let body = || -> io::Result<Box<dyn Read>> {
+            Ok(Box::new(Counted { content: package.open()?, sent: 0, progress: &progress }))
+        };
+        let answer = self.http().upload(&request, package.bytes, body)?;
+        check_empty(&request, &answer)
+    }
+}
+
+/// Ray answers without a word; a page comes from somebody in between, who keeps no packages.
+fn check_empty(request: &Request, answer: &Answer) -> Result<(), ClientError> {
+    if answer.body.is_empty() {
+        return Ok(());
+    }
+    Err(ClientError::unexpected(format_args!("{}: the answer is not Ray's", request.what)))
+}
+
+fn name_and_route(package: &Prepared) -> (&str, String) {
+    let name = package.uri.trim_start_matches("gcs://");
+    (name, path(&["api", "packages", "gcs", name]))
+}
+
+struct Counted<'a, 'p> {
+    content: Box<dyn Read + 'a>,
+    sent: u64,
+    progress: &'a RefCell<&'p mut dyn FnMut(u64)>,
+}
+
+impl Read for Counted<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let length = self.content.read(buf)?;
+        self.sent += length as u64;
+        if length > 0 {
+            (self.progress.borrow_mut())(self.sent);
+        }
+        Ok(length)
+    }
+}

@@ -1,0 +1,236 @@
+//! Which paths of a directory belong to a package: what no ignore file and no exclude leaves out.
+
+use std::env;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::gitwildmatch::Patterns;
+
+/// What Ray leaves out of every working directory, unless the environment says otherwise.
+const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
+/// How often a link may lead back to a directory that it is in. The system follows one such link about
+/// 40 times, and Ray packs what is there each time; with two, the number of paths doubles each time.
+const MAX_CIRCLES: usize = 200;
+
+/// What Ray's own client reads from the environment about this.
+pub(super) struct Rules {
+    with_gitignore: bool,
+    default_excludes: Vec<String>,
+}
+
+impl Rules {
+    pub(super) fn from_env() -> Self {
+        Self::from_vars(|name| env::var(name).ok())
+    }
+
+    fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
+        let excludes = var("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES");
+        let excludes = excludes.as_deref().unwrap_or(DEFAULT_EXCLUDES).split(',').map(str::trim);
+        Self {
+            with_gitignore: var("RAY_RUNTIME_ENV_IGNORE_GITIGNORE").as_deref() != Some("1"),
+            default_excludes: excludes.filter(|e| !e.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// A path that belongs to a package.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Relative to the root, with `/` between its parts; `.` for the root.
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File {
+        size: u64,
+        mode: u32,
+    },
+    Directory {
+        is_empty: bool,
+        mode: u32,
+    },
+    /// A link to nowhere, a pipe, a socket: only its name counts.
+    Other,
+}
+
+/// All of the root, in the order of the names. Symbolic links are followed. The error is what is wrong,
+/// with the name of the path.
+pub(super) fn walk(
+    root: &Path,
+    rules: &Rules,
+    is_working_dir: bool,
+    excludes: &[String],
+) -> Result<Vec<Found>, String> {
+    let defaults = if is_working_dir { &rules.default_excludes[..] } else { &[] };
+    let patterns = Patterns::parse(defaults.iter().chain(excludes).map(String::as_str));
+    let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
+    let mut walk =
+        Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
+    walk.visit(root, "", false)?;
+    Ok(walk.found)
+}
+
+/// The patterns of one directory.
+struct Ignored {
+    /// How much of a name is the directory.
+    base: usize,
+    patterns: Patterns,
+}
+
+struct Walk<'a> {
+    rules: &'a Rules,
+    /// Those of all directories on the way from the root. A path is left out if any of them says so.
+    ignored: Vec<Ignored>,
+    found: Vec<Found>,
+    /// How many links led back to a directory that they are in.
+    circles: usize,
+}
+
+impl Walk<'_> {
+    /// `name` is empty for the root.
+    fn visit(&mut self, path: &Path, name: &str, is_link: bool) -> Result<(), String> {
+        let metadata = metadata(path).map_err(|error| cannot("look at", name, &error))?;
+        let is_dir = metadata.as_ref().is_some_and(Metadata::is_dir);
+        let outer = self.ignored.len();
+        if is_dir {
+            // Before the directory itself is tested: its own `*` leaves it out.
+            self.load_ignore_files(path, name)?;
+        }
+        if !self.leaves_out(name) {
+            if is_dir && is_link && leads_back(path) {
+                self.circles += 1;
+                if self.circles > MAX_CIRCLES {
+                    return Err(format!("`{name}`: symbolic links lead round in circles"));
+                }
+            }
+            let children = if is_dir { children(path, name)? } else { Vec::new() };
+            let kind = kind_of(metadata.as_ref(), children.is_empty());
+            let shown = if name.is_empty() { "." } else { name };
+            self.found.push(Found { name: shown.to_owned(), kind });
+            for (child, is_link) in children {
+                let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
+                self.visit(&path.join(child), &below, is_link)?;
+            }
+        }
+        self.ignored.truncate(outer);
+        Ok(())
+    }
+
+    fn load_ignore_files(&mut self, path: &Path, name: &str) -> Result<(), String> {
+        let names = [".gitignore", ".rayignore"];
+        for file in &names[usize::from(!self.rules.with_gitignore)..] {
+            let is_file = metadata(&path.join(file)).is_ok_and(|m| m.is_some_and(|m| m.is_file()));
+            if !is_file {
+                continue;
+            }
+            let shown = if name.is_empty() { (*file).to_owned() } else { format!("{name}/{file}") };
+            let text = fs::read_to_string(path.join(file))
+                .map_err(|error| cannot("read", &shown, &error))?;
+            let patterns = Patterns::parse(text.split(['\n', '\r']))
+                .map_err(|why| format!("`{shown}`: {why}"))?;
+            let base = if name.is_empty() { 0 } else { name.len() + 1 };
+            self.ignored.push(Ignored { base, patterns });
+        }
+        Ok(())
+    }
+
+    fn leaves_out(&self, name: &str) -> bool {
+        self.ignored.iter().any(|ignored| {
+            let relative = name.get(ignored.base..).filter(|relative| !relative.is_empty());
+            ignored.patterns.leave_out(relative.unwrap_or("."))
+        })
+    }
+}
+
+/// The names of what is in it, in order, and whether each is a symbolic link. Ray, too, refuses names
+/// that are not Unicode.
+fn children(path: &Path, name: &str) -> Result<Vec<(String, bool)>, String> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir(path).map_err(|error| cannot("list", name, &error))? {
+        let entry = entry.map_err(|error| cannot("list", name, &error))?;
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let child = entry
+            .file_name()
+            .into_string()
+            .map_err(|child| format!("the name {child:?} in `{name}` is not UTF-8"))?;
+        children.push((child, is_link));
+    }
+    children.sort_unstable();
+    Ok(children)
+}
+
+/// Whether this link leads to a directory that it is in.
+fn leads_back(link: &Path) -> bool {
+    let folder = link.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, link.canonicalize()) {
+        (Some(folder), Ok(target)) => folder.starts_with(target),
+        _ => false,
+    }
+}
+
+pub(super) fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
+    let name = if name.is_empty() { "." } else { name };
+    format!("cannot {what} `{name}`: {error}")
+}
+
+/// `None` for what is not there, and for a link to nowhere or round in a circle.
+fn metadata(path: &Path) -> Result<Option<Metadata>, std::io::Error> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => {
+            let is_link = fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink());
+            if is_link && error.kind() != ErrorKind::PermissionDenied {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+    }
+}
+
+fn kind_of(metadata: Option<&Metadata>, is_empty: bool) -> Kind {
+    match metadata {
+        Some(metadata) if metadata.is_file() => {
+            Kind::File { size: metadata.len(), mode: mode(metadata) }
+        }
+        Some(metadata) if metadata.is_dir() => Kind::Directory { is_empty, mode: mode(metadata) },
+        _ => Kind::Other,
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn mode(metadata: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(metadata)
+}
+
+#[cfg(not(unix))]
+pub(super) fn mode(metadata: &Metadata) -> u32 {
+    if metadata.is_dir() { 0o40755 } else { 0o100_644 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_what_is_left_out_by_default() {
+        let rules = Rules::from_vars(|_| None);
+        assert!(rules.with_gitignore);
+        assert_eq!(rules.default_excludes, [".git", ".venv", "venv", "__pycache__"]);
+        let rules = Rules::from_vars(|name| match name {
+            "RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES" => Some(" a , ,b".to_owned()),
+            "RAY_RUNTIME_ENV_IGNORE_GITIGNORE" => Some("1".to_owned()),
+            _ => None,
+        });
+        assert!(!rules.with_gitignore);
+        assert_eq!(rules.default_excludes, ["a", "b"]);
+        let none = |name: &str| name.contains("EXCLUDES").then(String::new);
+        assert!(Rules::from_vars(none).default_excludes.is_empty());
+    }
+}

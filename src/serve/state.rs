@@ -1,0 +1,165 @@
+//! What Serve runs, each part as Ray wrote it, so that it can be sent back unchanged.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::details::{ServeActor, ServeApplication, ServeApplicationStatus, ServeSource};
+use super::raw_json::members;
+use crate::{ClientError, json};
+
+/// The options beside the applications that a PUT takes, and that get Ray's default again if it
+/// leaves them out. Ray 2.60.0 shows the first four.
+const OPTIONS: [&str; 7] = [
+    "proxy_location",
+    "http_options",
+    "grpc_options",
+    "target_capacity",
+    "logging_config",
+    "tracing_config",
+    "controller_options",
+];
+
+/// How long Ray may take to say that Serve does not run, and be believed.
+const SURE: Duration = Duration::from_secs(30);
+
+/// An answer to `GET /api/serve/applications/`.
+pub(super) struct State<'a> {
+    /// The actor id of Serve's controller; `None` if Serve does not run.
+    pub(super) controller: Option<String>,
+    options: Vec<(String, &'a str)>,
+    pub(super) applications: Vec<Application<'a>>,
+}
+
+pub(super) struct Application<'a> {
+    pub(super) name: String,
+    text: &'a str,
+    pub(super) config: Option<&'a str>,
+    pub(super) deployed_at: Option<&'a str>,
+    pub(super) status: Option<ServeApplicationStatus>,
+    pub(super) source: Option<ServeSource>,
+}
+
+impl<'a> State<'a> {
+    /// 500 unless the answer has the three members that every Ray from 2.9 to 2.60 always sends, with
+    /// and without a running Serve: an answer of something else must never read as "no applications".
+    pub(super) fn parse(what: &str, body: &'a str) -> Result<Self, ClientError> {
+        Self::read(body).ok_or_else(|| not_from_ray(what))
+    }
+
+    fn read(body: &'a str) -> Option<Self> {
+        let all = members(body)?;
+        let object = |name: &str| {
+            let (_, value) = all.iter().find(|(key, _)| key == name)?;
+            Some((*value, members(value)?))
+        };
+        object("proxies")?;
+        let controller: ServeActor = parse(object("controller_info")?.0)?;
+        let applications = object("applications")?.1.into_iter();
+        Some(Self {
+            controller: controller.actor_id,
+            applications: applications.map(|(name, text)| Application::read(name, text)).collect(),
+            options: all
+                .into_iter()
+                .filter(|(name, value)| OPTIONS.contains(&&**name) && *value != "null")
+                .collect(),
+        })
+    }
+
+    /// Whether "Serve does not run" may only mean that Ray asked its GCS in vain: its answer after 60 s
+    /// of that is the same (measured on 2.60.0), and the next change would delete everything.
+    pub(super) fn is_doubtful(&self, took: Duration) -> bool {
+        self.controller.is_none() && took > SURE
+    }
+
+    pub(super) fn application(&self, name: &str) -> Option<&Application<'a>> {
+        self.applications.iter().find(|it| it.name == name)
+    }
+
+    /// Whether Serve is shutting down, if something was deployed since `before`: it then ignores that,
+    /// and answers 200. All applications are being deleted, and none of them was deployed since; one
+    /// that somebody else deletes after it was deployed has a later time.
+    pub(super) fn is_shutting_down(&self, before: &State<'_>) -> bool {
+        let was_ignored = |now: &Application<'_>| {
+            let before = before.application(&now.name);
+            now.status == Some(ServeApplicationStatus::Deleting)
+                && before.is_some_and(|it| it.deployed_at == now.deployed_at)
+        };
+        self.controller.is_some() && self.applications.iter().all(was_ignored)
+    }
+
+    /// The body of a PUT that has these options and these applications.
+    pub(super) fn body(&self, applications: &[String]) -> String {
+        let options = self.options.iter().map(|(name, value)| format!("\"{name}\":{value},"));
+        let options: String = options.collect();
+        format!("{{{options}\"applications\":[{}]}}", applications.join(","))
+    }
+}
+
+impl<'a> Application<'a> {
+    fn read(name: String, text: &'a str) -> Self {
+        let mut application =
+            Self { name, text, config: None, deployed_at: None, status: None, source: None };
+        for (key, value) in members(text).unwrap_or_default() {
+            match key.as_str() {
+                "deployed_app_config" if value != "null" => application.config = Some(value),
+                "last_deployed_time_s" => application.deployed_at = Some(value),
+                "status" => application.status = parse(value),
+                "source" => application.source = parse(value),
+                _ => {}
+            }
+        }
+        application
+    }
+
+    /// The application as callers see it.
+    pub(super) fn model(&self) -> Result<ServeApplication, ClientError> {
+        json::from_slice(self.text.as_bytes()).map_err(|error| {
+            let message = format_args!("Serve application `{}` cannot be read: {error}", self.name);
+            ClientError::unexpected(message).caused_by(error)
+        })
+    }
+
+    /// Whether a PUT without it deletes it. One that `serve.delete` deletes still shows its
+    /// configuration, and one that `serve.run` took over shows its former one: a PUT that has these
+    /// would bring them back.
+    pub(super) fn is_declared(&self) -> bool {
+        (self.config.is_some() || self.source == Some(ServeSource::Declarative))
+            && self.source != Some(ServeSource::Imperative)
+            && self.status != Some(ServeApplicationStatus::Deleting)
+    }
+
+    /// Whether a PUT must have it, but cannot: it cannot be read, or its configuration is missing.
+    /// The latter was not seen yet; Ray's code says that it may happen before the controller has
+    /// written its first checkpoint.
+    pub(super) fn would_be_lost(&self) -> bool {
+        self.status.is_none() || (self.is_declared() && self.config.is_none())
+    }
+}
+
+pub(super) fn not_from_ray(what: &str) -> ClientError {
+    ClientError::unexpected(format_args!("{what}: the answer is not what Ray sends"))
+}
+
+/// Whether a configuration that Ray shows has all that was sent.
+pub(super) fn shows(now: &str, sent: &Value) -> bool {
+    parse::<Map<_, _>>(now).is_some_and(|now| covers(&Value::Object(now), sent))
+}
+
+fn covers(now: &Value, sent: &Value) -> bool {
+    match (now, sent) {
+        (Value::Object(now), Value::Object(sent)) => {
+            sent.iter().all(|(key, sent)| now.get(key).is_some_and(|now| covers(now, sent)))
+        }
+        (Value::Array(now), Value::Array(sent)) => {
+            now.len() == sent.len() && now.iter().zip(sent).all(|(now, sent)| covers(now, sent))
+        }
+        (Value::Number(now), Value::Number(sent)) => now.as_f64() == sent.as_f64(),
+        _ => now == sent,
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Option<T> {
+    json::from_slice(text.as_bytes()).ok()
+}

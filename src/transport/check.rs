@@ -1,0 +1,113 @@
+//! Whether an answer is what was asked for, and Ray's: decided by its head.
+
+use std::time::Duration;
+
+use ureq::http::{Response, StatusCode};
+
+use super::Uri;
+use super::body::{ContentRange, Stream};
+use super::fault::proxy_wants_credentials;
+use super::settings::Settings;
+use crate::{ClientError, gateway, ray_fault};
+
+/// Why this is not the answer that was asked for. Notes on the stream what its head says of the body.
+pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<ClientError> {
+    let request = stream.request.clone();
+    let what = &request.what;
+    let status = head.status();
+    let has_range = request.range.is_some();
+    let content_range = header(head, "content-range").and_then(ContentRange::parse);
+    let content_type = header(head, "content-type").unwrap_or_default().to_owned();
+    let is_empty_range = status == StatusCode::RANGE_NOT_SATISFIABLE && has_range;
+    if status.is_redirection() {
+        return Some(redirect(what, head));
+    }
+    if !status.is_success() && !is_empty_range {
+        let page = stream.read_error_page();
+        let error = rejection(what, &stream.settings, status, &content_type, &page);
+        return Some(error.with_retry_after(retry_after(head)));
+    }
+    if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
+        let page = stream.read_error_page();
+        let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
+        return Some(ClientError::unexpected(format_args!(
+            "{what}: the answer is not Ray's: {said}"
+        )));
+    }
+    let refuse = |why: &str| {
+        Some(ClientError::unexpected(format_args!("{what}: the answer is not Ray's: {why}")))
+    };
+    let is_partial = status == StatusCode::PARTIAL_CONTENT;
+    if let Some(encoding) = header(head, "content-encoding").filter(|it| *it != "identity") {
+        return refuse(&format!("it is encoded ({encoding}), which was not asked for"));
+    }
+    if !(status == StatusCode::OK || is_empty_range || (is_partial && has_range)) {
+        return refuse(&format!("it has status {}", status.as_u16()));
+    }
+    if content_range.is_some() != (is_partial || is_empty_range) {
+        return refuse("which bytes of the file it holds is not clear");
+    }
+    let (kinds, wanted): (&[&str], _) = if request.wants_bytes {
+        (&["application/octet-stream", "text/plain"], "a file")
+    } else {
+        (&["application/json"], "JSON")
+    };
+    // Ray names none if it says nothing, for example to a PUT.
+    let is_wanted = content_type.is_empty() || kinds.iter().any(|it| is_kind(&content_type, it));
+    if !is_wanted {
+        return refuse(&format!("it is {content_type}, not {wanted}"));
+    }
+    stream.content_range = content_range;
+    None
+}
+
+/// The error of an answer that is no success.
+pub(super) fn rejection(
+    what: &str,
+    settings: &Settings,
+    status: StatusCode,
+    content_type: &str,
+    page: &[u8],
+) -> ClientError {
+    if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
+        return proxy_wants_credentials(what, proxy);
+    }
+    let secrets = settings.secrets();
+    let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+    ray_fault::rejection(what, status.as_u16(), content_type, page, &secrets)
+}
+
+fn redirect(what: &str, head: &Response<()>) -> ClientError {
+    let target = redirect_target(head);
+    ClientError::rejected(
+        head.status().as_u16(),
+        format_args!(
+            "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
+        ),
+    )
+}
+
+/// Scheme and host alone: the rest of a redirect may hold secrets.
+fn redirect_target(head: &Response<()>) -> String {
+    let uri = header(head, "location").and_then(|location| location.parse::<Uri>().ok());
+    match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
+        Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
+        Some((scheme, host, None)) => format!("{scheme}://{host}"),
+        None => "another place".to_owned(),
+    }
+}
+
+/// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
+fn retry_after(head: &Response<()>) -> Option<Duration> {
+    Some(Duration::from_secs(header(head, "retry-after")?.trim().parse().ok()?))
+}
+
+fn header<'h>(head: &'h Response<()>, name: &str) -> Option<&'h str> {
+    head.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a content type is this one, whatever its parameters.
+fn is_kind(content_type: &str, kind: &str) -> bool {
+    let own = content_type.split(';').next().unwrap_or_default();
+    own.trim().eq_ignore_ascii_case(kind)
+}

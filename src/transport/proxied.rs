@@ -1,0 +1,354 @@
+//! An exchange through a proxy, over a connection of its own. ureq asks every proxy to CONNECT, which
+//! proxies refuse for `http://` by default (seen with squid 6); and one that drips its answer to
+//! CONNECT would hold ureq for ever.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::time::Duration;
+
+use ureq::http::header::{HeaderName, HeaderValue};
+use ureq::http::{Method, Request, Response, Version};
+use ureq::{Error, Timeout};
+
+use super::connect::Register;
+use super::dial::{MaybeTlsStream, credentials, dial};
+use super::fault::{MAX_HEADERS, OddAnswer};
+use super::settings::{Settings, Timeouts};
+
+/// The longest line of a chunk's size or a trailer, in bytes.
+const MAX_LINE: usize = 4096;
+
+/// Sends the request. The head of the answer, and its body.
+pub(super) fn exchange(
+    settings: &Settings,
+    request: &Request<()>,
+    body: &mut dyn Read,
+    timeouts: &Timeouts,
+    register: &Register,
+) -> Result<(Response<()>, ProxiedBody), Error> {
+    let mut wire = dial(settings, settings.is_https(), timeouts.connect, register)?;
+    wire.wait_at_most(timeouts.send);
+    let timed_out = |reason| move |error| in_time(error, reason);
+    wire.write_all(&head_of(settings, request)).map_err(timed_out(Timeout::SendRequest))?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = body.read(&mut piece)?;
+        if length == 0 {
+            break;
+        }
+        wire.wait_at_most(timeouts.send);
+        wire.write_all(&piece[..length]).map_err(timed_out(Timeout::SendBody))?;
+    }
+    wire.flush().map_err(timed_out(Timeout::SendBody))?;
+    wire.wait_at_most(timeouts.response);
+    let mut reader = BufReader::with_capacity(64 * 1024, wire);
+    let head = loop {
+        let head = read_head(&mut reader)?;
+        if !head.status().is_informational() {
+            break head;
+        }
+    };
+    reader.get_mut().wait_at_most(timeouts.body);
+    let framing = Framing::of(&head)?;
+    Ok((head, ProxiedBody { reader, framing, line: Vec::new() }))
+}
+
+fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
+    let uri = request.uri();
+    let target = match uri.path_and_query().filter(|_| settings.is_https()) {
+        Some(path) => path.to_string(),
+        None => uri.to_string(),
+    };
+    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let mut head =
+        format!("{} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method())
+            .into_bytes();
+    // A caller's own wins.
+    for (name, value) in [("user-agent", super::USER_AGENT), ("accept", "*/*")] {
+        if !request.headers().contains_key(name) {
+            head.extend(format!("{name}: {value}\r\n").bytes());
+        }
+    }
+    let proxy = settings.proxy.as_ref().filter(|_| !settings.is_https());
+    if let Some(credentials) = proxy.and_then(credentials) {
+        head.extend(format!("proxy-authorization: {credentials}\r\n").bytes());
+    }
+    if request.method() == Method::POST && !request.headers().contains_key("content-length") {
+        head.extend(b"content-length: 0\r\n");
+    }
+    for (name, value) in request.headers() {
+        head.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    head.extend(b"\r\n");
+    head
+}
+
+fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<Response<()>, Error> {
+    let mut left = MAX_HEADERS;
+    let mut next_line = || {
+        let mut line = Vec::new();
+        let timed_out = |error| in_time(error, Timeout::RecvResponse);
+        reader.take(left as u64).read_until(b'\n', &mut line).map_err(timed_out)?;
+        left -= line.len();
+        match line.ends_with(b"\n") {
+            true => Ok(String::from_utf8_lossy(&line).trim_end().to_owned()),
+            false if left == 0 => Err(Error::LargeResponseHeader(MAX_HEADERS, MAX_HEADERS)),
+            false => Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
+        }
+    };
+    let line = next_line()?;
+    let mut head = Response::new(());
+    let mut words = line.split(' ');
+    *head.version_mut() = match words.next() {
+        Some("HTTP/1.1") => Version::HTTP_11,
+        Some("HTTP/1.0") => Version::HTTP_10,
+        _ => return Err(OddAnswer::NotHttp("no HTTP version").into()),
+    };
+    let status = words.next().unwrap_or_default().parse();
+    *head.status_mut() = status.map_err(|_| OddAnswer::NotHttp("no status"))?;
+    loop {
+        let line = next_line()?;
+        if line.is_empty() {
+            return Ok(head);
+        }
+        let Some((name, value)) = line.split_once(':') else {
+            return Err(OddAnswer::NotHttp("a header without a colon").into());
+        };
+        let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_str(value.trim()));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(OddAnswer::NotHttp("a header that is none").into());
+        };
+        head.headers_mut().append(name, value);
+    }
+}
+
+/// A body as it comes from a proxy.
+pub(super) struct ProxiedBody {
+    reader: BufReader<MaybeTlsStream>,
+    framing: Framing,
+    /// What has come of a line so far.
+    line: Vec<u8>,
+}
+
+enum Framing {
+    /// So many bytes are left.
+    Length(u64),
+    ToTheEnd,
+    ChunkSize,
+    Chunk(u64),
+    ChunkEnd,
+    Trailer,
+    Over,
+}
+
+impl Framing {
+    fn of(head: &Response<()>) -> Result<Self, Error> {
+        if is_chunked(head) {
+            return Ok(Self::ChunkSize);
+        }
+        match content_length(head)? {
+            Some(length) => Ok(Self::Length(length)),
+            None if matches!(head.status().as_u16(), 204 | 304) => Ok(Self::Over),
+            None => Ok(Self::ToTheEnd),
+        }
+    }
+}
+
+impl ProxiedBody {
+    pub(super) fn length(&self) -> Option<u64> {
+        if let Framing::Length(length) = self.framing { Some(length) } else { None }
+    }
+
+    pub(super) fn wait_at_most(&mut self, limit: Duration) {
+        self.reader.get_mut().wait_at_most(limit);
+    }
+
+    /// A line without its end, read on where a timeout broke it off.
+    fn read_line(&mut self) -> io::Result<String> {
+        let room = MAX_LINE - self.line.len();
+        (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.line)?;
+        if !self.line.ends_with(b"\n") {
+            let kind = if self.line.len() == MAX_LINE {
+                io::ErrorKind::InvalidData
+            } else {
+                io::ErrorKind::UnexpectedEof
+            };
+            return Err(kind.into());
+        }
+        let line = String::from_utf8_lossy(&self.line).trim().to_owned();
+        self.line.clear();
+        Ok(line)
+    }
+
+    fn read_up_to(&mut self, left: u64, buf: &mut [u8]) -> io::Result<u64> {
+        let room = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        match self.reader.read(&mut buf[..room])? {
+            0 if room > 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            length => Ok(length as u64),
+        }
+    }
+}
+
+impl Read for ProxiedBody {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match self.framing {
+                Framing::Over | Framing::Length(0) => return Ok(0),
+                Framing::ToTheEnd => return self.reader.read(buf),
+                Framing::Length(left) => {
+                    let read = self.read_up_to(left, buf)?;
+                    self.framing = Framing::Length(left - read);
+                    read
+                }
+                Framing::Chunk(left) => {
+                    let read = self.read_up_to(left, buf)?;
+                    let left = left - read;
+                    self.framing = if left == 0 { Framing::ChunkEnd } else { Framing::Chunk(left) };
+                    read
+                }
+                Framing::ChunkSize => {
+                    let line = self.read_line()?;
+                    let size = line.split(';').next().unwrap_or_default().trim();
+                    self.framing = match u64::from_str_radix(size, 16) {
+                        Ok(0) => Framing::Trailer,
+                        Ok(size) => Framing::Chunk(size),
+                        Err(_) => return Err(OddAnswer::NotHttp("no size of a chunk").into_io()),
+                    };
+                    continue;
+                }
+                Framing::ChunkEnd => {
+                    if !self.read_line()?.is_empty() {
+                        return Err(OddAnswer::NotHttp("a chunk is longer than it says").into_io());
+                    }
+                    self.framing = Framing::ChunkSize;
+                    continue;
+                }
+                Framing::Trailer => {
+                    if self.read_line()?.is_empty() {
+                        self.framing = Framing::Over;
+                    }
+                    continue;
+                }
+            };
+            return Ok(usize::try_from(read).unwrap_or(buf.len()));
+        }
+    }
+}
+
+/// As ureq sees it: a body of any other coding, and any of HTTP/1.0, ends with the connection.
+pub(super) fn is_chunked(head: &Response<()>) -> bool {
+    let codings = head.headers().get_all("transfer-encoding");
+    let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
+    head.version() == Version::HTTP_11
+        && codings.any(|value| value.trim().eq_ignore_ascii_case("chunked"))
+}
+
+/// Two that differ could be read in two ways, one of them by somebody in between.
+fn content_length(head: &Response<()>) -> Result<Option<u64>, Error> {
+    let mut values = head.headers().get_all("content-length").iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    let length = first.to_str().ok().and_then(|value| value.trim().parse().ok());
+    match length.filter(|_| values.all(|other| other == first)) {
+        Some(length) => Ok(Some(length)),
+        None => Err(OddAnswer::NotHttp("its content-length is not one number").into()),
+    }
+}
+
+fn in_time(error: io::Error, reason: Timeout) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Error::Timeout(reason),
+        _ => Error::from(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::RetryPolicy;
+    use crate::transport::{HeaderMap, Http, Proxies, Request as Ask};
+
+    /// An exchange by way of a proxy that answers this, in pieces of so many bytes, and then drips.
+    fn through_proxy(base: &str, answer: &'static [u8], piece: usize) -> Result<Vec<u8>, u16> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = answer.chunks(piece).try_for_each(|piece| stream.write_all(piece));
+                while stream.write_all(b"y").is_ok() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+        });
+        let proxies = Proxies::from_vars(|name| Ok((name == "ALL_PROXY").then(|| proxy.clone())));
+        let proxies = proxies.unwrap();
+        let settings = Settings {
+            proxy: proxies.of(base).unwrap(),
+            proxies,
+            base: base.to_owned(),
+            headers: HeaderMap::new(),
+            token: None,
+            token_header: "authorization",
+            connect_timeout: Duration::from_millis(300),
+            read_timeout: Duration::from_millis(300),
+            retry: RetryPolicy::none(),
+            #[cfg(feature = "tls")]
+            roots: None,
+            #[cfg(feature = "tls")]
+            accept_invalid_certs: false,
+        };
+        let start = Instant::now();
+        let result = Http::new(settings).send(&Ask::get("version", "/api/version".to_owned()));
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        result.map(|answer| answer.body).map_err(|error| error.status())
+    }
+
+    #[test]
+    fn a_proxy_that_drips_is_given_up_after_the_timeouts() {
+        let heads: [&[u8]; 4] = [
+            b"",
+            b"HTTP/1.1 200 x\r\nx: ",
+            b"HTTP/1.1 200 x\r\ncontent-length: 999\r\n\r\n",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: ",
+        ];
+        for head in heads {
+            let result = through_proxy("http://ray.example:8265", head, 4096);
+            assert_eq!(result, Err(408), "{}", head.escape_ascii());
+        }
+        for head in &heads[..2] {
+            let result = through_proxy("https://ray.example:8265", head, 4096);
+            assert_eq!(result, Err(408), "{}", head.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn every_framing_of_a_body_is_read_whatever_its_pieces() {
+        for answer in [
+            &b"HTTP/1.1 200 x\r\nContent-Length: 5\r\n\r\nhello"[..],
+            b"HTTP/1.1 103 x\r\nlink: y\r\n\r\nHTTP/1.1 200 x\r\ncontent-length:5\r\n\r\nhello",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nz: z\r\n\r\n",
+        ] {
+            for piece in [1, 2, 3, 7, 4096] {
+                let result = through_proxy("http://ray.example:8265", answer, piece);
+                assert_eq!(result.as_deref(), Ok(&b"hello"[..]), "{} {piece}", answer.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_http_is_500() {
+        for answer in [
+            &b"SSH-2.0-x\r\n"[..],
+            b"HTTP/1.1 abc x\r\n\r\n",
+            b"HTTP/1.1 200 x\r\nno colon\r\n\r\n",
+            b"HTTP/1.1 200 x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n",
+        ] {
+            let result = through_proxy("http://ray.example:8265", answer, 4096);
+            assert_eq!(result, Err(500), "{}", answer.escape_ascii());
+        }
+    }
+}

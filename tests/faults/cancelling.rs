@@ -1,0 +1,56 @@
+//! Verifies that a tail that is dropped frees its worker at once, whatever the worker waits for.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use ray_client::{Protocol, RayClient};
+
+use crate::options;
+use crate::server::{CHUNKED, Server, chunk, finished_job, full_listener, hold};
+
+/// Drops tails that are stuck at this address, and lets others have their workers.
+fn drop_and_follow_others(address: &str) {
+    let client = RayClient::builder(address)
+        .connect_timeout(Duration::from_secs(60))
+        .read_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    for protocol in [Protocol::Stream, Protocol::WebSocket] {
+        let mut worst = Duration::ZERO;
+        for _ in 0..5 {
+            let stuck: Vec<_> = (0..5)
+                .map(|_| client.tail_job_logs_with("a", options(protocol)).unwrap())
+                .collect();
+            // Long enough for each to be where it stays.
+            std::thread::sleep(Duration::from_millis(50));
+            let start = Instant::now();
+            drop(stuck);
+            // Waits for a free worker.
+            drop(client.tail_job_logs_with("a", options(protocol)).unwrap());
+            worst = worst.max(start.elapsed());
+        }
+        println!("worst of 25, and a new tail: {worst:?}");
+        assert!(worst < Duration::from_millis(300), "100 ms are promised, and took {worst:?}");
+    }
+}
+
+#[test]
+fn a_tail_that_connects_is_dropped_at_once() {
+    let (_listener, addr, _waiting) = full_listener();
+    drop_and_follow_others(&format!("http://{addr}"));
+}
+
+#[test]
+fn a_tail_that_waits_for_an_answer_is_dropped_at_once() {
+    let server = Server::start(|_, stream| Err(hold(stream)));
+    drop_and_follow_others(&server.address());
+}
+
+#[test]
+fn a_tail_that_reads_is_dropped_at_once() {
+    let server = finished_job("RUNNING", |_, stream| {
+        stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())?;
+        Err(hold(stream))
+    });
+    drop_and_follow_others(&server.address());
+}

@@ -1,0 +1,84 @@
+//! Verifies that nothing is taken for another: an id for another job's, an answer for Ray's, a name for
+//! what an answer means.
+
+use ray_client::{JobStatus, JobSubmission};
+use serde_json::json;
+
+use crate::client;
+use crate::server::{Server, respond, respond_json};
+
+/// A portal answers every request with its page and 200.
+#[test]
+fn a_portals_page_is_no_success() {
+    for body in ["<html>Sign in</html>", "{}", "[]", ""] {
+        let server = Server::start(move |_, stream| respond(stream, 200, "", body));
+        let client = client(&server.address());
+        for error in [
+            client.get_job("a").map(drop).unwrap_err(),
+            client.delete_job("a").unwrap_err(),
+            client.stop_job("a").map(drop).unwrap_err(),
+            client.submit_job(&JobSubmission::new("x")).map(drop).unwrap_err(),
+            client.list_nodes().map(drop).unwrap_err(),
+            client.version().map(drop).unwrap_err(),
+            client.cluster_status().map(drop).unwrap_err(),
+            client.list_node_usage().map(drop).unwrap_err(),
+        ] {
+            assert_eq!(error.status(), 500, "{body:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
+    let server = Server::start(|request, stream| {
+        if request.is("POST") {
+            return respond_json(stream, &json!({"job_id": "b", "submission_id": "b"}));
+        }
+        respond(stream, 404, "", "Job a does not exist")
+    });
+    let submission = JobSubmission::new("x").submission_id("a");
+    let error = client(&server.address()).submit_job(&submission).unwrap_err();
+    assert_eq!(error.status(), 500);
+    assert_eq!(error.to_string(), "submit job `a`: the answer is about another job, `b`");
+}
+
+/// Ray would stop or delete `build`.
+#[test]
+fn an_id_that_ray_would_take_for_another_is_refused_before_anything_is_sent() {
+    let server = Server::start(|_, stream| respond(stream, 200, "", r#"{"stopped": true}"#));
+    let client = client(&server.address());
+    for (id, named) in [("build#2", "#"), ("build?2", "?"), ("buil%64", "%64"), ("a%2Fb", "%2F")] {
+        for error in [client.stop_job(id).unwrap_err(), client.delete_job(id).unwrap_err()] {
+            assert_eq!(error.status(), 400);
+            assert!(error.to_string().ends_with(&format!("`{named}`")), "{error}");
+        }
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn the_names_in_an_answer_do_not_change_its_status() {
+    let server = Server::start(|request, stream| {
+        let id = request.line.rsplit('/').next().unwrap_or_default();
+        let id = id.replace("%20", " ");
+        respond(
+            stream,
+            500,
+            "",
+            format!(
+                "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 1, in f\nRuntimeError: Request failed with status code 500: Traceback (most recent call last):\nRuntimeError: Attempted to delete job '{id}', but it is in a non-terminal state RUNNING.\n.\n"
+            ),
+        )
+    });
+    let client = client(&server.address());
+    for length in 1..=255 {
+        let error = client.delete_job("x".repeat(length)).unwrap_err();
+        assert_eq!(error.status(), 400, "{length}");
+        assert_eq!(error.job_status(), Some(&JobStatus::Running), "{length}");
+    }
+    let missing = Server::start(|_, stream| {
+        respond(stream, 404, "", "Job non-terminal state does not exist")
+    });
+    let client = self::client(&missing.address());
+    assert_eq!(client.delete_job("non-terminal state").unwrap_err().status(), 404);
+}

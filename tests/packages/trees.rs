@@ -1,0 +1,174 @@
+//! Directories that a seed decides: odd names, links, ignore files at every level.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::chance::Chance;
+
+const NAMES: [&str; 36] = [
+    "a",
+    "b",
+    "c.py",
+    "main.py",
+    "foo",
+    "bar",
+    "build",
+    "x.log",
+    "data.bin",
+    "täst",
+    "e\u{301}",
+    "名前",
+    "😀.txt",
+    "sp ace",
+    "trailing ",
+    " leading",
+    "[a]",
+    "!neg",
+    "#hash",
+    "back\\slash",
+    "-",
+    ".hidden",
+    "new\nline",
+    "tab\t",
+    "__pycache__",
+    ".git",
+    ".venv",
+    "venv",
+    "*star",
+    "q?",
+    "UPPER",
+    "{b}",
+    "$x",
+    "a^b",
+    "foo.txt",
+    "end\n",
+];
+
+const SEGMENTS: [&str; 30] = [
+    "*",
+    "**",
+    "*.py",
+    "*.l?g",
+    "?",
+    "[a-c]",
+    "[!a]",
+    "[^a]",
+    "[]-]",
+    "[a-]x",
+    "f*",
+    "*o",
+    "**o",
+    "[[]a]",
+    "\\*star",
+    "\\#hash",
+    "\\!neg",
+    "[b",
+    "b]",
+    "a**b",
+    "*.*",
+    ".*",
+    "?*",
+    "[!.]*",
+    "[+--]",
+    "\\",
+    "[!/]",
+    "[\\-a]",
+    ".",
+    "t\u{e4}st",
+];
+
+/// A line of an ignore file.
+pub fn pattern(chance: &mut Chance) -> String {
+    let mut pattern = String::new();
+    if chance.below(5) == 0 {
+        pattern.push('!');
+    }
+    if chance.below(20) == 0 {
+        pattern.push('\\');
+    }
+    if chance.below(4) == 0 {
+        pattern.push('/');
+    }
+    for i in 0..=chance.below(3) {
+        if i > 0 {
+            pattern.push('/');
+        }
+        // A star alone leaves out the root, and with it all.
+        let names = i == 0 && chance.below(8) > 0 || chance.below(2) == 0;
+        let from = if names { &NAMES[..] } else { &SEGMENTS[..] };
+        pattern += *chance.pick(from);
+    }
+    if chance.below(5) == 0 {
+        pattern.push('/');
+    }
+    match chance.below(40) {
+        0 => format!("# {pattern}"),
+        1 => format!("  {pattern}\u{1f}\t"),
+        2 => String::new(),
+        3 => "[z-a]".to_owned(),
+        4 => "!".to_owned(),
+        _ => pattern,
+    }
+}
+
+/// Writes a directory here in which every name is a file, or a directory with files.
+pub fn write_all_names(root: &Path) {
+    for (i, name) in NAMES.iter().enumerate() {
+        let path = root.join(name);
+        if i % 2 == 0 {
+            fs::create_dir_all(path.join("foo")).unwrap();
+            fs::write(path.join("foo/c.py"), "").unwrap();
+            fs::write(path.join(NAMES[(i * 7 + 1) % NAMES.len()]), "").unwrap();
+        } else {
+            fs::create_dir_all(root).unwrap();
+            fs::write(path, "").unwrap();
+        }
+    }
+}
+
+/// Writes a directory of one to about a hundred paths here.
+pub fn write(root: &Path, chance: &mut Chance) {
+    fs::create_dir_all(root).unwrap();
+    let circle = chance.below(10) == 0;
+    fill(root, chance, 3, circle);
+    if circle {
+        symlink(".", root.join("circle")).unwrap();
+    }
+}
+
+/// With a link round in a circle no other link goes to a directory, since each would double the way.
+fn fill(folder: &Path, chance: &mut Chance, depth: usize, circle: bool) {
+    for (file, among) in [(".gitignore", 3), (".rayignore", 5)] {
+        if chance.below(among) == 0 {
+            let end = *chance.pick(&["\n", "\r\n", "\r"]);
+            let lines: Vec<_> = (0..=chance.below(4)).map(|_| pattern(chance)).collect();
+            fs::write(folder.join(file), lines.join(end) + end).unwrap();
+        }
+    }
+    let mut folders = Vec::new();
+    for _ in 0..chance.below(7) {
+        let name = *chance.pick(&NAMES);
+        let path = folder.join(name);
+        if path.symlink_metadata().is_ok() {
+            continue;
+        }
+        match chance.below(20) {
+            0 => symlink("nowhere", path).unwrap(),
+            1 => symlink(".gitignore", path).unwrap(),
+            2 if !circle && !folders.is_empty() => symlink(chance.pick(&folders), path).unwrap(),
+            3..8 if depth > 0 => {
+                fs::create_dir(&path).unwrap();
+                fill(&path, chance, depth - 1, circle);
+                folders.push(name);
+            }
+            8 => fs::create_dir(&path).unwrap(),
+            _ => {
+                fs::write(&path, "content ".repeat(chance.below(9))).unwrap();
+                if chance.below(3) == 0 {
+                    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+                }
+            }
+        }
+    }
+}
