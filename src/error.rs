@@ -136,9 +136,9 @@ pub enum ClientError {
         source: Option<Source>,
     },
 
-    /// 503: the rest of a log can no longer be had. The job is over, and its log is gone, for example
-    /// because its node died; or the file became shorter than what was delivered of it, for example
-    /// because it was rotated.
+    /// 503: the rest of a log can no longer be read. The job is over, and its log is gone, for example
+    /// because its node died; its file was replaced, for example because it was rotated; or the id is
+    /// another job's now.
     #[error("{message}")]
     #[non_exhaustive]
     LogLost {
@@ -148,11 +148,11 @@ pub enum ClientError {
         job_status: Option<Box<JobStatus>>,
     },
 
-    /// 503: the last clone of the client was dropped while this tail was open.
+    /// 503: the tail was closed by its handle, or the last clone of the client was dropped.
     #[error("{message}")]
     #[non_exhaustive]
-    ClientDropped {
-        /// Which tail ended.
+    TailClosed {
+        /// Which tail was closed, and by what.
         message: String,
     },
 }
@@ -231,7 +231,7 @@ impl ClientError {
             Self::Unreachable { .. }
             | Self::Misconfigured { .. }
             | Self::LogLost { .. }
-            | Self::ClientDropped { .. } => 503,
+            | Self::TailClosed { .. } => 503,
         }
     }
 
@@ -319,7 +319,7 @@ mod tests {
             (ClientError::unreachable("x"), 503, true),
             (ClientError::misconfigured("x"), 503, false),
             (ClientError::log_lost("x"), 503, false),
-            (ClientError::client_dropped("x"), 503, false),
+            (ClientError::tail_closed("x"), 503, false),
         ] {
             assert_eq!((error.status(), error.is_retryable()), (status, retryable), "{error:?}");
         }

@@ -1,23 +1,38 @@
-#![doc = include_str!("../README.md")]
+//! A blocking client for an [Apache Ray](https://www.ray.io) cluster's dashboard
+//! (`http://ray-head:8265`): jobs, live logs, nodes, tasks and Serve applications. No async runtime, no
+//! `unsafe`. It is not the `ray://` Ray Client protocol.
+//!
+//! ```no_run
+//! use ray_client::{JobSubmission, RayClient};
+//!
+//! fn main() -> Result<(), ray_client::ClientError> {
+//!     let client = RayClient::new("http://127.0.0.1:8265")?;
+//!     let id = client.submit_job(&JobSubmission::new("python -c 'print(1)'"))?;
+//!     for line in client.follow_job_logs(&id)? {
+//!         println!("{}", line?);
+//!     }
+//!     println!("{}", client.get_job(&id)?.status);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`RayClient`] has all calls. The [`guide`] explains [logs](guide::logs), [errors](guide::errors), the
+//! [cluster](guide::cluster), [Serve](guide::serve), [sending code](guide::packages),
+//! [security](guide::security), [testing](guide::testing) and
+//! [old and new Rays](guide::compatibility).
+//!
+//! Features: `tls` (default) for `https://`, `packages` for uploading local code.
+
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
+/// Compiles the code of the README.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/tailing.md")]
-mod tailing_guide {}
+#[doc = include_str!("../README.md")]
+mod readme {}
 
-#[cfg(doctest)]
-#[doc = include_str!("../docs/testing.md")]
-mod testing_guide {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../docs/errors.md")]
-mod errors_guide {}
-
-#[cfg(all(doctest, feature = "packages"))]
-#[doc = include_str!("../docs/packages.md")]
-mod packages_guide {}
+pub mod guide;
 
 mod address;
 mod agent_access;

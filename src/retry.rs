@@ -12,9 +12,9 @@ use crate::ClientError;
 /// that changes one Serve application is not, since it holds the state of all. A timeout (408) is not
 /// tried again: it has taken its time already.
 ///
-/// [`deploy_serve_applications`]: RayClient::deploy_serve_applications
-/// [`submit_job`]: RayClient::submit_job
-/// [`stop_job`]: RayClient::stop_job
+/// [`deploy_serve_applications`]: crate::RayClient::deploy_serve_applications
+/// [`submit_job`]: crate::RayClient::submit_job
+/// [`stop_job`]: crate::RayClient::stop_job
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     pub(crate) attempts: u32,

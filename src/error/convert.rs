@@ -35,7 +35,7 @@ impl ClientError {
             }
             Self::Misconfigured { .. } => io::ErrorKind::InvalidInput,
             Self::LogLost { .. } => io::ErrorKind::UnexpectedEof,
-            Self::ClientDropped { .. } => io::ErrorKind::ConnectionAborted,
+            Self::TailClosed { .. } => io::ErrorKind::ConnectionAborted,
         }
     }
 

@@ -63,8 +63,8 @@ impl ClientError {
         Self::LogLost { message: redact::one_line(&message.to_string()), job_status: None }
     }
 
-    pub(crate) fn client_dropped(message: impl fmt::Display) -> Self {
-        Self::ClientDropped { message: redact::one_line(&message.to_string()) }
+    pub(crate) fn tail_closed(message: impl fmt::Display) -> Self {
+        Self::TailClosed { message: redact::one_line(&message.to_string()) }
     }
 
     /// Keeps the error underneath behind `source()`, if the variant has a place for it.
@@ -138,7 +138,7 @@ impl ClientError {
         | Self::Unreachable { message, .. }
         | Self::Misconfigured { message, .. }
         | Self::LogLost { message, .. }
-        | Self::ClientDropped { message }) = &mut self;
+        | Self::TailClosed { message }) = &mut self;
         *message = redact::one_line(&new.to_string());
         self
     }

@@ -85,7 +85,10 @@ impl RayClient {
         id: impl AsRef<str>,
         options: TailOptions,
     ) -> Result<LogTail, ClientError> {
-        let id = validate::id("job id", id.as_ref())?;
+        let id = validate::job_id(id.as_ref())?;
+        if options.protocol == Protocol::WebSocket {
+            validate::pasted_id("job id", id)?;
+        }
         self.tail(format!("tail job `{id}`"), Log::of_job(id), options)
     }
 
@@ -139,7 +142,8 @@ impl RayClient {
             return Ok(String::new());
         }
         if !self.version()?.has_plain_log_streams() {
-            let answer = self.http().send(&whole_log_request(&what, job.id()));
+            let id = validate::pasted_id("job id", job.id())?;
+            let answer = self.http().send(&whole_log_request(&what, id));
             let answer = answer.map_err(|error| lost(&what, &job, error))?;
             return Ok(answer.json::<WholeLog>()?.logs);
         }
@@ -267,6 +271,11 @@ mod tests {
     fn a_bad_id_is_refused_by_the_call_itself() {
         let client = RayClient::new("http://127.0.0.1:9").unwrap();
         assert_eq!(client.tail_job_logs("a/b").unwrap_err().status(), 400);
+        for id in ["a#b", "a?b", "a%32"] {
+            let timeout = Duration::from_secs(1);
+            assert_eq!(client.websocket_tail_job_logs(id, timeout).unwrap_err().status(), 400);
+            assert!(client.tail_job_logs(id).is_ok(), "by the other ways it is this job's");
+        }
         assert_eq!(client.list_last_job_log_lines("a", 0).unwrap_err().status(), 400);
     }
 }

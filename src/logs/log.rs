@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::job_logs::{check_empty, job_file_request, lost, no_log};
-use super::log_files::LogFile;
+use super::job_logs::{job_file_request, lost, no_log};
+use super::log_files::{LogFile, explain};
 use super::source::{Interrupt, Step};
 use super::worker::Way;
 use crate::ClientError;
@@ -19,8 +19,9 @@ pub(super) enum Log {
     },
     File {
         file: LogFile,
-        /// Asked for once.
-        agent: Option<Option<AgentLocation>>,
+        /// Whether the file was looked for, and where its agent is. Asked for once.
+        is_known: bool,
+        agent: Option<AgentLocation>,
     },
 }
 
@@ -85,7 +86,7 @@ impl Log {
     }
 
     pub(super) fn of_file(file: &LogFile) -> Self {
-        Self::File { file: file.clone(), agent: None }
+        Self::File { file: file.clone(), is_known: false, agent: None }
     }
 
     pub(super) fn job_id(&self) -> Option<&str> {
@@ -102,20 +103,18 @@ impl Log {
                 check_identity(&requests.what, &job, start_time_ms)?;
                 job_state(&requests.what, job)
             }
-            Self::File { file, agent } => {
-                let location = match agent {
-                    Some(location) => location.clone(),
-                    None => {
-                        file.check_exists(&requests.http, &requests.what).map_err(Interrupt::of)?;
-                        agent.insert(file.find_agent(requests)?).clone()
-                    }
-                };
+            Self::File { file, is_known, agent } => {
+                if !*is_known {
+                    file.check_exists(&requests.http, &requests.what).map_err(Interrupt::of)?;
+                    *agent = file.find_agent(requests)?;
+                    *is_known = true;
+                }
                 Ok(LogState {
                     is_pending: false,
                     has_log: true,
                     is_over: false,
                     job: None,
-                    agent: location,
+                    agent: agent.clone(),
                     request: file.request(&requests.what),
                 })
             }
@@ -136,19 +135,11 @@ impl Log {
         }
     }
 
-    /// Whether a log that came empty is there at all.
-    pub(super) fn check_empty(&self, requests: &Requests, state: &LogState) -> Step<()> {
-        match &state.job {
-            Some(job) => check_empty(&requests.http, &requests.what, job).map_err(Interrupt::of),
-            None => Ok(()),
-        }
-    }
-
     /// What an error of the log's route means.
     pub(super) fn explain(&self, what: &str, state: &LogState, cause: Interrupt) -> Interrupt {
         match (&state.job, self) {
             (Some(job), _) => cause.map_broken(|error| lost(what, job, error)),
-            (None, Self::File { file, .. }) => file.explain(cause),
+            (None, Self::File { .. }) => explain(cause),
             (None, Self::Job { .. }) => cause,
         }
     }

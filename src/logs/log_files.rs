@@ -136,14 +136,6 @@ impl LogFile {
         }
     }
 
-    /// What an error of the file's route means.
-    pub(super) fn explain(&self, cause: Interrupt) -> Interrupt {
-        match cause {
-            Interrupt::Broken(error) => Interrupt::of(absent(error)),
-            cause => cause,
-        }
-    }
-
     pub(super) fn request(&self, what: &str) -> Request {
         let request = Request::get(what, path(&["api", "v0", "logs", "file"])).bytes();
         let request = match &self.source {
@@ -201,10 +193,10 @@ fn agent_address(answer: &serde_json::Value) -> Option<String> {
     let ip = node["raylet"]["nodeManagerAddress"].as_str().or(node["ip"].as_str())?;
     let told = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
     let arguments = node["agent"]["cmdline"].as_array().into_iter().flatten();
-    let argument =
+    let mut argument =
         arguments.filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="));
-    let started_with = || argument.filter_map(|port| port.parse().ok()).next();
-    let port = told.or_else(started_with).unwrap_or(DEFAULT_PORT);
+    let mut started_with = || argument.find_map(|port| port.parse().ok());
+    let port = told.or_else(&mut started_with).unwrap_or(DEFAULT_PORT);
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     Some(format!("http://{host}:{port}"))
 }
@@ -318,6 +310,14 @@ impl RayClient {
     ) -> Result<LogTail, ClientError> {
         file.check()?;
         self.tail(format!("tail {}", file.name()), Log::of_file(file), options)
+    }
+}
+
+/// What an error of a file's route means.
+pub(super) fn explain(cause: Interrupt) -> Interrupt {
+    match cause {
+        Interrupt::Broken(error) => Interrupt::of(absent(error)),
+        cause => cause,
     }
 }
 

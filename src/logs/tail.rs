@@ -142,11 +142,7 @@ impl LogTail {
     /// What ends the tail, once; after that it returns [`NextLine::End`].
     pub fn next_within(&mut self, wait: Duration) -> Result<NextLine, ClientError> {
         // A time beyond what a clock can hold is no limit.
-        match self.next_until(Instant::now().checked_add(wait)) {
-            None => Ok(NextLine::NotYet),
-            Some(None) => Ok(NextLine::End),
-            Some(Some(line)) => line.map(NextLine::Line),
-        }
+        self.next_until(Instant::now().checked_add(wait))
     }
 
     /// The same log as bytes, as they are in the file (over the WebSocket: with `\n` for `\r` and
@@ -158,14 +154,11 @@ impl LogTail {
         LogReader { block: lines.into_rest(), start: 0, position, source, ending }
     }
 
-    /// The next item; `None` if there is none at this time.
-    fn next_until(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Option<Option<Result<LogLine, ClientError>>> {
+    /// The next line, the end, or that there is no line at this time.
+    fn next_until(&mut self, deadline: Option<Instant>) -> Result<NextLine, ClientError> {
         loop {
             if let Some(line) = self.lines.next() {
-                return Some(Some(Ok(line)));
+                return Ok(NextLine::Line(line));
             }
             if let Some(ending) = &self.ending {
                 let rest = match ending {
@@ -174,22 +167,23 @@ impl LogTail {
                     Ending::Over => None,
                 };
                 if let Some(line) = rest {
-                    return Some(Some(Ok(line)));
+                    return Ok(NextLine::Line(line));
                 }
                 let error = self.ending.replace(Ending::Over).and_then(Ending::into_error);
-                return Some(error.map(Err));
+                return error.map_or(Ok(NextLine::End), Err);
             }
-            match self.source.next_until(deadline)? {
-                Ok(Message::Start { position, after_cr }) => {
+            match self.source.next_until(deadline) {
+                None => return Ok(NextLine::NotYet),
+                Some(Ok(Message::Start { position, after_cr })) => {
                     self.start = position;
                     if after_cr {
                         self.lines.begin_after_cr();
                     }
                 }
-                Ok(Message::Block(block)) => self.lines.push(block),
-                Ok(Message::End) => self.ending = Some(Ending::Complete),
-                Ok(Message::Failed(error)) | Err(error) => {
-                    self.ending = Some(Ending::Broken(error))
+                Some(Ok(Message::Block(block))) => self.lines.push(block),
+                Some(Ok(Message::End)) => self.ending = Some(Ending::Complete),
+                Some(Ok(Message::Failed(error)) | Err(error)) => {
+                    self.ending = Some(Ending::Broken(error));
                 }
             }
         }
@@ -200,8 +194,12 @@ impl Iterator for LogTail {
     type Item = Result<LogLine, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // Without a deadline there is always an item, or the end.
-        self.next_until(None).flatten()
+        match self.next_until(None) {
+            Ok(NextLine::Line(line)) => Some(Ok(line)),
+            // Without a deadline there is always a line, or the end.
+            Ok(NextLine::NotYet | NextLine::End) => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 
@@ -329,11 +327,11 @@ impl Incoming {
     fn closed(&self) -> ClientError {
         let what = &self.what;
         match self.cancel.closed_by() {
-            Some(ClosedBy::Client) => ClientError::client_dropped(format_args!(
+            Some(ClosedBy::Client) => ClientError::tail_closed(format_args!(
                 "{what}: the last clone of the client was dropped"
             )),
             Some(ClosedBy::Handle) => {
-                ClientError::client_dropped(format_args!("{what}: closed by its handle"))
+                ClientError::tail_closed(format_args!("{what}: closed by its handle"))
             }
             _ => ClientError::unexpected(format_args!("{what}: its worker panicked")),
         }

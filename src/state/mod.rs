@@ -44,11 +44,6 @@ pub use tasks::{ProfileEvent, ProfilingData, Task, TaskEvent, TaskLogInfo, TaskS
 pub use timeline::TaskTimeline;
 pub use workers::{Worker, WorkerExitType, WorkerType};
 
-/// Compiles the code of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/cluster.md")]
-struct Guide;
-
 /// The rows that Ray's own data sources hand to its dashboard at most
 /// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
 const SOURCE_LIMIT: usize = 10_000;

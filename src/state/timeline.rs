@@ -125,7 +125,7 @@ impl Nesting {
                 b'\\' => self.is_escaped = self.is_in_string,
                 b'"' => self.is_in_string = !self.is_in_string,
                 b'[' | b'{' if !self.is_in_string => {
-                    (self.depth, self.has_begun) = (self.depth + 1, true)
+                    (self.depth, self.has_begun) = (self.depth + 1, true);
                 }
                 b']' | b'}' if !self.is_in_string => self.depth = self.depth.saturating_sub(1),
                 _ => {}

@@ -51,8 +51,6 @@ pub(crate) struct Answer {
     what: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
-    /// Whether the server says where the body ends. If not, it may have been cut.
-    pub(crate) has_end: bool,
     /// Whether the body is longer than what was asked for with `first_bytes`.
     pub(crate) goes_on: bool,
 }
@@ -77,8 +75,6 @@ pub(crate) struct Stream {
     pub(super) body: Body,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
-    /// Whether the server says where the body ends. If not, a broken connection looks like its end.
-    pub(crate) has_end: bool,
     pub(super) idle: Duration,
 }
 
@@ -179,7 +175,6 @@ impl Stream {
             what: self.request.what.clone(),
             content_range: self.content_range,
             body,
-            has_end: self.has_end,
             goes_on,
         })
     }

@@ -43,14 +43,14 @@ pub(super) fn dial(
     let mut wire = MaybeTlsStream::Tcp(Tcp { connection, deadline });
     if let Some(proxy) = &settings.proxy {
         if proxy.protocol() == ProxyProtocol::Https {
-            wire = wire.secure(settings, proxy.host())?;
+            wire = secure(wire, settings, proxy.host())?;
         }
         if through_proxy {
             ask_proxy(&mut wire, proxy, settings)?;
         }
     }
     if settings.is_https() {
-        wire = wire.secure(settings, &settings.host_and_port().0)?;
+        wire = secure(wire, settings, &settings.host_and_port().0)?;
     }
     Ok(wire)
 }
@@ -100,22 +100,27 @@ impl MaybeTlsStream {
             Self::Tls(tls) => tls.sock.wait_at_most(limit),
         }
     }
+}
 
-    #[cfg(feature = "tls")]
-    fn secure(self, settings: &Settings, host: &str) -> Result<Self, Error> {
-        let config = super::tls::of_websocket(settings).map_err(Error::Rustls)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = host.try_into().map_err(|_| Error::Tls("the host is not a valid name"))?;
-        let session = rustls::ClientConnection::new(config, name).map_err(Error::Rustls)?;
-        let mut tls = rustls::StreamOwned::new(session, self);
-        tls.conn.complete_io(&mut tls.sock).map_err(of_connect)?;
-        Ok(Self::Tls(Box::new(tls)))
-    }
+#[cfg(feature = "tls")]
+fn secure(
+    stream: MaybeTlsStream,
+    settings: &Settings,
+    host: &str,
+) -> Result<MaybeTlsStream, Error> {
+    let config = super::tls::of_websocket(settings).map_err(Error::Rustls)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = host.try_into().map_err(|_| Error::Tls("the host is not a valid name"))?;
+    let session = rustls::ClientConnection::new(config, name).map_err(Error::Rustls)?;
+    let mut tls = rustls::StreamOwned::new(session, stream);
+    tls.conn.complete_io(&mut tls.sock).map_err(of_connect)?;
+    Ok(MaybeTlsStream::Tls(Box::new(tls)))
+}
 
-    #[cfg(not(feature = "tls"))]
-    fn secure(self, _: &Settings, _: &str) -> Result<Self, Error> {
-        Err(Error::TlsRequired)
-    }
+/// Not reached: an address or a proxy that needs TLS is refused before.
+#[cfg(not(feature = "tls"))]
+fn secure(_: MaybeTlsStream, _: &Settings, _: &str) -> Result<MaybeTlsStream, Error> {
+    Err(Error::TlsRequired)
 }
 
 impl Tcp {

@@ -12,7 +12,7 @@ use super::agent::{Connections, config};
 use super::body::{Answer, Body, Pieces, Stream};
 use super::check::refusal;
 use super::fault::{MAX_HEADERS, explain, of_connect};
-use super::proxied::{exchange, is_chunked};
+use super::proxied::exchange;
 use super::request::{Request, Upload};
 use super::settings::{Settings, Timeouts};
 use crate::ClientError;
@@ -112,7 +112,6 @@ impl Http {
             request: request.clone(),
             settings: Arc::clone(&self.settings),
             connections: self.connections.clone(),
-            has_end: length.is_some() || is_chunked(&head),
             length,
             body,
             content_range: None,

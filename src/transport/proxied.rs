@@ -115,7 +115,7 @@ fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<Response<()>, Err
         };
         let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_str(value.trim()));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(OddAnswer::NotHttp("a header that is none").into());
+            return Err(OddAnswer::NotHttp("a header with an invalid name or value").into());
         };
         head.headers_mut().append(name, value);
     }
@@ -162,17 +162,16 @@ impl ProxiedBody {
         self.reader.get_mut().wait_at_most(limit);
     }
 
-    /// A line without its end, read on where a timeout broke it off.
+    /// A line without its end. After a timeout, the next call goes on with it.
     fn read_line(&mut self) -> io::Result<String> {
         let room = MAX_LINE - self.line.len();
         (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.line)?;
         if !self.line.ends_with(b"\n") {
-            let kind = if self.line.len() == MAX_LINE {
-                io::ErrorKind::InvalidData
+            return Err(if self.line.len() == MAX_LINE {
+                OddAnswer::NotHttp("a chunk size or trailer that is too long").into_io()
             } else {
-                io::ErrorKind::UnexpectedEof
-            };
-            return Err(kind.into());
+                io::ErrorKind::UnexpectedEof.into()
+            });
         }
         let line = String::from_utf8_lossy(&self.line).trim().to_owned();
         self.line.clear();
@@ -211,7 +210,11 @@ impl Read for ProxiedBody {
                     self.framing = match u64::from_str_radix(size, 16) {
                         Ok(0) => Framing::Trailer,
                         Ok(size) => Framing::Chunk(size),
-                        Err(_) => return Err(OddAnswer::NotHttp("no size of a chunk").into_io()),
+                        Err(_) => {
+                            return Err(
+                                OddAnswer::NotHttp("a chunk size that is not a number").into_io()
+                            );
+                        }
                     };
                     continue;
                 }

@@ -9,13 +9,10 @@
 mod chance;
 #[path = "../support/proxy.rs"]
 mod proxy;
-#[path = "../support/server.rs"]
-mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -26,7 +23,6 @@ use proxy::{Plan, Proxy};
 use ray_client::{
     ClientError, JobSubmission, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions,
 };
-use server::Server;
 use support::{Head, eventually};
 
 /// What one test does to the head would be a fault in another: they take turns.
@@ -114,72 +110,6 @@ fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
     });
     let cuts = cuts.into_inner();
     println!("{} jobs byte for byte, {cuts} cuts, {:?}", end - first, start.elapsed());
-    assert!(end - first < 10 || cuts > 0);
-}
-
-/// The head's dashboard, but for the address of the agent.
-fn dashboard_with_agent(head: &Head, agent: String) -> Server {
-    let upstream = head.address.trim_start_matches("http://").to_owned();
-    Server::start(move |request, stream| {
-        let mut dashboard = TcpStream::connect(&*upstream)?;
-        write!(dashboard, "{} HTTP/1.0\r\n\r\n", request.line)?;
-        if request.is("GET /api/jobs/") && !request.line.ends_with("/logs/tail") {
-            let mut answer = String::new();
-            dashboard.read_to_string(&mut answer)?;
-            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-            let mut job: serde_json::Value = serde_json::from_str(body).unwrap();
-            if !job["driver_agent_http_address"].is_null() {
-                job["driver_agent_http_address"] = agent.clone().into();
-            }
-            return server::respond_json(stream, &job);
-        }
-        std::io::copy(&mut dashboard, stream)?;
-        Err(server::close())
-    })
-}
-
-#[test]
-fn logs_arrive_byte_for_byte_though_the_agent_breaks() {
-    let (head, _turn) = head();
-    let first = setting("RAY_CLIENT_FAULT_SEED", 1);
-    let end = first + setting("RAY_CLIENT_FAULT_JOBS", 10);
-    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
-    let seeds = AtomicU64::new(first);
-    let cuts = AtomicU64::new(0);
-    thread::scope(|scope| {
-        for _ in 0..5 {
-            scope.spawn(|| {
-                loop {
-                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        break;
-                    }
-                    let script = match seed % 4 {
-                        0 | 1 => format!("flood.py 5000; python {scripts}/writer.py {seed}"),
-                        _ => format!("writer.py {seed}"),
-                    };
-                    let job = JobSubmission::new(format!("python {scripts}/{script}"));
-                    let id = head.client().submit_job(&job).unwrap();
-                    let agent = eventually("the job has an agent", || {
-                        head.client().get_job(&id).unwrap().driver_agent_http_address
-                    });
-                    let mut chance = Chance(seed);
-                    let agent = Proxy::start(&agent, move |_| plan(&mut chance));
-                    let dashboard = dashboard_with_agent(head, agent.address());
-                    let client = RayClient::new(dashboard.address()).unwrap();
-                    let protocol = if seed % 2 == 0 { Protocol::Agent } else { Protocol::Auto };
-                    let (log, error) = read_all(&client, &id, patient(protocol));
-                    assert!(error.is_none(), "seed {seed}, {protocol}: {error:?}");
-                    let file = head.log_file(&id);
-                    let (found, written) = (log.len(), file.len());
-                    assert!(log == file, "seed {seed}, {protocol}: {found} of {written} bytes");
-                    cuts.fetch_add(agent.cuts() as u64, Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    let cuts = cuts.into_inner();
-    println!("{} jobs byte for byte, {cuts} cuts", end - first);
     assert!(end - first < 10 || cuts > 0);
 }
 

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{ClientError, LogFile, Protocol, RayClient, RetryPolicy, TailOptions};
+use ray_client::{
+    ClientError, LogFile, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions,
+};
 use server::{Server, close, finished_job, job, respond, respond_json, version};
 
 /// A daemon with a folder of its own, which ends with this.
@@ -115,7 +117,8 @@ fn log_of_one_line() -> Server {
 }
 
 fn tail(client: &RayClient, protocol: Protocol) -> Result<Vec<String>, ClientError> {
-    let options = TailOptions::default().protocol(protocol).reconnects(0);
+    let options =
+        TailOptions::default().protocol(protocol).reconnects(0).limits(StreamLimits::unlimited());
     client.tail_job_logs_with("a", options)?.map(|line| line.map(Into::into)).collect()
 }
 
@@ -241,7 +244,7 @@ fn no_tasks() -> serde_json::Value {
 }
 
 fn numbered(lines: usize) -> &'static [u8] {
-    (0..lines).map(|n| format!("line {n}\n")).collect::<String>().leak().as_bytes()
+    (0..lines).flat_map(|n| format!("line {n}\n").into_bytes()).collect::<Vec<_>>().leak()
 }
 
 #[test]

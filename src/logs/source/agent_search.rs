@@ -63,7 +63,7 @@ pub(crate) struct AgentSearch {
 
 /// What a search came to.
 pub(crate) enum Found {
-    Agent(AgentSource),
+    Agent(Box<AgentSource>),
     /// There is nothing in the file yet that could be compared.
     NotYet,
     /// The dashboard could not be asked what is in the file, and why.
@@ -129,7 +129,7 @@ fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infalli
             return Found::NotYet;
         }
         result = match is_same_file(&agent, dashboard) {
-            Ok(true) => return Found::Agent(agent),
+            Ok(true) => return Found::Agent(Box::new(agent)),
             Ok(false) => Found::Unusable(agent.is_another()),
             Err(Found::Unusable(error)) if error.status() == 404 => Found::Unusable(error),
             Err(Found::Unknown(error)) => Found::Unknown(error),

@@ -123,17 +123,17 @@ impl FileServer for Dashboard {
     }
 }
 
+/// How many last lines of a file that ends with these bytes have so many bytes in all, or more.
+pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
+    count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
+}
+
 /// An answer of a Ray before 2.45 without the marker `1` before each block of 64 KiB. `None` if there is
 /// another one, since an error follows it (read in the sources of Ray 2.9.3 and 2.40.0).
 fn without_markers(answer: &[u8]) -> Option<Vec<u8>> {
     const BLOCK: usize = 64 * 1024;
     let blocks = answer.chunks(1 + BLOCK).map(|block| block.strip_prefix(b"1"));
     Some(blocks.collect::<Option<Vec<_>>>()?.concat())
-}
-
-/// How many last lines of a file that ends with these bytes have so many bytes in all, or more.
-pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
-    count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
 }
 
 /// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`

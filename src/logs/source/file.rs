@@ -119,10 +119,10 @@ impl<S: FileServer> FileSource<S> {
         self.reading = Some(reading);
         let before = delivered.position().saturating_sub(begin).min(length as u64);
         piece.drain(..usize::try_from(before).unwrap_or(length));
-        Ok(match piece.is_empty() {
-            true => Look::GoesOn,
-            false => Look::Data { bytes: piece, is_all: false },
-        })
+        if piece.is_empty() {
+            return Ok(Look::GoesOn);
+        }
+        Ok(Look::Data { bytes: piece, is_all: false })
     }
 
     fn end_reading(
@@ -269,7 +269,7 @@ impl<S: FileServer> Source for FileSource<S> {
             match needed(total, &last) {
                 READ_AHEAD.. => kept.clear(),
                 needed if kept.len() > 2 * needed.max(SMALL) => {
-                    drop(kept.drain(..kept.len() - needed))
+                    drop(kept.drain(..kept.len() - needed));
                 }
                 _ => {}
             }

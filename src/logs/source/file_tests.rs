@@ -35,7 +35,7 @@ impl File {
 impl FileServer for Model {
     type Reading = (Vec<u8>, usize);
 
-    fn what(&self) -> &str {
+    fn what(&self) -> &'static str {
         "model"
     }
 
@@ -141,10 +141,14 @@ fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result
 }
 
 /// How many of these logs came whole; no other one may end as if it had.
-fn whole(seeds: std::ops::Range<u64>, block_length: impl Fn(u64) -> usize, cuts: usize) -> usize {
+fn whole(
+    seeds: std::ops::Range<usize>,
+    block_length: impl Fn(usize) -> usize,
+    cuts: usize,
+) -> usize {
     let mut whole = 0;
     for seed in seeds {
-        let (file, out, end) = follow(seed, block_length(seed), cuts);
+        let (file, out, end) = follow(seed as u64, block_length(seed), cuts);
         if end.is_ok() {
             assert!(out == file.bytes, "seed {seed}: {} of {}", out.len(), file.bytes.len());
             whole += 1;
@@ -155,20 +159,20 @@ fn whole(seeds: std::ops::Range<u64>, block_length: impl Fn(u64) -> usize, cuts:
 
 #[test]
 fn a_log_that_grows_is_whole_or_an_error() {
-    let whole = whole(0..12_000, |seed| 2 + seed as usize % 1500, 0);
+    let whole = whole(0..12_000, |seed| 2 + seed % 1500, 0);
     assert!(whole > 11_000, "{whole} of 12000");
 }
 
 #[test]
 fn a_log_whose_answers_are_cut_off_is_whole_or_an_error() {
-    let whole = whole(0..12_000, |seed| 2 + seed as usize % 1500, 4);
+    let whole = whole(0..12_000, |seed| 2 + seed % 1500, 4);
     assert!(whole > 9_000, "{whole} of 12000");
 }
 
 #[test]
 fn a_block_of_a_megabyte_printed_again_and_again_is_whole_or_an_error() {
     whole(0..30, |_| 1024 * 1024, 0);
-    whole(0..30, |seed| 1024 * 1024 + 1000 * seed as usize, 8);
+    whole(0..30, |seed| 1024 * 1024 + 1000 * seed, 8);
 }
 
 #[test]

@@ -81,13 +81,11 @@ pub(super) enum Interrupt {
 }
 
 impl Interrupt {
-    /// What may pass by itself is a break; what is about the caller's parameters is not.
+    /// What may pass by itself is a break; what is about the caller's parameters or settings is not.
     pub(super) fn of(error: ClientError) -> Self {
-        match error.status() {
-            _ if error.is_retryable() => Self::Broken(error),
-            400 | 401 | 403 | 404 => Self::Fatal(error),
-            _ => Self::Broken(error),
-        }
+        let is_callers = matches!(error, ClientError::Misconfigured { .. })
+            || matches!(error.status(), 400 | 401 | 403 | 404);
+        if is_callers && !error.is_retryable() { Self::Fatal(error) } else { Self::Broken(error) }
     }
 
     /// The error, for a call that no tail can cancel.

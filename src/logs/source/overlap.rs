@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn overlaps_are_those_that_a_search_in_every_place_finds() {
-        for seed in 0..20_000 {
-            let mut chance = Chance(seed);
-            let letters = &b"abc"[..1 + chance.below(3)];
+        for seed in 0..20_000_usize {
+            let mut chance = Chance(seed as u64);
+            let letters = &b"abc"[..=chance.below(3)];
             let mut text =
                 |length: usize| (0..length).map(|_| *chance.pick(letters)).collect::<Vec<u8>>();
-            let (window, last) = (text(1 + seed as usize % 9), text(1 + seed as usize % 13));
+            let (window, last) = (text(1 + seed % 9), text(1 + seed % 13));
             let fits = |k: &usize| {
                 let common = &last[..*k];
                 if *k < window.len() { window.ends_with(common) } else { common.ends_with(&window) }

@@ -48,7 +48,7 @@ struct WholeText {
 }
 
 enum Text {
-    File(Stream),
+    File(Box<Stream>),
     /// All at once, until it is taken.
     Whole(Vec<u8>),
 }
@@ -162,7 +162,7 @@ impl TextLog {
         if let Some(file) = &self.file {
             match file.whole() {
                 Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if is_no_route(&error) => {}
-                stream => return stream.map(Text::File),
+                stream => return stream.map(|stream| Text::File(Box::new(stream))),
             }
         }
         let answer =

@@ -10,6 +10,7 @@ use super::queue::Queue;
 use super::reconnect::Failures;
 use super::ways::Way;
 use crate::jobs::JobStatus;
+use crate::logs::job_logs::check_empty;
 use crate::logs::log::{Log, LogState, Requests};
 use crate::logs::options::TailOptions;
 use crate::logs::source::{
@@ -109,7 +110,7 @@ impl Follow {
 
     /// Follows the log, and tells the iterator how that ended.
     pub(in crate::logs) fn run(mut self) {
-        let result = self.to_the_end();
+        let result = self.follow_to_the_end();
         // The iterator may be kept for long, and may be slow to take the last lines.
         self.cancel.close_connections();
         self.queue.finish(result);
@@ -117,7 +118,7 @@ impl Follow {
     }
 
     /// Attempts until the log is complete. One that breaks off is followed by another, after a pause.
-    fn to_the_end(&mut self) -> Step<()> {
+    fn follow_to_the_end(&mut self) -> Step<()> {
         loop {
             let error = match self.attempt() {
                 Ok(Outcome::Complete) => return Ok(()),
@@ -274,8 +275,9 @@ impl Follow {
                 self.delivered.position() + 1
             ))));
         }
-        if let Some(state) = state.filter(|_| self.delivered.position() == 0) {
-            self.log.check_empty(&self.requests(), state)?;
+        let job = state.and_then(|state| state.job.as_ref());
+        if let Some(job) = job.filter(|_| self.delivered.position() == 0) {
+            check_empty(&self.http, &self.what, job).map_err(Interrupt::of)?;
         }
         Ok(Outcome::Complete)
     }

@@ -12,7 +12,7 @@ use crate::logs::source::{
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
-use crate::{AgentAccess, ClientError};
+use crate::{AgentAccess, ClientError, validate};
 
 /// How long a search for an agent is waited for if nothing else can be read meanwhile.
 const SEARCH: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ impl Follow {
         let way = self.way()?;
         let dashboard = self.dashboard(state, way);
         let mut reading = match way {
-            Way::File => self.file(state, dashboard)?,
+            Way::File => self.file(state, dashboard),
             Way::WebSocket { has_file } => self.websocket(has_file.then_some(dashboard))?,
             Way::Agent { .. } | Way::AgentOrWebSocket => {
                 match self.wait_for_agent(state, &dashboard, SEARCH) {
@@ -108,9 +108,8 @@ impl Follow {
         match self.options.protocol {
             Protocol::Agent => Ok(Way::Agent { has_markers: !is_plain }),
             Protocol::WebSocket => Ok(Way::WebSocket { has_file: is_plain }),
-            Protocol::Auto if is_plain => Ok(Way::File),
+            Protocol::Auto | Protocol::Stream if is_plain => Ok(Way::File),
             Protocol::Auto => Ok(Way::AgentOrWebSocket),
-            Protocol::Stream if is_plain => Ok(Way::File),
             Protocol::Stream => Err(Interrupt::Fatal(ClientError::invalid(format_args!(
                 "{}: Protocol::Stream needs Ray 2.45 or newer, whose log files come as plain bytes; this cluster runs {}: use Protocol::Agent or Protocol::Auto",
                 self.what, version.ray_version
@@ -128,19 +127,19 @@ impl Follow {
         Dashboard::new(self.http.clone(), request, self.options.stall(), way.has_markers())
     }
 
-    fn file(&mut self, state: &LogState, dashboard: Dashboard) -> Step<Reading> {
+    fn file(&mut self, state: &LogState, dashboard: Dashboard) -> Reading {
         self.begin_search(state, &dashboard);
         // The agent finds the last lines without reading what stands before.
         if self.last_lines.is_some()
             && let Some(search) = self.search.take()
         {
             match search.wait(SHORT_SEARCH) {
-                Some(Found::Agent(agent)) => return Ok(agent_reading(agent)),
+                Some(Found::Agent(agent)) => return agent_reading(agent),
                 Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
         }
-        Ok(file_reading(dashboard, &self.delivered))
+        file_reading(dashboard, &self.delivered)
     }
 
     fn websocket(&mut self, file: Option<Dashboard>) -> Step<Reading> {
@@ -150,6 +149,7 @@ impl Follow {
                 self.what
             ))));
         };
+        let id = validate::pasted_id("job id", id).map_err(Interrupt::Fatal)?;
         let log = TextLog {
             what: self.what.clone(),
             id: id.to_owned(),
@@ -280,7 +280,7 @@ fn file_reading(dashboard: Dashboard, delivered: &Delivered) -> Reading {
     Reading { source: Box::new(FileSource::new(dashboard, delivered)), agent: None, is_over: false }
 }
 
-fn agent_reading(agent: AgentSource) -> Reading {
+fn agent_reading(agent: Box<AgentSource>) -> Reading {
     let address = agent.address().to_owned();
-    Reading { source: Box::new(agent), agent: Some(address), is_over: false }
+    Reading { source: agent, agent: Some(address), is_over: false }
 }
