@@ -36,6 +36,9 @@ fn head() -> (&'static Head, MutexGuard<'static, ()>) {
     (Head::shared(), turn)
 }
 
+const PROTOCOLS: [Protocol; 4] =
+    [Protocol::Agent, Protocol::Auto, Protocol::Stream, Protocol::WebSocket];
+
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
@@ -115,14 +118,14 @@ fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
 }
 
 #[test]
-fn a_dashboard_that_is_killed_and_restarted_under_two_tails_loses_nothing() {
+fn a_dashboard_that_is_killed_and_restarted_under_its_tails_loses_nothing() {
     let (head, _turn) = head();
     for round in 0..setting("RAY_CLIENT_FAULT_RESTARTS", 2) {
         let client = head.client();
         let program = "import time\nfor n in range(600): print(n, \"x\" * (n % 97), flush=True); time.sleep(.02)";
         let id = client.submit_job(&JobSubmission::new(format!("python -c '{program}'"))).unwrap();
         thread::scope(|scope| {
-            let tails = [Protocol::Stream, Protocol::WebSocket].map(|protocol| {
+            let tails = PROTOCOLS.map(|protocol| {
                 let (client, id) = (&client, &id);
                 scope.spawn(move || read_all(client, id, patient(protocol)))
             });
@@ -131,10 +134,11 @@ fn a_dashboard_that_is_killed_and_restarted_under_two_tails_loses_nothing() {
             });
             head.command("kill-dashboard");
             head.command("start-dashboard");
-            for tail in tails {
+            for (tail, protocol) in tails.into_iter().zip(PROTOCOLS) {
                 let (log, error) = tail.join().unwrap();
-                assert!(error.is_none(), "round {round}: {error:?}");
-                assert!(log == head.log_file(&id), "round {round}: {} bytes", log.len());
+                assert!(error.is_none(), "round {round}, {protocol}: {error:?}");
+                let length = log.len();
+                assert!(log == head.log_file(&id), "round {round}, {protocol}: {length} bytes");
                 assert!(log.windows(5).any(|bytes| bytes == b"\n599 "));
             }
         });
@@ -146,7 +150,7 @@ fn a_node_that_is_killed_ends_each_of_its_tails_with_an_error_that_says_so() {
     let (head, _turn) = head();
     for round in 0..setting("RAY_CLIENT_FAULT_NODES", 1) {
         head.command("start-node");
-        let client = head.client();
+        let client = RayClient::builder(&head.address).tail_workers(8).build().unwrap();
         let program = "import time; print(1, flush=True); time.sleep(600)";
         let job = JobSubmission::new(format!("python -c '{program}'"));
         let id = client.submit_job(&job.entrypoint_resource("second", 1.0)).unwrap();
@@ -154,18 +158,18 @@ fn a_node_that_is_killed_ends_each_of_its_tails_with_an_error_that_says_so() {
             client.list_job_logs(&id).ok().filter(|log| log.contains('1'))
         });
         let tail = |options| client.tail_job_logs_with(&id, options).unwrap();
-        let all = [
-            // Patient enough for Ray to see that the job is over.
-            (patient(Protocol::Stream), true),
-            (patient(Protocol::WebSocket), true),
-            (TailOptions::default().protocol(Protocol::Stream), false),
-            (TailOptions::default().protocol(Protocol::WebSocket), false),
-        ]
-        .map(|(options, is_patient)| {
-            let mut tail = tail(options);
-            assert!(tail.next().unwrap().is_ok());
-            (tail, is_patient)
-        });
+        // Patient enough for Ray to see that the job is over, or not.
+        let patient = PROTOCOLS.map(|protocol| (patient(protocol), true));
+        let default = PROTOCOLS.map(|p| (TailOptions::default().protocol(p), false));
+        let all: Vec<_> = patient
+            .into_iter()
+            .chain(default)
+            .map(|(options, is_patient)| {
+                let mut tail = tail(options);
+                assert!(tail.next().unwrap().is_ok());
+                (tail, is_patient)
+            })
+            .collect();
         head.command("kill-node");
         let killed = Instant::now();
         thread::scope(|scope| {

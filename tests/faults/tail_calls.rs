@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{NextLine, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
+use ray_client::{NextLine, Protocol, RayClient, StreamLimits, TailOptions};
 
 use crate::cluster::{Cluster, eventually, next, numbered, rest};
 use crate::server::{Request, close, respond_range};

@@ -60,6 +60,10 @@ impl Follow {
                     }
                     // An empty log, which the dashboard of any Ray can send.
                     Found::NotYet => file_reading(dashboard, &self.delivered),
+                    Found::Unknown(error) if way != Way::AgentOrWebSocket => {
+                        let cause = Interrupt::Broken(error);
+                        return Err(self.log.explain(&self.what, state, cause));
+                    }
                     // Offsets in the file and in the WebSocket's text are not the same.
                     Found::Unusable(error) | Found::Unknown(error)
                         if way != Way::AgentOrWebSocket || self.delivered.start() > 0 =>
