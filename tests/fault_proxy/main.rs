@@ -9,8 +9,12 @@
 mod chance;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/server.rs"]
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
+
+mod agents;
 
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -158,47 +158,11 @@ impl Follow {
                 Err(cause) => return self.give_up_reading(&state, &reading, cause),
             };
             // Before what came is handed over: after a pause it may be another job's, whose id is the same.
-            let is_quiet = self.last_byte.elapsed() >= QUIET;
-            let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
-            if is_quiet && may_ask && !reading.is_over {
-                asked = Instant::now();
-                if self.log_state()?.is_over {
-                    reading.nothing_more_is_written();
-                }
+            self.ask_if_quiet(&mut asked, &mut reading)?;
+            if let Look::End(Certainty::Sure) = look {
+                return self.ended(Some(&state));
             }
-            let wait = match look {
-                Look::Data { bytes, is_all } => {
-                    self.deliver(&bytes)?;
-                    interval.reset();
-                    if is_all { interval.next() } else { Duration::ZERO }
-                }
-                Look::Message(bytes) => {
-                    self.queue.count_message()?;
-                    self.deliver(&bytes)?;
-                    Duration::ZERO
-                }
-                Look::GoesOn => Duration::ZERO,
-                Look::Nothing => {
-                    self.failures.reset();
-                    self.check_silence(is_last, &mut reading, "nothing new was written")?;
-                    interval.next()
-                }
-                Look::Waited => {
-                    let why = "nothing came over the WebSocket";
-                    self.check_silence(is_last, &mut reading, why)?;
-                    Duration::ZERO
-                }
-                Look::NotBefore(time) => time.saturating_duration_since(begun).min(QUIET),
-                Look::End(Certainty::Sure) => return self.ended(Some(&state)),
-                Look::End(Certainty::Claimed) => {
-                    let now = self.log_state()?;
-                    if !now.is_over {
-                        return Err(self.closed_early(&now));
-                    }
-                    reading.nothing_more_is_written();
-                    Duration::ZERO
-                }
-            };
+            let wait = self.take(look, is_last, &mut reading, &mut interval)?;
             let wait = wait.saturating_sub(begun.elapsed());
             let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
             if !wait.is_zero() && !reading.is_over {
@@ -206,6 +170,60 @@ impl Follow {
             }
             self.switch_to_agent(&state, &mut reading);
         }
+    }
+
+    /// Takes what came of a look. How long after its beginning the next one is to be made.
+    fn take(
+        &mut self,
+        look: Look,
+        is_last: bool,
+        reading: &mut Reading,
+        interval: &mut Interval,
+    ) -> Step<Duration> {
+        match look {
+            Look::Data { bytes, is_all } => {
+                self.deliver(&bytes)?;
+                interval.reset();
+                return Ok(if is_all { interval.next() } else { Duration::ZERO });
+            }
+            Look::Message(bytes) => {
+                self.queue.count_message()?;
+                self.deliver(&bytes)?;
+            }
+            Look::Nothing => {
+                self.failures.reset();
+                self.check_silence(is_last, reading, "nothing new was written")?;
+                return Ok(interval.next());
+            }
+            Look::Waited => {
+                self.check_silence(is_last, reading, "nothing came over the WebSocket")?;
+            }
+            Look::NotBefore(time) => {
+                return Ok(time.saturating_duration_since(Instant::now()).min(QUIET));
+            }
+            Look::End(_) => {
+                let now = self.log_state()?;
+                if !now.is_over {
+                    return Err(self.closed_early(&now));
+                }
+                reading.nothing_more_is_written();
+            }
+            Look::GoesOn => {}
+        }
+        Ok(Duration::ZERO)
+    }
+
+    /// Asks for the job's status, if the log has been quiet for long enough.
+    fn ask_if_quiet(&mut self, asked: &mut Instant, reading: &mut Reading) -> Step<()> {
+        let is_quiet = self.last_byte.elapsed() >= QUIET;
+        let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
+        if is_quiet && may_ask && !reading.is_over {
+            *asked = Instant::now();
+            if self.log_state()?.is_over {
+                reading.nothing_more_is_written();
+            }
+        }
+        Ok(())
     }
 
     fn go_to_last_lines(&mut self, reading: &mut Reading) -> Step<()> {

@@ -1,0 +1,184 @@
+//! Logs of random shape, with the node's agent there, gone, silent, a stranger's, or cut again and again.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use ray_client::{JobSubmission, Protocol, RayClient};
+
+use crate::chance::Chance;
+use crate::proxy::{Plan, Proxy};
+use crate::server::{Request, Server, close, hold};
+use crate::{head, patient, read_all, setting};
+
+/// What stands at the agent's address, as seen by the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum AtItsAddress {
+    TheAgent,
+    Nobody,
+    SomethingSilent,
+    AnotherClustersAgent,
+    AnAgentThatIsCutOff,
+}
+
+use AtItsAddress::{AnAgentThatIsCutOff, AnotherClustersAgent, Nobody, SomethingSilent, TheAgent};
+
+const ALL: [AtItsAddress; 5] =
+    [TheAgent, Nobody, SomethingSilent, AnotherClustersAgent, AnAgentThatIsCutOff];
+
+/// Who listens there, for as long as this lives.
+enum Listener {
+    Proxy(Proxy),
+    Server(Server),
+    None(String),
+}
+
+impl Listener {
+    fn start(what: AtItsAddress, agent: &str, seed: u64) -> Listener {
+        let mut chance = Chance(seed);
+        match what {
+            TheAgent => Listener::Proxy(Proxy::start(agent, |_| Plan::default())),
+            AnAgentThatIsCutOff => Listener::Proxy(Proxy::start(agent, move |_| Plan {
+                cut: Some(chance.between(50_000, 500_000)),
+                reset: chance.below(2) == 0,
+                ..Plan::default()
+            })),
+            SomethingSilent => Listener::Server(Server::start(|_, stream| Err(hold(stream)))),
+            AnotherClustersAgent => Listener::Server(Server::start(stranger)),
+            Nobody => {
+                let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+                Listener::None(format!("http://{free}"))
+            }
+        }
+    }
+
+    fn address(&self) -> String {
+        match self {
+            Listener::Proxy(proxy) => proxy.address(),
+            Listener::Server(server) => server.address(),
+            Listener::None(address) => address.clone(),
+        }
+    }
+}
+
+/// The agent of another cluster, which has a longer file of the same name.
+fn stranger(request: &Request, stream: &mut TcpStream) -> io::Result<()> {
+    const TOTAL: u64 = 100_000_000;
+    let range = request.header("range").and_then(|range| range.strip_prefix("bytes="));
+    let (first, last) = match range.and_then(|range| range.split_once('-')) {
+        // The last bytes.
+        Some(("", count)) => (TOTAL - count.parse::<u64>().unwrap(), TOTAL - 1),
+        Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap_or(TOTAL - 1)),
+        None => (0, TOTAL - 1),
+    };
+    let last = last.min(TOTAL - 1);
+    let body = vec![b's'; usize::try_from(last + 1 - first).unwrap()];
+    let head = format!(
+        "HTTP/1.1 206 x\r\ncontent-type: application/octet-stream\r\ncontent-length: {}\r\n\
+         content-range: bytes {first}-{last}/{TOTAL}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), &body].concat())
+}
+
+/// A dashboard that says of every job that its agent listens where the listener for it does.
+fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Server, Listeners) {
+    let upstream = real.trim_start_matches("http://").to_owned();
+    let listeners = Listeners::default();
+    let known = Arc::clone(&listeners);
+    let server = Server::start(move |request, stream| {
+        let mut answer = ask(&upstream, request)?;
+        let is_job = request.is("GET /api/jobs/") && !request.line.ends_with("/jobs/");
+        let head = read_head(&mut answer)?;
+        if !is_job || !head.starts_with("HTTP/1.1 200") {
+            stream.write_all(head.as_bytes())?;
+            io::copy(&mut answer, stream)?;
+            return Err(close());
+        }
+        let mut json = Vec::new();
+        answer.read_to_end(&mut json)?;
+        let mut job: serde_json::Value = serde_json::from_slice(&json)?;
+        if let Some(agent) = job["driver_agent_http_address"].as_str() {
+            let mut known = known.lock().unwrap();
+            let id = job["submission_id"].as_str().unwrap_or_default().to_owned();
+            let listener = known.entry(id).or_insert_with(|| {
+                let seed = seeds();
+                let what = ALL[usize::try_from(seed).unwrap() % ALL.len()];
+                (what, Listener::start(what, agent, seed))
+            });
+            job["driver_agent_http_address"] = listener.1.address().into();
+        }
+        let json = job.to_string();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        stream
+            .write_all(format!("{head}content-length: {}\r\n\r\n{json}", json.len()).as_bytes())?;
+        Err(close())
+    });
+    (server, listeners)
+}
+
+type Listeners = Arc<Mutex<HashMap<String, (AtItsAddress, Listener)>>>;
+
+/// Passes a request on, by a connection of its own.
+fn ask(upstream: &str, request: &Request) -> io::Result<BufReader<TcpStream>> {
+    let mut server = TcpStream::connect(upstream)?;
+    let length = request.body.len();
+    let head = format!(
+        "{} HTTP/1.1\r\nhost: {upstream}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n",
+        request.line
+    );
+    server.write_all(&[head.as_bytes(), &request.body].concat())?;
+    Ok(BufReader::new(server))
+}
+
+fn read_head(answer: &mut impl BufRead) -> io::Result<String> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if answer.read_line(&mut head)? == 0 {
+            return Err(close());
+        }
+    }
+    Ok(head)
+}
+
+#[test]
+fn logs_arrive_byte_for_byte_whatever_stands_at_the_agents_address() {
+    let (head, _turn) = head();
+    let first = setting("RAY_CLIENT_FAULT_SEED", 1);
+    let end = first + setting("RAY_CLIENT_FAULT_JOBS", 10);
+    let shapes = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/shapes.py");
+    let next_listener = AtomicU64::new(first);
+    let (server, listeners) =
+        dashboard(&head.address, move || next_listener.fetch_add(1, Ordering::Relaxed));
+    let seeds = AtomicU64::new(first);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                loop {
+                    let seed = seeds.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    // A client each, since it leaves an agent alone that could not be used.
+                    let client = RayClient::new(server.address()).unwrap();
+                    let job = JobSubmission::new(format!("python {shapes} {seed}"));
+                    let id = head.client().submit_job(&job).unwrap();
+                    let (log, error) = read_all(&client, &id, patient(Protocol::Auto));
+                    let at = listeners.lock().unwrap().get(&id).map(|(what, _)| *what);
+                    assert!(error.is_none(), "seed {seed}, {at:?}: {error:?}");
+                    let file = head.log_file(&id);
+                    let lengths = (log.len(), file.len());
+                    assert!(log == file, "seed {seed}, {at:?}: {lengths:?}");
+                }
+            });
+        }
+    });
+    println!("{} jobs byte for byte, {:?}", end - first, start.elapsed());
+    drop(server);
+}
