@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::log::Log;
+use super::log::{AgentLocation, Log};
 use super::log_files::check_exists;
 use super::options::{Protocol, TailOptions};
 use super::source::{Dashboard, FileServer, Interrupt, WholeLog, whole_log_request};
@@ -128,7 +128,8 @@ impl RayClient {
 
     /// The whole log of a job as it stands; empty if the job has not started. Bytes that are not UTF-8
     /// become U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file` (before
-    /// Ray 2.45 `GET /api/jobs/{id}/logs`, which cannot carry bytes that are not UTF-8).
+    /// Ray 2.45 `GET /api/jobs/{id}/logs`, and if that cannot carry the log, which has bytes that are not
+    /// UTF-8, the node's agent).
     ///
     /// # Errors
     /// 404 if there is no such job; 400 if the id is not valid or the job was started outside the job
@@ -144,8 +145,15 @@ impl RayClient {
         if !self.version()?.has_plain_log_streams() {
             let id = validate::pasted_id("job id", job.id())?;
             let answer = self.http().send(&whole_log_request(&what, id));
-            let answer = answer.map_err(|error| lost(&what, &job, error))?;
-            return Ok(answer.json::<WholeLog>()?.logs);
+            return match answer {
+                Ok(answer) => Ok(answer.json::<WholeLog>()?.logs),
+                Err(error) if error.fault() == Fault::NotUtf8 => {
+                    let location = AgentLocation::of_job(&job);
+                    let log = self.read_by_agent(location.as_ref(), job_file_request(&what, &job));
+                    log.map(text).map_err(|_| lost(&what, &job, error))
+                }
+                Err(error) => Err(lost(&what, &job, error)),
+            };
         }
         let log = read_whole(&self.dashboard(job_file_request(&what, &job), false));
         let log = log.map_err(|error| lost(&what, &job, error))?;

@@ -63,6 +63,12 @@ impl Requests {
 }
 
 impl AgentLocation {
+    /// Where the agent of a job's node should serve its log.
+    pub(super) fn of_job(job: &Job) -> Option<Self> {
+        let address = job.driver_agent_http_address.as_deref()?;
+        Self::new(address, &format!("job-driver-{}.log", job.id()))
+    }
+
     /// A file of the log folder of the agent at this address. `None` if that is no address of one.
     pub(super) fn new(address: &str, name: &str) -> Option<Self> {
         let host = address.strip_prefix("http://")?.trim_end_matches('/');
@@ -163,14 +169,12 @@ fn job_state(what: &str, job: Job) -> Step<LogState> {
     }
     let is_over = job.status.is_terminal();
     let has_node = job.driver_node_id.is_some();
-    let name = format!("job-driver-{}.log", job.id());
-    let address = job.driver_agent_http_address.as_deref();
     Ok(LogState {
         is_pending: !is_over && (!has_node || job.status == JobStatus::Pending),
         // It never got to a node, so that there is no log.
         has_log: has_node,
         is_over,
-        agent: address.and_then(|address| AgentLocation::new(address, &name)),
+        agent: AgentLocation::of_job(&job),
         request: job_file_request(what, &job),
         job: Some(job),
     })

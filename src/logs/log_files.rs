@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::job_logs::text;
 use super::log::{AgentLocation, Log, Requests};
 use super::options::TailOptions;
-use super::source::{Interrupt, Step};
+use super::source::{AgentFile, Interrupt, Step};
 use super::tail::LogTail;
-use super::whole_file::read_whole;
+use super::whole_file::{read_whole, read_whole_by_agent};
 use crate::ray_fault::Fault;
 use crate::transport::{Http, Request, path};
 use crate::{ClientError, Listing, RayClient, validate};
@@ -258,28 +258,40 @@ impl RayClient {
     }
 
     /// A log file as it stands. Bytes that are not UTF-8 become U+FFFD. Calls
-    /// `GET /api/v0/logs/file`, and `GET /api/version`, since it needs Ray 2.45 or newer.
+    /// `GET /api/v0/logs/file`, and `GET /api/version`: before Ray 2.45 the file is read from the node's
+    /// agent, which must be reachable from here.
     ///
     /// # Errors
-    /// 404 if there is no such file, node, actor, task, attempt or worker; 400 if an id is not hex or the
-    /// Ray is older; 500 if the file is larger than 256 MiB: [tail](Self::tail_log_file) it; 503 if the
+    /// 404 if there is no such file, node, actor, task, attempt or worker; 400 if an id is not hex; 500 if the file is larger than 256 MiB: [tail](Self::tail_log_file) it; 503 if the
     /// file came cut off four times; otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn read_log_file(&self, file: &LogFile) -> Result<String, ClientError> {
         file.check()?;
         let what = format!("read {}", file.name());
-        let version = self.version()?;
-        if !version.has_plain_log_streams() {
-            return Err(ClientError::invalid(format_args!(
-                "{what}: needs Ray 2.45 or newer, whose log files come as plain bytes; this cluster runs {}: tail it",
-                version.ray_version
-            )));
-        }
-        let content = read_whole(&self.dashboard(file.request(&what), false)).map_err(absent)?;
+        let content = if self.version()?.has_plain_log_streams() {
+            read_whole(&self.dashboard(file.request(&what), false)).map_err(absent)?
+        } else {
+            file.check_exists(self.http(), &what)?;
+            let (http, stall) = (self.http().clone(), self.http().read_timeout());
+            let requests = Requests { what: what.clone(), http, stall };
+            let location = file.find_agent(&requests).map_err(Interrupt::into_error)?;
+            self.read_by_agent(location.as_ref(), file.request(&what)).map_err(absent)?
+        };
         if content.is_empty() {
             file.check_exists(self.http(), &what)?;
         }
         Ok(text(content))
+    }
+
+    /// A whole file of a Ray before 2.45.
+    pub(super) fn read_by_agent(
+        &self,
+        location: Option<&AgentLocation>,
+        request: Request,
+    ) -> Result<Vec<u8>, ClientError> {
+        let at = |location| AgentFile::at(self.http(), self.agent_access(), location);
+        let dashboard = self.dashboard(request, true);
+        read_whole_by_agent(location.and_then(at), &dashboard, self.http().read_timeout())
     }
 
     /// Tails a log file with default options; see

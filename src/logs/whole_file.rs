@@ -1,6 +1,10 @@
 //! A log file at once, from its start to its true end.
 
-use super::source::{FileServer, Interrupt, Join, count_lines, join, lines_to_compare};
+use std::time::Duration;
+
+use super::source::{
+    AgentFile, Dashboard, FileServer, Found, Interrupt, Join, count_lines, join, lines_to_compare,
+};
 use crate::ClientError;
 
 /// The most of a file that is read at once, in bytes.
@@ -34,6 +38,25 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
         "{}: it came {READINGS} times without its last lines, so that something on the way cuts it off: tail it instead",
         dashboard.what()
     )))
+}
+
+/// The same from the node's agent, if that is proved to serve the file.
+pub(super) fn read_whole_by_agent(
+    file: Option<AgentFile>,
+    dashboard: &Dashboard,
+    stall: Duration,
+) -> Result<Vec<u8>, ClientError> {
+    let Some(file) = file else {
+        return Err(ClientError::unreachable(format_args!(
+            "{}: there is no agent of its node that may be used",
+            dashboard.what()
+        )));
+    };
+    match file.find(dashboard, stall) {
+        Found::Agent(agent) => read_whole(&*agent),
+        Found::NotYet => Ok(Vec::new()),
+        Found::Unknown(error) | Found::Unusable(error) => Err(error),
+    }
 }
 
 /// Whether the file has more lines than came, if it is small enough to be asked for one more.

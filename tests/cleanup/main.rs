@@ -12,7 +12,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -254,8 +254,9 @@ fn dropping_the_last_clone_ends_every_tail_whatever_it_is_doing() {
     });
 }
 
-/// A dashboard whose agent does what the id of the job says.
-fn odd_agents() -> (Server, Server) {
+/// A dashboard whose agent, which stands at this address if it is unreachable, does what the id of the
+/// job says.
+fn odd_agents(unreachable: SocketAddr) -> (Server, Server) {
     const LOG: &[u8] = b"one\ntwo\n";
     let agent = Server::start(|request, stream| {
         if request.line.contains("stuck") {
@@ -271,9 +272,7 @@ fn odd_agents() -> (Server, Server) {
         server::respond_range(request, stream, LOG)
     });
     let address = agent.address();
-    let (listener, full, waiting) = full_listener();
     let dashboard = Server::start(move |request, stream| {
-        let _held_open = (&listener, &waiting);
         if request.is("GET /api/version") {
             return server::version(stream);
         } else if request.is("GET /api/v0/logs/file") {
@@ -281,10 +280,10 @@ fn odd_agents() -> (Server, Server) {
         }
         let id = request.line.trim_start_matches("GET /api/jobs/");
         let mut job = job(id, "RUNNING");
-        let is_unreachable = id == "unreachable";
-        let full = format!("http://{full}");
-        job["driver_agent_http_address"] =
-            if is_unreachable { full } else { address.clone() }.into();
+        job["driver_agent_http_address"] = match id {
+            "unreachable" => format!("http://{unreachable}").into(),
+            _ => address.clone().into(),
+        };
         respond_json(stream, &job)
     });
     (dashboard, agent)
@@ -296,7 +295,8 @@ fn tails_dropped_while_the_agent_is_searched_for_or_read_leave_no_thread_behind(
     eventually("the threads of the test before end", || (threads("ray-client") == 0).then_some(()));
     let before = descriptors();
     {
-        let (dashboard, agent) = odd_agents();
+        let (_listener, full_addr, _waiting) = full_listener();
+        let (dashboard, agent) = odd_agents(full_addr);
         let client = RayClient::new(dashboard.address()).unwrap();
         let mut worst = Duration::ZERO;
         for n in 0..200 {

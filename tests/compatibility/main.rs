@@ -35,7 +35,7 @@ fn every_ray_is_used_alike() {
         a_running_job_is_followed_until_it_is_stopped(&client);
         what_does_not_exist_is_404(&client);
         nodes_and_tasks_are_listed(&client);
-        log_files_are_read_where_they_are_plain(&client, plain);
+        log_files_are_read_and_tailed(&client);
         serve_deploys_and_deletes_one_application(&client);
     }
 }
@@ -106,6 +106,8 @@ fn what_the_websocket_cannot_carry_is_delivered_or_an_error(head: &Head, plain: 
     let bytes = submit(&client, r#"import sys; sys.stdout.buffer.write(b"a\xff\n")"#);
     client.wait_for_job(&bytes, Duration::from_secs(120)).unwrap();
     assert!(tail(&client, &bytes, Protocol::Auto).unwrap() == head.log_file(&bytes));
+    let text = client.list_job_logs(&bytes).unwrap();
+    assert_eq!(text, String::from_utf8_lossy(&head.log_file(&bytes)));
     let without_agent = RayClient::builder(&head.address).agent_access(AgentAccess::Never);
     match tail(&without_agent.build().unwrap(), &bytes, Protocol::Auto) {
         Ok(log) => assert!(plain && log == head.log_file(&bytes)),
@@ -190,15 +192,16 @@ fn nodes_and_tasks_are_listed(client: &RayClient) {
     assert!(task.started_at() <= task.ended_at());
 }
 
-fn log_files_are_read_where_they_are_plain(client: &RayClient, plain: bool) {
+fn log_files_are_read_and_tailed(client: &RayClient) {
     let node = client.list_nodes().unwrap().results.remove(0).node_id;
     let files = client.list_log_files(&node, "raylet.*").unwrap();
     assert!(files.iter().any(|file| file.name == "raylet.out"));
-    match client.read_log_file(&LogFile::of_node(&node, "raylet.out")) {
-        Ok(text) => assert!(plain && text.contains("raylet")),
-        Err(error) => assert!(!plain && error.status() == 400, "{error}"),
-    }
-    // By the node's agent, also on old Rays.
+    // By the node's agent on old Rays.
+    assert!(
+        client.read_log_file(&LogFile::of_node(&node, "raylet.out")).unwrap().contains("raylet")
+    );
+    let absent = client.read_log_file(&LogFile::of_node(&node, "raylet.none")).unwrap_err();
+    assert_eq!(absent.status(), 404, "{absent}");
     let options = TailOptions::default().stream_timeout(Duration::from_secs(2));
     let file = LogFile::of_node(&node, "raylet.out");
     let items: Vec<_> = client.tail_log_file_with(&file, options).unwrap().collect();

@@ -82,6 +82,35 @@ impl AgentSource {
     }
 }
 
+/// The file at once. Where it ends is the dashboard's to say.
+impl FileServer for AgentSource {
+    /// The next offset.
+    type Reading = u64;
+
+    fn what(&self) -> &str {
+        self.dashboard.what()
+    }
+
+    fn whole(&self) -> Step<u64> {
+        Ok(0)
+    }
+
+    fn read(&self, offset: &mut u64, piece: &mut [u8]) -> Step<usize> {
+        let (answer, found) =
+            self.get(ByteRange::Between(*offset, *offset + piece.len() as u64))?;
+        if found.start != *offset {
+            return Err(self.no_longer("its file became shorter"));
+        }
+        piece[..answer.body.len()].copy_from_slice(&answer.body);
+        *offset = found.end;
+        Ok(answer.body.len())
+    }
+
+    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+        self.dashboard.last_lines(lines)
+    }
+}
+
 impl Source for AgentSource {
     fn read(&mut self, delivered: &Delivered) -> Step<Look> {
         let window = delivered.window();

@@ -16,8 +16,9 @@ use memchr::memmem;
 use super::Interrupt;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
-use crate::ClientError;
+use crate::logs::log::AgentLocation;
 use crate::transport::{ByteRange, Http};
+use crate::{AgentAccess, ClientError};
 
 /// The bytes at the file's beginning that are compared.
 const HEAD: usize = 4096;
@@ -33,7 +34,26 @@ const LEFT_ALONE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(crate) struct AgentFile {
     pub(crate) http: Http,
-    pub(crate) path: String,
+    path: String,
+}
+
+impl AgentFile {
+    /// The file at this location, asked for as the access allows. `None` if no agent may be asked.
+    pub(crate) fn at(http: &Http, access: AgentAccess, location: &AgentLocation) -> Option<Self> {
+        if !access.is_allowed(http.address()) {
+            return None;
+        }
+        let with_token = access == AgentAccess::WithToken;
+        // An agent that only a proxy of an unknown kind leads to is not used.
+        let http = http.at(location.address.clone(), with_token).ok()?;
+        Some(Self { http, path: location.path.clone() })
+    }
+
+    /// The agent, if it is proved to serve this file.
+    pub(crate) fn find(self, dashboard: &Dashboard, stall: Duration) -> Found {
+        let agent = AgentSource::new(self.http, self.path, dashboard.clone(), stall);
+        prove(agent, dashboard, &crossbeam_channel::never())
+    }
 }
 
 /// The agents that could not be used, and since when.

@@ -169,7 +169,8 @@ impl Follow {
         if !is_wanted || is_at_once || self.search.is_some() {
             return;
         }
-        let Some(file) = self.agent_file(state) else { return };
+        let at = |location| AgentFile::at(&self.http, self.agents.access, location);
+        let Some(file) = state.agent.as_ref().and_then(at) else { return };
         let is_left_alone = self.agents.addresses.is_left_alone(file.http.address());
         if is_left_alone && self.options.protocol == Protocol::Auto {
             return;
@@ -178,18 +179,6 @@ impl Follow {
         let cancelled = self.queue.cancelled().clone();
         self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
         self.search = AgentSearch::begin(file, &dashboard, self.options.stall(), cancelled);
-    }
-
-    /// Where the agent of this log should be, and with what it is asked.
-    fn agent_file(&self, state: &LogState) -> Option<AgentFile> {
-        let location = state.agent.as_ref()?;
-        if !self.agents.access.is_allowed(self.http.address()) {
-            return None;
-        }
-        let with_token = self.agents.access == AgentAccess::WithToken;
-        // An agent that only a proxy of an unknown kind leads to is not used.
-        let http = self.http.at(location.address.clone(), with_token).ok()?;
-        Some(AgentFile { http, path: location.path.clone() })
     }
 
     /// What a search for the agent comes to within this time.
