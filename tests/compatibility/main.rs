@@ -130,8 +130,9 @@ fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
     for id in [&silent, &bars, &long] {
         // Live, and once more when it is over.
         for _ in 0..2 {
-            let log = tail(&client, id, Protocol::Agent).unwrap();
-            assert!(log == head.log_file(id), "{} of {}", log.len(), head.log_file(id).len());
+            let delivered = tail(&client, id, Protocol::Agent).unwrap();
+            let file = head.log_file(id);
+            assert!(delivered == file, "{} of {}", delivered.len(), file.len());
         }
     }
     let last = TailOptions::default().last_lines(2);
