@@ -12,7 +12,7 @@ use crate::logs::source::{
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
-use crate::{AgentAccess, ClientError, validate};
+use crate::{ClientError, validate};
 
 /// How long a search for an agent is waited for if nothing else can be read meanwhile.
 const SEARCH: Duration = Duration::from_secs(2);
