@@ -111,6 +111,29 @@ fn a_pending_job_is_waited_for_as_long_as_the_pending_timeout_says() {
 }
 
 #[test]
+fn breaks_do_not_prolong_the_pending_timeout() {
+    let cluster = Cluster::start(Vec::new(), respond_range);
+    cluster.set_status("PENDING");
+    let options = TailOptions::default().pending_timeout(2000 * MS).reconnects(99);
+    let client = cluster.client();
+    let mut tail = client.tail_job_logs_with("a", options).unwrap();
+    let start = Instant::now();
+    let error = loop {
+        for status in ["away", "PENDING"] {
+            cluster.set_status(status);
+            assert!(start.elapsed() < 9000 * MS, "it waits on");
+            thread::sleep(50 * MS);
+        }
+        match tail.next_within(500 * MS) {
+            Ok(next) => assert_eq!(next, NextLine::NotYet),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.status(), 408);
+    assert!(error.to_string().contains("PENDING"), "{error}");
+}
+
+#[test]
 fn a_silent_log_is_waited_for_as_long_as_the_stream_timeout_says() {
     by_every_way(|protocol| {
         let cluster = Cluster::start(numbered(0..3), respond_range);

@@ -49,6 +49,8 @@ pub(in crate::logs) struct Follow {
     failures: Failures,
     lost: u32,
     last_byte: Instant,
+    /// Since when the job is PENDING, also over reconnects.
+    pending_since: Option<Instant>,
     pub(super) search: Option<AgentSearch>,
     pub(super) no_search_before: Instant,
 }
@@ -102,6 +104,7 @@ impl Follow {
             failures: Failures::new(options.reconnects),
             lost: 0,
             last_byte: Instant::now(),
+            pending_since: None,
             search: None,
             no_search_before: Instant::now(),
             options,
@@ -236,13 +239,14 @@ impl Follow {
 
     /// Waits until there may be a log.
     fn wait_until_started(&mut self) -> Step<LogState> {
-        let begun = Instant::now();
         let mut interval = Interval::new(self.options.poll_interval);
         loop {
             let state = self.log_state()?;
             if !state.is_pending {
+                self.pending_since = None;
                 return Ok(state);
             }
+            let begun = *self.pending_since.get_or_insert_with(Instant::now);
             self.failures.reset();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
