@@ -100,12 +100,13 @@ impl Cluster {
                 } else if request.is("GET /api/jobs/none") {
                     respond(stream, 404, "", "Job none does not exist")
                 } else if request.is("GET /api/version") {
-                    match log.is_old.load(Ordering::Relaxed) {
-                        true => {
-                            respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"}))
-                        }
-                        false => version(stream),
+                    if log.is_old.load(Ordering::Relaxed) {
+                        return respond_json(
+                            stream,
+                            &json!({"version": "4", "ray_version": "2.9.3"}),
+                        );
                     }
+                    version(stream)
                 } else if request.is("GET /api/jobs/a/logs/tail") {
                     log.send_by_websocket(request, stream)
                 } else if request.is("GET /api/jobs/a/logs") {

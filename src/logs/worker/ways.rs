@@ -7,8 +7,8 @@ use super::follow::{Follow, Outcome, Reading};
 use crate::logs::log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
-    AgentFile, AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step,
-    TextLog, WebSocketSource, is_no_route,
+    AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step, TextLog,
+    WebSocketSource, is_no_route,
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
@@ -171,8 +171,9 @@ impl Follow {
         if !is_wanted || is_at_once || self.search.is_some() {
             return;
         }
-        let at = |location| AgentFile::at(&self.http, self.agents.access, location);
-        let Some(file) = state.agent.as_ref().and_then(at) else { return };
+        let location = state.agent.as_ref();
+        let file = location.and_then(|at| at.file(&self.http, self.agents.access));
+        let Some(file) = file else { return };
         let is_left_alone = self.agents.addresses.is_left_alone(file.http.address());
         if is_left_alone && self.options.protocol == Protocol::Auto {
             return;
