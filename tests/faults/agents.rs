@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{AgentAccess, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
+use ray_client::{AgentAccess, LogFile, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
 
 use crate::cluster::{Answer, Cluster, eventually, hurried, next, numbered, rest};
 use crate::server::{Request, close, full_listener, hold, reset, respond, respond_range};
@@ -423,6 +423,34 @@ fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
                 assert_eq!(cluster.dashboard.count("GET /api/jobs/a/logs/tail"), 1, "{name}");
                 cluster.end();
                 assert!(tail.next().is_none(), "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn whole_files_of_an_old_ray_are_read_from_its_agent_or_not_at_all() {
+    let log = LogFile::of_node("aa", "job-driver-a.log");
+    thread::scope(|scope| {
+        for (name, answer) in
+            [("the agent", respond_range as Answer)].into_iter().chain(NOT_THE_AGENT)
+        {
+            let log = &log;
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..5000), answer);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = RayClient::builder(cluster.dashboard.address())
+                    .read_timeout(Duration::from_secs(2))
+                    .build()
+                    .unwrap();
+                let start = Instant::now();
+                match client.read_log_file(log) {
+                    Ok(text) => {
+                        assert!(name == "the agent" && text.as_bytes() == numbered(0..5000))
+                    }
+                    Err(error) => assert!(name != "the agent", "{error}"),
+                }
+                assert!(start.elapsed() < Duration::from_secs(8), "{name}: {:?}", start.elapsed());
             });
         }
     });
