@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::job_logs::{job_file_request, lost, no_log};
 use super::log_files::{LogFile, explain};
-use super::source::{Interrupt, Step};
+use super::source::{AgentFile, Interrupt, Step};
 use super::worker::Way;
-use crate::ClientError;
 use crate::jobs::{Job, JobStatus, JobType, job_request};
 use crate::transport::{Answer, Http, Request, path};
+use crate::{AgentAccess, ClientError};
 
 /// A log that is followed.
 pub(super) enum Log {
@@ -67,6 +67,11 @@ impl AgentLocation {
     pub(super) fn of_job(job: &Job) -> Option<Self> {
         let address = job.driver_agent_http_address.as_deref()?;
         Self::new(address, &format!("job-driver-{}.log", job.id()))
+    }
+
+    /// The file there, asked for as the access allows. `None` if no agent may be asked.
+    pub(super) fn file(&self, http: &Http, access: AgentAccess) -> Option<AgentFile> {
+        AgentFile::at(http, access, &self.address, &self.path)
     }
 
     /// A file of the log folder of the agent at this address. `None` if that is no address of one.

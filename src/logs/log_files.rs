@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::job_logs::text;
 use super::log::{AgentLocation, Log, Requests};
 use super::options::TailOptions;
-use super::source::{AgentFile, Interrupt, Step};
+use super::source::{Interrupt, Step};
 use super::tail::LogTail;
 use super::whole_file::{read_whole, read_whole_by_agent};
 use crate::ray_fault::Fault;
@@ -262,8 +262,9 @@ impl RayClient {
     /// agent, which must be reachable from here.
     ///
     /// # Errors
-    /// 404 if there is no such file, node, actor, task, attempt or worker; 400 if an id is not hex; 500 if the file is larger than 256 MiB: [tail](Self::tail_log_file) it; 503 if the
-    /// file came cut off four times; otherwise the same errors as
+    /// 404 if there is no such file, node, actor, task, attempt or worker; 400 if an id is not hex; 500 if
+    /// the file is larger than 256 MiB: [tail](Self::tail_log_file) it; 503 if the file came cut off four
+    /// times, or if the Ray is older than 2.45 and the agent cannot be used; otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn read_log_file(&self, file: &LogFile) -> Result<String, ClientError> {
         file.check()?;
@@ -289,9 +290,11 @@ impl RayClient {
         location: Option<&AgentLocation>,
         request: Request,
     ) -> Result<Vec<u8>, ClientError> {
-        let at = |location| AgentFile::at(self.http(), self.agent_access(), location);
-        let dashboard = self.dashboard(request, true);
-        read_whole_by_agent(location.and_then(at), &dashboard, self.http().read_timeout())
+        let stall = self.http().read_timeout();
+        // An agent that cannot be reached is not tried again.
+        let http = self.http().for_tail(stall);
+        let file = location.and_then(|at| at.file(&http, self.agent_access()));
+        read_whole_by_agent(file, &self.dashboard(request, true), stall)
     }
 
     /// Tails a log file with default options; see

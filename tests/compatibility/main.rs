@@ -126,8 +126,8 @@ fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
         &client,
         "import time\nfor n in range(20): print(n, end=\"\\r\", flush=True); time.sleep(0.05)\nprint(\"done\")",
     );
-    let long = submit(&client, "for n in range(20_000): print(n, \"x\" * (n % 50))");
-    for id in [&silent, &bars, &long] {
+    let large = submit(&client, "for n in range(20_000): print(n, \"x\" * (n % 50))");
+    for id in [&silent, &bars, &large] {
         // Live, and once more when it is over.
         for _ in 0..2 {
             let delivered = tail(&client, id, Protocol::Agent).unwrap();
@@ -140,9 +140,9 @@ fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
         client.tail_job_logs_with(&bars, last).unwrap().map(|line| line.unwrap()).collect();
     assert_eq!(lines, ["19", "done"]);
     // More than one block of Ray's.
-    let text = String::from_utf8(head.log_file(&long)).unwrap();
+    let text = String::from_utf8(head.log_file(&large)).unwrap();
     let expected: String = text.split_inclusive('\n').skip(text.lines().count() - 9999).collect();
-    assert!(client.list_last_job_log_lines(&long, 9999).unwrap() == expected);
+    assert!(client.list_last_job_log_lines(&large, 9999).unwrap() == expected);
 }
 
 fn a_running_job_is_followed_until_it_is_stopped(client: &RayClient) {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{AgentAccess, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
+use ray_client::{AgentAccess, LogFile, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
 
 use crate::cluster::{Answer, Cluster, eventually, hurried, next, numbered, rest};
 use crate::server::{Request, close, full_listener, hold, reset, respond, respond_range};
@@ -63,7 +63,6 @@ fn whatever_else_stands_at_the_agents_address_the_log_arrives_once() {
                 let client = cluster.client();
                 let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
                 let mut lines = vec![next(&mut tail)];
-                cluster.wait_for_agent_requests(0);
                 eventually(name, || !cluster.agent.requests().is_empty());
                 for n in 5000..5010 {
                     cluster.write(format!("this is line number {n}\n"));
@@ -303,6 +302,18 @@ fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
 }
 
 #[test]
+fn an_agent_that_wants_the_token_ends_a_tail_by_it_alone_at_once() {
+    let answer: Answer = |_, s, _| respond(s, 401, "", "Unauthorized: Missing token");
+    let cluster = Cluster::start(numbered(0..3), answer);
+    let (lines, end) = collect(&cluster.client(), hurried(Protocol::Agent).reconnects(9));
+    let error = end.unwrap();
+    assert_eq!((lines.len(), error.status()), (0, 401));
+    assert!(error.to_string().contains("agent_access"), "{error}");
+    check_message(&error);
+    assert_eq!(cluster.agent.requests().len(), 1);
+}
+
+#[test]
 fn a_search_that_hangs_delays_no_line_and_no_other_tail_asks_again() {
     let (_listener, full, _waiting) = full_listener();
     let hangs: Answer = |_, s, _| Err(hold(s));
@@ -423,6 +434,34 @@ fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
                 assert_eq!(cluster.dashboard.count("GET /api/jobs/a/logs/tail"), 1, "{name}");
                 cluster.end();
                 assert!(tail.next().is_none(), "{name}");
+            });
+        }
+    });
+}
+
+#[test]
+fn whole_files_of_an_old_ray_are_read_from_its_agent_or_not_at_all() {
+    let log = LogFile::of_node("aa", "job-driver-a.log");
+    thread::scope(|scope| {
+        for (name, answer) in
+            [("the agent", respond_range as Answer)].into_iter().chain(NOT_THE_AGENT)
+        {
+            let log = &log;
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..5000), answer);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = RayClient::builder(cluster.dashboard.address())
+                    .read_timeout(Duration::from_secs(2))
+                    .build()
+                    .unwrap();
+                let start = Instant::now();
+                match client.read_log_file(log) {
+                    Ok(text) => {
+                        assert!(name == "the agent" && text.as_bytes() == numbered(0..5000));
+                    }
+                    Err(error) => assert!(name != "the agent", "{error}"),
+                }
+                assert!(start.elapsed() < Duration::from_secs(8), "{name}: {:?}", start.elapsed());
             });
         }
     });

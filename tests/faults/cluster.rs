@@ -101,10 +101,12 @@ impl Cluster {
                     respond(stream, 404, "", "Job none does not exist")
                 } else if request.is("GET /api/version") {
                     if log.is_old.load(Ordering::Relaxed) {
-                        respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"}))
-                    } else {
-                        version(stream)
+                        return respond_json(
+                            stream,
+                            &json!({"version": "4", "ray_version": "2.9.3"}),
+                        );
                     }
+                    version(stream)
                 } else if request.is("GET /api/jobs/a/logs/tail") {
                     log.send_by_websocket(request, stream)
                 } else if request.is("GET /api/jobs/a/logs") {
@@ -119,6 +121,12 @@ impl Cluster {
                         log.sent.fetch_add(piece.len(), Ordering::Relaxed);
                     }
                     stream.write_all(b"0\r\n\r\n")
+                } else if request.is("GET /nodes/aa") {
+                    let (ip, port) = address.trim_start_matches("http://").split_once(':').unwrap();
+                    let port = port.parse::<u16>().unwrap();
+                    let raylet =
+                        json!({"nodeManagerAddress": ip, "dashboardAgentListenPort": port});
+                    respond_json(stream, &json!({"data": {"detail": {"raylet": raylet}}}))
                 } else if request.is("GET /api/v0/logs?") {
                     let names = json!({"data": {"result": {"driver": ["job-driver-a.log"]}}});
                     respond_json(stream, &names)

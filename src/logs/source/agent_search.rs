@@ -16,7 +16,6 @@ use memchr::memmem;
 use super::Interrupt;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
-use crate::logs::log::AgentLocation;
 use crate::transport::{ByteRange, Http};
 use crate::{AgentAccess, ClientError};
 
@@ -38,15 +37,16 @@ pub(crate) struct AgentFile {
 }
 
 impl AgentFile {
-    /// The file at this location, asked for as the access allows. `None` if no agent may be asked.
-    pub(crate) fn at(http: &Http, access: AgentAccess, location: &AgentLocation) -> Option<Self> {
+    /// The file at this path of this address, asked for as the access allows. `None` if no agent may be
+    /// asked.
+    pub(crate) fn at(http: &Http, access: AgentAccess, address: &str, path: &str) -> Option<Self> {
         if !access.is_allowed(http.address()) {
             return None;
         }
         let with_token = access == AgentAccess::WithToken;
         // An agent that only a proxy of an unknown kind leads to is not used.
-        let http = http.at(location.address.clone(), with_token).ok()?;
-        Some(Self { http, path: location.path.clone() })
+        let http = http.at(address.to_owned(), with_token).ok()?;
+        Some(Self { http, path: path.to_owned() })
     }
 
     /// The agent, if it is proved to serve this file.

@@ -7,8 +7,8 @@ use super::follow::{Follow, Outcome, Reading};
 use crate::logs::log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
-    AgentFile, AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step,
-    TextLog, WebSocketSource, is_no_route,
+    AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step, TextLog,
+    WebSocketSource, is_no_route,
 };
 use crate::transport::{Request, path};
 use crate::version::Version;
@@ -48,40 +48,64 @@ impl Follow {
     pub(super) fn open(&mut self, state: &LogState) -> Step<Option<Reading>> {
         let way = self.way()?;
         let dashboard = self.dashboard(state, way);
-        let mut reading = match way {
-            Way::File => self.file(state, dashboard),
-            Way::WebSocket { has_file } => self.websocket(has_file.then_some(dashboard))?,
-            Way::Agent { .. } | Way::AgentOrWebSocket => {
-                match self.wait_for_agent(state, &dashboard, SEARCH) {
-                    Found::Agent(agent) => agent_reading(agent),
-                    Found::NotYet if !state.is_over => {
-                        self.wait_for_first_bytes()?;
-                        return Ok(None);
-                    }
-                    // An empty log, which the dashboard of any Ray can send.
-                    Found::NotYet => file_reading(dashboard, &self.delivered),
-                    Found::Unknown(error) if way != Way::AgentOrWebSocket => {
-                        let cause = Interrupt::Broken(error);
-                        return Err(self.log.explain(&self.what, state, cause));
-                    }
-                    // Offsets in the file and in the WebSocket's text are not the same.
-                    Found::Unusable(error) | Found::Unknown(error)
-                        if way != Way::AgentOrWebSocket || self.delivered.start() > 0 =>
-                    {
-                        return Err(Interrupt::Broken(error));
-                    }
-                    Found::Unusable(_) | Found::Unknown(_) => {
-                        let reading = self.websocket(None)?;
-                        self.way = Some(Way::WebSocket { has_file: false });
-                        reading
-                    }
-                }
-            }
+        let reading = match way {
+            Way::File => Some(self.file(state, dashboard)),
+            Way::WebSocket { has_file } => Some(self.websocket(has_file.then_some(dashboard))?),
+            Way::Agent { .. } => self.agent(state, dashboard)?,
+            Way::AgentOrWebSocket => self.agent_or_websocket(state, dashboard)?,
         };
-        if state.is_over {
-            reading.nothing_more_is_written();
+        Ok(reading.map(|mut reading| {
+            if state.is_over {
+                reading.nothing_more_is_written();
+            }
+            reading
+        }))
+    }
+
+    fn agent(&mut self, state: &LogState, dashboard: Dashboard) -> Step<Option<Reading>> {
+        match self.wait_for_agent(state, &dashboard, SEARCH) {
+            Found::Agent(agent) => Ok(Some(agent_reading(agent))),
+            Found::NotYet => self.empty(state, dashboard),
+            Found::Unusable(error) if error.status() == 401 => {
+                Err(Interrupt::Fatal(ClientError::rejected(
+                    401,
+                    format_args!("{error}: see ClientBuilder::agent_access"),
+                )))
+            }
+            Found::Unusable(error) => Err(Interrupt::Broken(error)),
+            Found::Unknown(error) => {
+                Err(self.log.explain(&self.what, state, Interrupt::Broken(error)))
+            }
         }
-        Ok(Some(reading))
+    }
+
+    fn agent_or_websocket(
+        &mut self,
+        state: &LogState,
+        dashboard: Dashboard,
+    ) -> Step<Option<Reading>> {
+        match self.wait_for_agent(state, &dashboard, SEARCH) {
+            Found::Agent(agent) => Ok(Some(agent_reading(agent))),
+            Found::NotYet => self.empty(state, dashboard),
+            // Offsets in the file and in the WebSocket's text are not the same.
+            Found::Unusable(error) | Found::Unknown(error) if self.delivered.start() > 0 => {
+                Err(Interrupt::Broken(error))
+            }
+            Found::Unusable(_) | Found::Unknown(_) => {
+                let reading = self.websocket(None)?;
+                self.way = Some(Way::WebSocket { has_file: false });
+                Ok(Some(reading))
+            }
+        }
+    }
+
+    /// Waits for a log that is empty, unless it stays so: the dashboard of any Ray can send that.
+    fn empty(&mut self, state: &LogState, dashboard: Dashboard) -> Step<Option<Reading>> {
+        if state.is_over {
+            return Ok(Some(file_reading(dashboard, &self.delivered)));
+        }
+        self.wait_for_first_bytes()?;
+        Ok(None)
     }
 
     /// The way of this tail, decided at the first contact.
@@ -169,8 +193,9 @@ impl Follow {
         if !is_wanted || is_at_once || self.search.is_some() {
             return;
         }
-        let at = |location| AgentFile::at(&self.http, self.agents.access, location);
-        let Some(file) = state.agent.as_ref().and_then(at) else { return };
+        let location = state.agent.as_ref();
+        let file = location.and_then(|at| at.file(&self.http, self.agents.access));
+        let Some(file) = file else { return };
         let is_left_alone = self.agents.addresses.is_left_alone(file.http.address());
         if is_left_alone && self.options.protocol == Protocol::Auto {
             return;
