@@ -24,10 +24,8 @@ mod usage;
 use std::fs;
 use std::time::Duration;
 
-use ray_client::{JobSubmission, Protocol, RayClient, TailOptions};
+use ray_client::{Job, JobSubmission, Protocol, RayClient, TailOptions};
 use support::{Head, is_wanted};
-
-const FLOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/flood.py");
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -72,8 +70,14 @@ fn submit(client: &RayClient, entrypoint: String) -> String {
     client.submit_job(&JobSubmission::new(entrypoint)).unwrap()
 }
 
-/// A log of so many lines of 92 bytes that is complete.
-fn complete_log(client: &RayClient, lines: u64) -> ray_client::Job {
-    let id = submit(client, format!("python {FLOOD} {lines}"));
+/// A log of so many lines of 92 bytes that is complete: all different, or the same thousand again and
+/// again.
+fn complete_log(client: &RayClient, lines: u64, repeats_itself: bool) -> Job {
+    let number = if repeats_itself { "n % 1000" } else { "n" };
+    let line = format!("b\"%09d %s\\n\" % ({number}, b\"x\" * 81)");
+    let id = submit(
+        client,
+        format!("python -c 'import sys\nfor n in range({lines}): sys.stdout.buffer.write({line})'"),
+    );
     client.wait_for_job(&id, Duration::from_secs(300)).unwrap()
 }

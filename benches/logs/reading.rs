@@ -28,7 +28,7 @@ print(json.dumps([time.time() - start, size]))
 /// A log of 500,000 lines, 46 MB.
 pub fn reading(head: &Head) {
     let client = head.client();
-    let job = complete_log(&client, 500_000);
+    let job = complete_log(&client, 500_000, false);
     let (id, node) = (job.id(), job.driver_node_id.as_deref().unwrap());
     let address = &head.address;
     let url = format!("{address}/api/v0/logs/file?node_id={node}&submission_id={id}&lines=-1");
@@ -44,10 +44,11 @@ pub fn reading(head: &Head) {
             Some(fs::metadata(target).unwrap().len())
         });
     }
-    let lines = |protocol| {
+    let lines_of = |id: &str, protocol| {
         let tail = client.tail_job_logs_with(id, options(protocol)).unwrap();
         Some(tail.map(|line| line.unwrap().len() as u64 + 1).sum())
     };
+    let lines = |protocol| lines_of(id, protocol);
     let bytes = |protocol| {
         let tail = client.tail_job_logs_with(id, options(protocol)).unwrap();
         Some(std::io::copy(&mut tail.into_reader(), &mut std::io::sink()).unwrap())
@@ -56,6 +57,10 @@ pub fn reading(head: &Head) {
         compare(&format!("{protocol}, reader"), 9, || bytes(protocol));
         compare(&format!("{protocol}, lines"), 9, || lines(protocol));
     }
+    let repeating = complete_log(&client, 500_000, true);
+    compare("stream, lines of a log that repeats itself", 9, || {
+        lines_of(repeating.id(), Protocol::Stream)
+    });
     compare("websocket, lines", 1, || lines(Protocol::WebSocket));
     let answer = head.python_json(&PYTHON.replace("ADDRESS", address).replace("ID", id));
     let seconds = answer[0].as_f64().unwrap();
@@ -111,7 +116,7 @@ fn wait_until_idle() {
 /// 200 MB through a reader that is slower than the network.
 pub fn memory(head: &Head) {
     let client = head.client();
-    let job = complete_log(&client, 2_174_000);
+    let job = complete_log(&client, 2_174_000, false);
     println!("\n| way | bytes | seconds | MB over idle at most |\n|---|---|---|---|");
     for protocol in [Protocol::Agent, Protocol::Stream, Protocol::WebSocket] {
         forget_peak();
