@@ -6,7 +6,7 @@ mod reason;
 mod runtime_env;
 mod submission;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,10 +18,13 @@ pub use submission::JobSubmission;
 
 use crate::json::Rows;
 use crate::ray_fault::Fault;
-use crate::state::Resource;
+use crate::state::{Resource, unmet_demands};
 use crate::transport::{Request, path};
 use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
 use submission::new_submission_id;
+
+/// How long a message about a job that waits may take to learn what for.
+const ASKING_WHY: Duration = Duration::from_secs(1);
 
 impl RayClient {
     /// All jobs that the cluster knows, those started outside the job API among them. Calls
@@ -194,7 +197,8 @@ impl RayClient {
     ///
     /// # Errors
     /// 408 after `timeout` (up to a second later if the cluster is slow to answer), naming the last
-    /// status, which [`ClientError::job_status`] tells, or the last error if the cluster did not answer;
+    /// status, which [`ClientError::job_status`] tells, and of a PENDING job what the cluster has no node
+    /// for (`GET /api/cluster_status`); or the last error if the cluster did not answer;
     /// 400 if `timeout` is zero; 404 if there is no such job; and at once every other error that is not
     /// retryable.
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
@@ -209,7 +213,14 @@ impl RayClient {
             }
             Ok(Err(last.insert(job.status).to_string()))
         });
-        result.map_err(|error| error.with_job_status(last))
+        result.map_err(|error| match last {
+            Some(JobStatus::Pending) => {
+                let unmet = unmet_demands(self.http(), Instant::now() + ASKING_WHY);
+                let message = format!("{error}{unmet}");
+                error.reworded(message).with_job_status(last)
+            }
+            last => error.with_job_status(last),
+        })
     }
 }
 

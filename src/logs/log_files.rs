@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::job_logs::text;
 use super::log::{AgentLocation, Log, Requests};
@@ -202,7 +202,7 @@ fn agent_address(answer: &serde_json::Value) -> Option<String> {
 }
 
 /// The name of a log file of a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogFileName {
     /// What wrote it, in Ray's own grouping: `raylet`, `gcs_server`, `worker_out`, `internal`, …

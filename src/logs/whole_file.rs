@@ -23,13 +23,12 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
         let mut file = read_to_end(dashboard)?;
         let lines = lines_to_compare(&file, COMPARED) * reading;
         let last = dashboard.last_lines(lines).map_err(Interrupt::into_error)?;
-        if let Some(last) = &last
-            && let Join::NewFrom(at) = join(&file, true, last, lines)
-        {
+        let last = last.unwrap_or_default();
+        if let Join::NewFrom(at) = join(&file, true, &last, lines) {
             file.extend_from_slice(&last[at..]);
             return Ok(file);
         }
-        let repeats_itself = last.is_none_or(|last| file.ends_with(&last));
+        let repeats_itself = file.ends_with(&last);
         if repeats_itself && before == Some(file.len()) && !has_more_lines(dashboard, &file)? {
             return Ok(file);
         }

@@ -4,11 +4,11 @@
 mod wire;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::transport::{Request, path};
+use crate::transport::{Http, Request, path};
 use crate::{ClientError, RayClient};
 
 /// How much of a resource is in use. `memory` and `object_store_memory` are in bytes.
@@ -145,6 +145,36 @@ impl ClusterStatus {
     }
 }
 
+/// What the cluster has no node for, as the end of a message about a job that waits. Empty if the cluster
+/// does not say in time.
+pub(crate) fn unmet_demands(http: &Http, deadline: Instant) -> String {
+    match ask(http, Some(deadline)) {
+        Ok(status) => status.unmet(),
+        Err(_) => String::new(),
+    }
+}
+
+fn ask(http: &Http, deadline: Option<Instant>) -> Result<ClusterStatus, ClientError> {
+    let request = Request::get("get cluster status", path(&["api", "cluster_status"]));
+    Ok(http.send(&request.deadline(deadline))?.json::<wire::Answer>()?.data.into())
+}
+
+impl ClusterStatus {
+    fn unmet(&self) -> String {
+        const MOST: usize = 3;
+        let unmet = self.pending_demands.iter().filter(|demand| !self.lacking(demand).is_empty());
+        let resources = unmet.map(|demand| {
+            let amounts = demand.resources.iter().map(|(name, amount)| format!("{amount} {name}"));
+            amounts.collect::<Vec<_>>().join(" and ")
+        });
+        let resources: Vec<_> = resources.take(MOST).collect();
+        if resources.is_empty() {
+            return String::new();
+        }
+        format!("; something waits for {}, which no node has", resources.join(", for "))
+    }
+}
+
 impl RayClient {
     /// The resources of the cluster, what waits for some, and what the autoscaler does, as `ray status`
     /// shows them. Calls `GET /api/cluster_status`.
@@ -165,7 +195,6 @@ impl RayClient {
     /// # Errors
     /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
     pub fn cluster_status(&self) -> Result<ClusterStatus, ClientError> {
-        let request = Request::get("get cluster status", path(&["api", "cluster_status"]));
-        Ok(self.http().send(&request)?.json::<wire::Answer>()?.data.into())
+        ask(self.http(), None)
     }
 }

@@ -25,6 +25,7 @@ use crate::{ClientError, Listing, RayClient, validate};
 
 pub use actors::{Actor, ActorState};
 pub use cluster_events::ClusterEvent;
+pub(crate) use cluster_status::unmet_demands;
 pub use cluster_status::{
     ClusterStatus, FailedNode, PendingNode, PlacementGroupDemand, ResourceDemand, ResourceUse,
     UnavailableNodeType,

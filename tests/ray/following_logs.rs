@@ -171,6 +171,24 @@ fn a_pending_job_is_waited_for() {
 }
 
 #[test]
+fn a_job_that_no_node_has_the_resources_for_says_what_it_waits_for() {
+    let client = client();
+    let id = client.submit_job(&python("print(7)").entrypoint_resource("nowhere", 2.0)).unwrap();
+    let check = |error: ray_client::ClientError| {
+        assert_eq!(error.status(), 408, "{error}");
+        assert_eq!(error.job_status(), Some(&ray_client::JobStatus::Pending));
+        error.to_string().contains("waits for 2 nowhere, which no node has").then_some(())
+    };
+    // Ray's autoscaler looks every few seconds.
+    eventually("a wait says it", || {
+        check(client.wait_for_job(&id, Duration::from_millis(500)).unwrap_err())
+    });
+    let short = patient(Protocol::Auto).pending_timeout(Duration::from_millis(500));
+    let error = client.tail_job_logs_with(&id, short).unwrap().next().unwrap().unwrap_err();
+    assert!(check(error).is_some());
+}
+
+#[test]
 fn a_silent_job_ends_its_tail_with_408_and_what_came_is_not_lost() {
     let client = client();
     let id = submit(&client, "import time; print(1, end=\"\", flush=True); time.sleep(600)");

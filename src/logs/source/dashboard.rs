@@ -147,11 +147,13 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
     if count < lines && last.len() as u64 == whole_length && end.len() as u64 <= whole_length {
         return Some(!last.ends_with(end));
     }
-    if !end.ends_with(last) {
+    // A line may be longer than the end that is known.
+    let (shorter, longer) = if last.len() <= end.len() { (last, end) } else { (end, last) };
+    if !longer.ends_with(shorter) || last.len() as u64 > whole_length {
         return Some(true);
     }
-    let is_unique = memchr::memmem::find(&end[..end.len().saturating_sub(1)], last).is_none();
-    (is_unique && last.len() >= SURE).then_some(false)
+    let is_unique = memchr::memmem::find(&longer[..longer.len() - 1], shorter).is_none();
+    (is_unique && shorter.len() >= SURE).then_some(false)
 }
 
 #[cfg(test)]
@@ -159,15 +161,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markers_stand_before_each_block_of_an_old_ray() {
-        let log: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
-        let mut answer: Vec<u8> = Vec::new();
-        for block in log.chunks(65_536) {
-            answer.extend([b"1", block].concat());
+    fn the_end_of_a_file_is_compared_with_its_last_lines() {
+        let lines = |from: usize, to: usize| -> Vec<u8> {
+            (from..to).flat_map(|n| format!("line number {n}\n").into_bytes()).collect()
+        };
+        let file = lines(0, 1000);
+        let length = file.len() as u64;
+        let end = &file[file.len() - 10_000..];
+        for (last, asked, expected) in [
+            (lines(900, 1000), 100, Some(false)),
+            (lines(900, 1001), 101, Some(true)),
+            (lines(900, 999), 99, Some(true)),
+            // Fewer lines than were asked for are the whole file.
+            (file.clone(), 2000, Some(false)),
+            // Longer than the end that is known.
+            (lines(100, 1000), 900, Some(false)),
+            (lines(100, 1001), 901, Some(true)),
+            // Not what was asked for.
+            (lines(900, 1000), 50, Some(true)),
+            (Vec::new(), 50, Some(true)),
+        ] {
+            assert_eq!(is_cut(length, end, &last, asked), expected, "{} lines", last.len());
         }
-        assert!(without_markers(&answer).unwrap() == log);
-        answer[65_537] = b'0';
-        assert_eq!(without_markers(&answer), None);
-        assert_eq!(without_markers(b"1a\n").unwrap(), b"a\n");
+    }
+
+    #[test]
+    fn the_end_of_a_file_that_repeats_itself_cannot_be_told() {
+        let file = b"the same line\n".repeat(1000);
+        let last = b"the same line\n".repeat(100);
+        assert_eq!(is_cut(file.len() as u64, &file, &last, 100), None);
+    }
+
+    #[test]
+    fn an_empty_file_is_whole() {
+        assert_eq!(is_cut(0, b"", b"", 2), Some(false));
     }
 }

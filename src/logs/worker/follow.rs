@@ -16,6 +16,7 @@ use crate::logs::options::TailOptions;
 use crate::logs::source::{
     AgentAddresses, AgentSearch, Certainty, Delivered, Interrupt, Look, Source, Step,
 };
+use crate::state::unmet_demands;
 use crate::transport::Http;
 use crate::{AgentAccess, ClientError};
 
@@ -250,10 +251,12 @@ impl Follow {
             self.failures.reset();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
-                return Err(Interrupt::Fatal(ClientError::timeout(format_args!(
-                    "{}: the job is still PENDING after {most:?}: raise TailOptions::pending_timeout",
+                let unmet = unmet_demands(&self.http, Instant::now() + self.options.stall());
+                let error = ClientError::timeout(format_args!(
+                    "{}: the job is still PENDING after {most:?}: raise TailOptions::pending_timeout{unmet}",
                     self.what,
-                ))));
+                ));
+                return Err(Interrupt::Fatal(error.with_job_status(Some(JobStatus::Pending))));
             }
             let left = most.map(|most| most.saturating_sub(begun.elapsed()));
             let wait = interval.next();

@@ -154,14 +154,12 @@ impl Follow {
     fn file(&mut self, state: &LogState, dashboard: Dashboard) -> Reading {
         self.begin_search(state, &dashboard);
         // The agent finds the last lines without reading what stands before.
-        if self.last_lines.is_some()
-            && let Some(search) = self.search.take()
-        {
-            match search.wait(SHORT_SEARCH) {
-                Some(Found::Agent(agent)) => return agent_reading(agent),
-                Some(found) => self.leave_alone_if_unusable(&search, &found),
-                None => self.search = Some(search),
-            }
+        let search = self.search.take_if(|_| self.last_lines.is_some());
+        match search.map(|search| (search.wait(SHORT_SEARCH), search)) {
+            Some((Some(Found::Agent(agent)), _)) => return agent_reading(agent),
+            Some((Some(found), search)) => self.leave_alone_if_unusable(&search, &found),
+            Some((None, search)) => self.search = Some(search),
+            None => {}
         }
         file_reading(dashboard, &self.delivered)
     }
