@@ -106,7 +106,6 @@ impl Cluster {
                             &json!({"version": "4", "ray_version": "2.9.3"}),
                         );
                     }
-                    version(stream)
                 } else if request.is("GET /api/jobs/a/logs/tail") {
                     log.send_by_websocket(request, stream)
                 } else if request.is("GET /api/jobs/a/logs") {
