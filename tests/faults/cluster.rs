@@ -101,10 +101,9 @@ impl Cluster {
                     respond(stream, 404, "", "Job none does not exist")
                 } else if request.is("GET /api/version") {
                     if log.is_old.load(Ordering::Relaxed) {
-                        return respond_json(
-                            stream,
-                            &json!({"version": "4", "ray_version": "2.9.3"}),
-                        );
+                        respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"}))
+                    } else {
+                        version(stream)
                     }
                 } else if request.is("GET /api/jobs/a/logs/tail") {
                     log.send_by_websocket(request, stream)
