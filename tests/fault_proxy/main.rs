@@ -1,7 +1,7 @@
 //! Verifies that tails and submits of a real Ray survive what breaks between, and say what is lost.
 //!
 //! `RAY_CLIENT_FAULT_JOBS=200`, `RAY_CLIENT_FAULT_RESTARTS=20` and `RAY_CLIENT_FAULT_NODES=10` make
-//! the full run. A failure prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` runs it
+//! the full run, and `RAY_CLIENT_RAY=2.9.3` runs it on another Ray. A failure prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` runs it
 //! again.
 
 #[path = "../../src/chance.rs"]

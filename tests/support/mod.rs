@@ -35,10 +35,13 @@ impl Drop for Head {
 }
 
 impl Head {
-    /// The one head that all tests of a run share.
+    /// The one head that all tests of a run share, of the Ray that `RAY_CLIENT_RAY` names if that is set.
     pub fn shared() -> &'static Head {
         static HEAD: OnceLock<Head> = OnceLock::new();
-        HEAD.get_or_init(|| Head::start(&[]))
+        HEAD.get_or_init(|| match std::env::var("RAY_CLIENT_RAY") {
+            Ok(version) => Head::start(&["--ray", &version, "--extras", "default"]),
+            Err(_) => Head::start(&[]),
+        })
     }
 
     /// A head of its own, with further arguments of `head.py`.
