@@ -20,6 +20,7 @@ const MAX_TAIL_WORKERS: usize = 64;
 /// The most that all headers together may have, in bytes. Servers take less.
 const MAX_HEADERS: usize = 32 * 1024;
 
+/// Making a client.
 impl RayClient {
     /// A client of the dashboard at this `http://` or `https://` address, with default settings.
     /// Sends nothing.

@@ -32,6 +32,7 @@ impl Drop for Inner {
     }
 }
 
+/// The address, and any other route.
 impl RayClient {
     /// The address of the dashboard, without a user name and a password.
     pub fn address(&self) -> &str {

@@ -47,7 +47,7 @@ fn join_words(text: &str, show: impl Fn(&str) -> String) -> String {
     line
 }
 
-/// The same, and without these secrets, also where they are escaped as JSON or a URL escapes them.
+/// The same, and without these secrets, also if they are escaped as JSON or a URL escapes them.
 pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
 }

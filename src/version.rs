@@ -42,6 +42,7 @@ impl Version {
     }
 }
 
+/// The version of Ray.
 impl RayClient {
     /// The cluster's version. Calls `GET /api/version`.
     ///

@@ -27,6 +27,7 @@ impl std::fmt::Debug for JobEnds {
     }
 }
 
+/// Jobs: many at once.
 impl RayClient {
     /// Waits for many jobs, and gives each as it ends. Calls `GET /api/jobs/`, one list for all of them, at
     /// first every 100 ms, later every second. An error that is

@@ -26,6 +26,7 @@ use submission::new_submission_id;
 /// How long a message about a job that waits may take to learn what for.
 const ASKING_WHY: Duration = Duration::from_secs(1);
 
+/// Jobs.
 impl RayClient {
     /// All jobs that the cluster knows, those started outside the job API among them. Calls
     /// `GET /api/jobs/`. A job that cannot be read is left out, which

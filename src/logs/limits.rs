@@ -8,7 +8,7 @@ const MEGABYTE: u64 = 1024 * 1024;
 
 /// How much a tail delivers at most, and how much waits in memory.
 ///
-/// Exactly the allowed amount is delivered; where the log has more, an `Err` with status 429 follows
+/// Exactly the allowed amount is delivered; if the log has more, an `Err` with status 429 follows
 /// that names the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]

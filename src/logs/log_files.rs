@@ -193,10 +193,10 @@ fn agent_address(answer: &serde_json::Value) -> Option<String> {
     let ip = node["raylet"]["nodeManagerAddress"].as_str().or(node["ip"].as_str())?;
     let told = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
     let arguments = node["agent"]["cmdline"].as_array().into_iter().flatten();
-    let mut argument =
-        arguments.filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="));
-    let mut started_with = || argument.find_map(|port| port.parse().ok());
-    let port = told.or_else(&mut started_with).unwrap_or(DEFAULT_PORT);
+    let started_with = arguments
+        .filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="))
+        .find_map(|port| port.parse().ok());
+    let port = told.or(started_with).unwrap_or(DEFAULT_PORT);
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     Some(format!("http://{host}:{port}"))
 }
@@ -222,13 +222,15 @@ struct NamesData {
     result: BTreeMap<String, Vec<String>>,
 }
 
+/// Log files of nodes, actors, tasks and workers.
 impl RayClient {
-    /// The log files of a node whose names match a glob, as `*.out` or `worker*`, sorted by component
-    /// and name. Calls `GET /api/v0/logs`.
+    /// The log files of a node whose names match a glob, for example `*.out` or `worker*`, sorted by
+    /// component and name. Calls `GET /api/v0/logs`.
     ///
     /// # Errors
-    /// 404 where there is no such node; 400 where the id is not hex, or the glob is empty, absolute or
-    /// has `..`; 500 where the node has died; else as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if there is no such node; 400 if the id is not hex, or the glob is empty, absolute or has `..`;
+    /// 500 if the node has died; otherwise the same errors as
+    /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_log_files(
         &self,
         node_id: impl AsRef<str>,

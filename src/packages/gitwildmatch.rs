@@ -99,7 +99,7 @@ fn segments_of(pattern: &str) -> Vec<&str> {
     segments
 }
 
-/// `None` where a range of characters is the wrong way round.
+/// `None` if a range of characters is the wrong way round.
 fn parts_of(segments: &[&str], leaves_out: bool) -> Option<Vec<Part>> {
     use Chars::{Is, NotNewline, NotSlash};
     use Part::{Any, One, Optional};
@@ -180,7 +180,7 @@ fn end_of_brackets(chars: &[char], start: usize) -> Option<usize> {
     chars.get(at..)?.iter().position(|&c| c == ']').map(|found| at + found)
 }
 
-/// `None` where a range is the wrong way round.
+/// `None` if a range is the wrong way round.
 fn brackets(inside: &[char]) -> Option<Chars> {
     let (inside, negated) = match inside {
         ['!', rest @ ..] => (rest, true),

@@ -28,6 +28,7 @@ pub struct PackageUpload {
     pub uploaded: bool,
 }
 
+/// Packages.
 impl RayClient {
     /// Uploads a package unless the cluster has it, and returns its URI. The cluster keeps it for 10
     /// minutes, and for as long as a job or an application uses it. Calls

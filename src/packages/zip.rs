@@ -232,7 +232,7 @@ impl Zip<'_> {
         end
     }
 
-    /// What tells the number of entries where 16 bits do not hold it.
+    /// What tells the number of entries if 16 bits do not hold it.
     fn push_end_64(&self, end: &mut Vec<u8>) {
         let (count, size) = (self.entries.len() as u64, self.central_end - self.central_start);
         let size_of_the_rest: u64 = 44;

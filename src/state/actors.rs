@@ -100,6 +100,7 @@ impl Actor {
     }
 }
 
+/// Actors.
 impl RayClient {
     /// The actors of the cluster, dead ones among them. Calls `GET /api/v0/actors`.
     ///

@@ -32,6 +32,7 @@ pub struct ClusterEvent {
     pub extra: Map<String, Value>,
 }
 
+/// Cluster events.
 impl RayClient {
     /// The events of the cluster, oldest first. Calls `GET /api/v0/cluster_events`. The dashboard
     /// remembers about 10,000 events a job and 10,000 of no job, and does not count what it forgot.

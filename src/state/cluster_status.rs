@@ -175,6 +175,7 @@ impl ClusterStatus {
     }
 }
 
+/// The status of the cluster.
 impl RayClient {
     /// The resources of the cluster, what waits for some, and what the autoscaler does, as `ray status`
     /// shows them. Calls `GET /api/cluster_status`.

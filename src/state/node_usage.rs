@@ -195,6 +195,7 @@ impl From<Wire> for NodeUsage {
     }
 }
 
+/// The usage of nodes.
 impl RayClient {
     /// What each node uses of its machine: CPU, memory, disks, network and GPUs as its dashboard agent
     /// measures them every few seconds, dead nodes among them. Calls `GET /nodes?view=summary`.

@@ -76,6 +76,7 @@ impl Node {
     }
 }
 
+/// Nodes.
 impl RayClient {
     /// The nodes of the cluster, dead ones among them. Calls `GET /api/v0/nodes`.
     ///

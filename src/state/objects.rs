@@ -61,6 +61,7 @@ pub struct Object {
     pub extra: Map<String, Value>,
 }
 
+/// Objects.
 impl RayClient {
     /// The references to objects of the cluster. Calls `GET /api/v0/objects`, for which Ray asks
     /// every node that is alive; those that did not answer are in the warnings. The total counts

@@ -126,6 +126,7 @@ pub struct PlacementGroup {
     pub extra: Map<String, Value>,
 }
 
+/// Placement groups.
 impl RayClient {
     /// The placement groups of the cluster, removed ones among them. Calls
     /// `GET /api/v0/placement_groups`.

@@ -34,6 +34,7 @@ pub struct RuntimeEnvState {
     pub extra: Map<String, Value>,
 }
 
+/// Runtime environments.
 impl RayClient {
     /// The runtime environments of the cluster. Calls `GET /api/v0/runtime_envs`, for which Ray asks
     /// every node that is alive; those that did not answer are in the warnings.

@@ -154,6 +154,7 @@ struct Cluster<T> {
     cluster: T,
 }
 
+/// Summaries of tasks, actors and objects.
 impl RayClient {
     /// The number of tasks by name and state. Calls `GET /api/v0/tasks/summarize`.
     ///

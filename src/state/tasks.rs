@@ -269,6 +269,7 @@ impl Task {
     }
 }
 
+/// Tasks.
 impl RayClient {
     /// The tasks of the cluster, one row for each attempt, drivers left out. Calls
     /// `GET /api/v0/tasks`.

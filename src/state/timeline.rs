@@ -27,6 +27,7 @@ pub struct TaskTimeline {
     pub truncated: bool,
 }
 
+/// The timeline of tasks.
 impl RayClient {
     /// Writes when each task of a job, or of all jobs, ran on which worker: a JSON array that Perfetto and
     /// `chrome://tracing` read. It is written as it comes, in small pieces, and never held whole.

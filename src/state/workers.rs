@@ -102,6 +102,7 @@ impl Worker {
     }
 }
 
+/// Workers.
 impl RayClient {
     /// The worker processes of the cluster, drivers and ended ones among them. Calls
     /// `GET /api/v0/workers`.

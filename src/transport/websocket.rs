@@ -33,7 +33,7 @@ pub(crate) enum Event {
     Text(Utf8Bytes),
     /// No message; the socket is intact.
     Idle,
-    /// A close frame: its code, 1005 where it has none.
+    /// A close frame: its code, 1005 if it has none.
     Closed(u16),
 }
 

@@ -1,4 +1,4 @@
-//! Whether the agent of a node can be had, and serves the file that the dashboard serves.
+//! Whether the agent of a node can be reached, and serves the file that the dashboard serves.
 //!
 //! The address is only a claim: another cluster's agent may stand there as seen from here. It is
 //! believed once it has shown bytes of this file that the dashboard has shown: the first ones, which

@@ -1,4 +1,4 @@
-//! Going on in a text that can be had only from its start, by its content. Pure.
+//! Going on, by its content, in a text that always begins at its start. Pure.
 
 use super::delivered::TextPosition;
 

@@ -157,7 +157,7 @@ impl WebSocketSource {
 }
 
 impl TextLog {
-    /// The whole log, by its file if that can be had, otherwise by `GET /api/jobs/{id}/logs`.
+    /// The whole log, by its file if the cluster serves it, otherwise by `GET /api/jobs/{id}/logs`.
     fn open(&self) -> Step<Text> {
         if let Some(file) = &self.file {
             match file.whole() {
