@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::JobStatus;
-use crate::ray_fault::Fault;
+use crate::fault::Fault;
 
 type Source = Box<dyn StdError + Send + Sync + 'static>;
 

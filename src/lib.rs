@@ -43,6 +43,7 @@ mod chance;
 mod client;
 mod environment;
 mod error;
+mod fault;
 mod gateway;
 mod jobs;
 mod json;

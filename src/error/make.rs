@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{ClientError, Source, StreamLimit, TimeoutKind};
-use crate::ray_fault::Fault;
+use crate::fault::Fault;
 use crate::{JobStatus, redact};
 
 impl ClientError {

@@ -4,6 +4,7 @@ mod ends;
 mod model;
 mod reason;
 mod runtime_env;
+mod status;
 mod submission;
 
 use std::time::{Duration, Instant};
@@ -12,12 +13,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 pub use ends::JobEnds;
-pub use model::{DriverInfo, Job, JobStatus, JobType, StopOutcome};
+pub use model::{DriverInfo, Job, JobType, StopOutcome};
 pub use runtime_env::RuntimeEnv;
+pub use status::JobStatus;
 pub use submission::JobSubmission;
 
+use crate::fault::Fault;
 use crate::json::Rows;
-use crate::ray_fault::Fault;
 use crate::state::{Resource, unmet_demands};
 use crate::transport::{Request, path};
 use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};

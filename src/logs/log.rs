@@ -1,14 +1,13 @@
 //! Which log is followed, and what the cluster says of it.
 
-use std::time::{Duration, Instant};
-
-use super::job_logs::{job_file_request, lost, no_log};
-use super::log_files::{LogFile, explain};
-use super::source::{AgentFile, Interrupt, Step};
-use super::worker::Way;
+use super::job_file::{job_file_request, lost, no_log};
+use super::log_file::{LogFile, explain};
+use super::requests::{AgentLocation, Requests};
+use super::source::{Interrupt, Step};
+use super::way::Way;
+use crate::ClientError;
 use crate::jobs::{Job, JobStatus, JobType, job_request};
-use crate::transport::{Answer, Http, Request, path};
-use crate::{AgentAccess, ClientError};
+use crate::transport::Request;
 
 /// A log that is followed.
 pub(super) enum Log {
@@ -38,51 +37,6 @@ pub(super) struct LogState {
     pub(super) agent: Option<AgentLocation>,
     /// What asks the dashboard for it.
     pub(super) request: Request,
-}
-
-/// Where an agent should serve a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AgentLocation {
-    pub(super) address: String,
-    pub(super) path: String,
-}
-
-/// How to ask for something about a log.
-pub(super) struct Requests {
-    pub(super) what: String,
-    pub(super) http: Http,
-    /// The longest that an answer is waited for.
-    pub(super) stall: Duration,
-}
-
-impl Requests {
-    pub(super) fn send(&self, request: Request) -> Step<Answer> {
-        let request = request.deadline(Some(Instant::now() + self.stall));
-        self.http.send(&request).map_err(Interrupt::of)
-    }
-}
-
-impl AgentLocation {
-    /// Where the agent of a job's node should serve its log.
-    pub(super) fn of_job(job: &Job) -> Option<Self> {
-        let address = job.driver_agent_http_address.as_deref()?;
-        Self::new(address, &format!("job-driver-{}.log", job.id()))
-    }
-
-    /// The file there, asked for as the access allows. `None` if no agent may be asked.
-    pub(super) fn file(&self, http: &Http, access: AgentAccess) -> Option<AgentFile> {
-        AgentFile::at(http, access, &self.address, &self.path)
-    }
-
-    /// A file of the log folder of the agent at this address. `None` if that is no address of one.
-    pub(super) fn new(address: &str, name: &str) -> Option<Self> {
-        let host = address.strip_prefix("http://")?.trim_end_matches('/');
-        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
-            return None;
-        }
-        let segments: Vec<_> = std::iter::once("logs").chain(name.split('/')).collect();
-        Some(Self { address: format!("http://{host}"), path: path(&segments) })
-    }
 }
 
 impl LogState {

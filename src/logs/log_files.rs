@@ -1,205 +1,16 @@
-//! The log files of nodes, actors, tasks and workers.
-
-use std::collections::BTreeMap;
+//! The log files of nodes, actors, tasks and workers: listed, read, followed.
 
 use serde::{Deserialize, Serialize};
 
-use super::job_logs::text;
-use super::log::{AgentLocation, Log, Requests};
+use super::log::Log;
+use super::log_file::{LogFile, absent, list_names};
 use super::options::TailOptions;
-use super::source::{Interrupt, Step};
+use super::requests::{AgentLocation, Requests};
+use super::source::Interrupt;
 use super::tail::LogTail;
-use super::whole_file::{read_whole, read_whole_by_agent};
-use crate::ray_fault::Fault;
-use crate::transport::{Http, Request, path};
+use super::whole_file::{read_whole, read_whole_by_agent, text};
+use crate::transport::Request;
 use crate::{ClientError, Listing, RayClient, validate};
-
-/// Which log file: one of a node by its name, or the output of an actor, a task or a worker process.
-///
-/// ```
-/// use ray_client::LogFile;
-///
-/// let raylet = LogFile::of_node("b726c135", "raylet.out");
-/// let errors = LogFile::of_actor("efd96ebc4206fcd1c5316e7902000000").stderr();
-/// ```
-#[must_use]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFile {
-    source: Source,
-    stderr: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
-    Node { node_id: String, name: String },
-    Actor(String),
-    Task { task_id: String, attempt_number: u32 },
-    Worker { node_id: String, pid: u32 },
-}
-
-impl LogFile {
-    fn new(source: Source) -> Self {
-        Self { source, stderr: false }
-    }
-
-    /// A file of this node, by its name as [`RayClient::list_log_files`] gives it.
-    pub fn of_node(node_id: impl Into<String>, name: impl Into<String>) -> Self {
-        Self::new(Source::Node { node_id: node_id.into(), name: name.into() })
-    }
-
-    /// What an actor writes to its standard output.
-    pub fn of_actor(actor_id: impl Into<String>) -> Self {
-        Self::new(Source::Actor(actor_id.into()))
-    }
-
-    /// What one attempt of a task, counted from 0, writes to its standard output. Ray knows this for
-    /// normal tasks, not for those of actors.
-    pub fn of_task(task_id: impl Into<String>, attempt_number: u32) -> Self {
-        Self::new(Source::Task { task_id: task_id.into(), attempt_number })
-    }
-
-    /// What the worker with this process id on this node writes to its standard output.
-    pub fn of_worker(node_id: impl Into<String>, pid: u32) -> Self {
-        Self::new(Source::Worker { node_id: node_id.into(), pid })
-    }
-
-    /// The standard error instead. A file of a node is named whole, and takes no such choice (400).
-    pub fn stderr(mut self) -> Self {
-        self.stderr = true;
-        self
-    }
-
-    fn check(&self) -> Result<(), ClientError> {
-        match &self.source {
-            Source::Node { node_id, name } => {
-                validate::hex_id("node_id", node_id)?;
-                validate::file_name(name)?;
-                if self.stderr {
-                    return Err(ClientError::invalid(format_args!(
-                        "log file {name}: standard error is a file of its own: name that one"
-                    )));
-                }
-                Ok(())
-            }
-            Source::Actor(id) => validate::hex_id("actor_id", id),
-            Source::Task { task_id, .. } => validate::hex_id("task_id", task_id),
-            Source::Worker { node_id, .. } => validate::hex_id("node_id", node_id),
-        }
-    }
-
-    /// For messages.
-    fn name(&self) -> String {
-        let stream = if self.stderr { "stderr" } else { "stdout" };
-        match &self.source {
-            Source::Node { node_id, name } => format!("log file `{name}` of node `{node_id}`"),
-            Source::Actor(id) => format!("{stream} of actor `{id}`"),
-            Source::Task { task_id, attempt_number } => {
-                format!("{stream} of task `{task_id}`, attempt {attempt_number}")
-            }
-            Source::Worker { node_id, pid } => {
-                format!("{stream} of worker {pid} of node `{node_id}`")
-            }
-        }
-    }
-
-    pub(super) fn check_exists(&self, http: &Http, what: &str) -> Result<(), ClientError> {
-        match &self.source {
-            Source::Node { node_id, name } => check_exists(http, what, node_id, name),
-            // Ray looks for the others itself.
-            _ => Ok(()),
-        }
-    }
-
-    /// Where the node's agent should serve the file. `None` if that cannot be told.
-    pub(super) fn find_agent(&self, requests: &Requests) -> Step<Option<AgentLocation>> {
-        let (node_id, name) = match &self.source {
-            Source::Node { node_id, name } => (node_id.clone(), name.clone()),
-            Source::Worker { node_id, pid } => {
-                let suffix = if self.stderr { "err" } else { "out" };
-                let pattern = format!("worker-*-{pid}.{suffix}");
-                let names = list_names(&requests.http, &requests.what, node_id, &pattern);
-                let Ok(names) = names else { return Ok(None) };
-                let mut names = names.into_values().flatten();
-                match (names.next(), names.next()) {
-                    (Some(name), None) => (node_id.clone(), name),
-                    _ => return Ok(None),
-                }
-            }
-            // Ray itself knows where in which file these are.
-            Source::Actor(_) | Source::Task { .. } => return Ok(None),
-        };
-        let request = Request::get(&requests.what, path(&["nodes", &node_id]));
-        match requests.send(request).and_then(|answer| answer.json().map_err(Interrupt::of)) {
-            Ok(node) => Ok(agent_address(&node).and_then(|at| AgentLocation::new(&at, &name))),
-            Err(Interrupt::Cancelled) => Err(Interrupt::Cancelled),
-            Err(_) => Ok(None),
-        }
-    }
-
-    pub(super) fn request(&self, what: &str) -> Request {
-        let request = Request::get(what, path(&["api", "v0", "logs", "file"])).bytes();
-        let request = match &self.source {
-            Source::Node { node_id, name } => {
-                request.query("node_id", node_id).query("filename", name)
-            }
-            Source::Actor(id) => request.query("actor_id", id),
-            Source::Task { task_id, attempt_number } => {
-                request.query("task_id", task_id).query("attempt_number", attempt_number)
-            }
-            Source::Worker { node_id, pid } => request.query("node_id", node_id).query("pid", pid),
-        };
-        request.query("suffix", if self.stderr { "err" } else { "out" })
-    }
-}
-
-/// Whether a node has this file. Ray may answer 200 and nothing for one that does not exist: its head
-/// does not always see the agent's refusal (measured on Ray 2.60.0, one time in four).
-pub(super) fn check_exists(
-    http: &Http,
-    what: &str,
-    node_id: &str,
-    name: &str,
-) -> Result<(), ClientError> {
-    let exactly: String = name
-        .chars()
-        .map(|c| if matches!(c, '*' | '?' | '[') { format!("[{c}]") } else { c.to_string() })
-        .collect();
-    match list_names(http, what, node_id, &exactly) {
-        Ok(names) if names.values().flatten().any(|found| found == name) => Ok(()),
-        Ok(_) => Err(ClientError::not_found(format_args!("{what}: the node has no such file"))),
-        // Said of a node that does not exist. The read of the file says it in words.
-        Err(ClientError::Rejected { status: 500, .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The log files of a node by component.
-fn list_names(
-    http: &Http,
-    what: &str,
-    node_id: &str,
-    glob: &str,
-) -> Result<BTreeMap<String, Vec<String>>, ClientError> {
-    let request = Request::get(what, path(&["api", "v0", "logs"]));
-    let request = request.query("node_id", node_id).query("glob", glob);
-    Ok(http.send(&request)?.json::<Names>()?.data.result)
-}
-
-/// The address of a node's agent, of what `GET /nodes/{node_id}` says. Newer Rays say the port; older
-/// ones show the command line that started the agent (measured on Ray 2.60.0 and 2.9.3).
-fn agent_address(answer: &serde_json::Value) -> Option<String> {
-    const DEFAULT_PORT: u64 = 52365;
-    let node = &answer["data"]["detail"];
-    let ip = node["raylet"]["nodeManagerAddress"].as_str().or(node["ip"].as_str())?;
-    let told = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
-    let arguments = node["agent"]["cmdline"].as_array().into_iter().flatten();
-    let started_with = arguments
-        .filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="))
-        .find_map(|port| port.parse().ok());
-    let port = told.or(started_with).unwrap_or(DEFAULT_PORT);
-    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-    Some(format!("http://{host}:{port}"))
-}
 
 /// The name of a log file of a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -210,16 +21,6 @@ pub struct LogFileName {
     /// Its path below the node's log folder, as [`LogFile::of_node`] takes it. One that ends in `/` is
     /// a folder.
     pub name: String,
-}
-
-#[derive(Deserialize)]
-struct Names {
-    data: NamesData,
-}
-
-#[derive(Deserialize)]
-struct NamesData {
-    result: BTreeMap<String, Vec<String>>,
 }
 
 /// Log files of nodes, actors, tasks and workers.
@@ -328,19 +129,6 @@ impl RayClient {
         file.check()?;
         self.tail(format!("tail {}", file.name()), Log::of_file(file), options)
     }
-}
-
-/// What an error of a file's route means.
-pub(super) fn explain(cause: Interrupt) -> Interrupt {
-    match cause {
-        Interrupt::Broken(error) => Interrupt::of(absent(error)),
-        cause => cause,
-    }
-}
-
-/// Ray answers 500 for every file that it does not find.
-fn absent(error: ClientError) -> ClientError {
-    if error.fault() == Fault::NoSuchLog { ClientError::not_found(error) } else { error }
 }
 
 #[cfg(test)]

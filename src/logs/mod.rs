@@ -11,25 +11,31 @@
 //! lines.rs, line.rs    lines (pure)
 //! ```
 //!
-//! `job_logs.rs` and `log_files.rs` hold the calls; `log.rs` is what the cluster says of a log.
+//! `job_logs.rs` and `log_files.rs` hold the calls; `log.rs` is what the cluster says of a log; `job_file.rs` and
+//! `log_file.rs` are how one is asked for.
 
+mod job_file;
 mod job_logs;
 mod last_lines;
 mod limits;
 mod line;
 mod lines;
 mod log;
+mod log_file;
 mod log_files;
 mod newlines;
 mod options;
+mod requests;
 mod source;
 mod tail;
+mod way;
 mod whole_file;
 mod worker;
 
 pub use limits::StreamLimits;
 pub use line::{LineEnding, LogLine};
-pub use log_files::{LogFile, LogFileName};
+pub use log_file::LogFile;
+pub use log_files::LogFileName;
 pub use options::{Protocol, TailOptions};
 pub use tail::{LogReader, LogTail, NextLine, TailHandle};
 pub(crate) use worker::Tails;

@@ -83,3 +83,9 @@ fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
         }
     }
 }
+
+/// Bytes that are not UTF-8 become U+FFFD.
+pub(super) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

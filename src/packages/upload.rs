@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::prepare::{Prepared, prepare};
 use super::walk::Rules;
 use super::{Package, Role};
-use crate::ray_fault::Fault;
+use crate::fault::Fault;
 use crate::transport::{Answer, Request, path};
 use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
 

@@ -11,7 +11,7 @@ use super::one_application::{Change, SHUTTING_DOWN};
 use super::route::{delete_request, get_request, put_request, read};
 use super::state::State;
 use super::{ServeApplicationConfig, ServeConfig, name};
-use crate::ray_fault::Fault;
+use crate::fault::Fault;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, json};
 

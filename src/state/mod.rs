@@ -18,8 +18,8 @@ mod workers;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::fault::Fault;
 use crate::json::{Rows, or_default};
-use crate::ray_fault::Fault;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, validate};
 

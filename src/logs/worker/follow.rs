@@ -8,14 +8,15 @@ use super::cancel::{Cancel, ClosedBy};
 use super::interval::{Interval, QUIET};
 use super::queue::Queue;
 use super::reconnect::Failures;
-use super::ways::Way;
 use crate::jobs::JobStatus;
-use crate::logs::job_logs::check_empty;
-use crate::logs::log::{Log, LogState, Requests};
+use crate::logs::job_file::check_empty;
+use crate::logs::log::{Log, LogState};
 use crate::logs::options::TailOptions;
+use crate::logs::requests::Requests;
 use crate::logs::source::{
     AgentAddresses, AgentSearch, Certainty, Delivered, Interrupt, Look, Source, Step,
 };
+use crate::logs::way::Way;
 use crate::state::unmet_demands;
 use crate::transport::Http;
 use crate::{AgentAccess, ClientError};

@@ -12,4 +12,3 @@ pub(super) use cancel::{Cancel, ClosedBy};
 pub(super) use follow::{Agents, Follow};
 pub(crate) use pool::Tails;
 pub(super) use queue::{Message, Queue};
-pub(super) use ways::Way;

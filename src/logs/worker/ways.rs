@@ -10,6 +10,7 @@ use crate::logs::source::{
     AgentSearch, AgentSource, Dashboard, Delivered, FileSource, Found, Interrupt, Step, TextLog,
     WebSocketSource, is_no_route,
 };
+use crate::logs::way::Way;
 use crate::transport::{Request, path};
 use crate::version::Version;
 use crate::{ClientError, validate};
@@ -20,28 +21,6 @@ const SEARCH: Duration = Duration::from_secs(2);
 const SHORT_SEARCH: Duration = Duration::from_secs(1);
 /// How often an agent is searched for again that served nothing to compare yet.
 const SEARCH_AGAIN: Duration = Duration::from_secs(1);
-
-/// How a log is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::logs) enum Way {
-    /// By the dashboard, which serves the plain bytes.
-    File,
-    /// By the agent, and by nothing else.
-    Agent {
-        has_markers: bool,
-    },
-    WebSocket {
-        has_file: bool,
-    },
-    /// By the agent, otherwise by the WebSocket: the dashboard of this Ray does not serve plain bytes.
-    AgentOrWebSocket,
-}
-
-impl Way {
-    fn has_markers(self) -> bool {
-        matches!(self, Self::Agent { has_markers: true } | Self::AgentOrWebSocket)
-    }
-}
 
 impl Follow {
     /// Opens the log behind what was handed out. `None` if there is nothing in it yet.

@@ -1,0 +1,53 @@
+//! How something about a log is asked for, and where an agent should serve it.
+
+use std::time::{Duration, Instant};
+
+use super::source::{AgentFile, Interrupt, Step};
+use crate::AgentAccess;
+use crate::jobs::Job;
+use crate::transport::{Answer, Http, Request, path};
+
+/// Where an agent should serve a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AgentLocation {
+    pub(super) address: String,
+    pub(super) path: String,
+}
+
+/// How to ask for something about a log.
+pub(super) struct Requests {
+    pub(super) what: String,
+    pub(super) http: Http,
+    /// The longest that an answer is waited for.
+    pub(super) stall: Duration,
+}
+
+impl Requests {
+    pub(super) fn send(&self, request: Request) -> Step<Answer> {
+        let request = request.deadline(Some(Instant::now() + self.stall));
+        self.http.send(&request).map_err(Interrupt::of)
+    }
+}
+
+impl AgentLocation {
+    /// Where the agent of a job's node should serve its log.
+    pub(super) fn of_job(job: &Job) -> Option<Self> {
+        let address = job.driver_agent_http_address.as_deref()?;
+        Self::new(address, &format!("job-driver-{}.log", job.id()))
+    }
+
+    /// The file there, asked for as the access allows. `None` if no agent may be asked.
+    pub(super) fn file(&self, http: &Http, access: AgentAccess) -> Option<AgentFile> {
+        AgentFile::at(http, access, &self.address, &self.path)
+    }
+
+    /// A file of the log folder of the agent at this address. `None` if that is no address of one.
+    pub(super) fn new(address: &str, name: &str) -> Option<Self> {
+        let host = address.strip_prefix("http://")?.trim_end_matches('/');
+        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
+            return None;
+        }
+        let segments: Vec<_> = std::iter::once("logs").chain(name.split('/')).collect();
+        Some(Self { address: format!("http://{host}"), path: path(&segments) })
+    }
+}
