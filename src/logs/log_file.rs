@@ -38,7 +38,7 @@ impl LogFile {
         Self { source, stderr: false }
     }
 
-    /// A file of this node, by its name as [`RayClient::list_log_files`] gives it.
+    /// A file of this node, by its name as [`list_log_files`](crate::RayClient::list_log_files) gives it.
     pub fn of_node(node_id: impl Into<String>, name: impl Into<String>) -> Self {
         Self::new(Source::Node { node_id: node_id.into(), name: name.into() })
     }
