@@ -1,0 +1,143 @@
+//! Typed runtime environments beside the JSON that they become.
+
+use super::*;
+
+#[test]
+fn members_are_those_of_ray() {
+    let env = RuntimeEnv::new()
+        .working_dir("s3://bucket/app.zip")
+        .py_module("gcs://lib.whl")
+        .py_module("https://host/b.zip")
+        .excludes(["*.ckpt"])
+        .pip(["six"])
+        .pip(["torch"])
+        .pip_version("==24.0")
+        .uv(["ruff"])
+        .uv_check(true)
+        .conda("base")
+        .env_var("A", "1")
+        .env_vars([("B", "2")])
+        .py_executable("uv run")
+        .image_uri("ray:2.60.0")
+        .container("ray:2.9.3", ["--cap-drop SYS_ADMIN"])
+        .worker_process_setup_hook("module.set_up")
+        .setup_timeout(Some(Duration::from_millis(90_500)))
+        .eager_install(false)
+        .log_files(["a.log"])
+        .nsight([("t", "cuda")])
+        .field("mpi", json!({"args": []}));
+    assert_eq!(
+        *env.as_json(),
+        json!({
+            "working_dir": "s3://bucket/app.zip",
+            "py_modules": ["gcs://lib.whl", "https://host/b.zip"],
+            "excludes": ["*.ckpt"],
+            "pip": {"packages": ["six", "torch"], "pip_version": "==24.0"},
+            "uv": {"packages": ["ruff"], "uv_check": true},
+            "conda": "base",
+            "env_vars": {"A": "1", "B": "2"},
+            "py_executable": "uv run",
+            "image_uri": "ray:2.60.0",
+            "container": {"image": "ray:2.9.3", "run_options": ["--cap-drop SYS_ADMIN"]},
+            "worker_process_setup_hook": "module.set_up",
+            "config": {
+                "setup_timeout_seconds": 90, "eager_install": false, "log_files": ["a.log"],
+            },
+            "nsight": {"t": "cuda"},
+            "mpi": {"args": []},
+        })
+    );
+    env.check().unwrap();
+    assert_eq!(serde_json::from_value::<RuntimeEnv>(env.as_json().clone()).unwrap(), env);
+}
+
+#[test]
+fn json_goes_on_with_the_setters() {
+    let env = RuntimeEnv::from(json!({"pip": ["six"], "config": {"eager_install": true}}));
+    let env = env.pip(["torch"]).setup_timeout(None);
+    assert_eq!(
+        *env.as_json(),
+        json!({
+            "pip": {"packages": ["six", "torch"]},
+            "config": {"eager_install": true, "setup_timeout_seconds": -1},
+        })
+    );
+}
+
+#[test]
+fn unknown_members_pass_and_known_ones_are_checked() {
+    for good in [
+        json!({}),
+        json!({"my_plugin": [1, {"a": null}], "pip": null, "config": {"new": 1}}),
+        json!({"pip": "requirements.txt", "conda": {"dependencies": []}, "uv": {}}),
+        json!({"config": {"setup_timeout_seconds": -1}, "java_jars": ["a"]}),
+    ] {
+        RuntimeEnv::from(good.clone()).check().unwrap();
+        assert_eq!(serde_json::to_value(RuntimeEnv::from(good.clone())).unwrap(), good);
+    }
+    for (bad, name) in [
+        (json!([]), "runtime_env"),
+        (json!({"env_vars": {"KEY": 1}}), "env_vars"),
+        (json!({"env_vars": [["KEY", "hidden"]]}), "env_vars"),
+        (json!({"working_dir": ["."]}), "working_dir"),
+        (json!({"py_modules": "lib"}), "py_modules"),
+        (json!({"excludes": [1]}), "excludes"),
+        (json!({"pip": 1}), "pip"),
+        (json!({"uv": [1]}), "uv"),
+        (json!({"conda": ["a"]}), "conda"),
+        (json!({"container": "image"}), "container"),
+        (json!({"config": 60}), "config"),
+        (json!({"config": {"setup_timeout_seconds": 0}}), "setup_timeout_seconds"),
+        (json!({"config": {"setup_timeout_seconds": 1.5}}), "setup_timeout_seconds"),
+        (json!({"config": {"eager_install": "yes"}}), "eager_install"),
+        (json!({"worker_process_setup_hook": {}}), "worker_process_setup_hook"),
+    ] {
+        let error = RuntimeEnv::from(bad.clone()).check().unwrap_err();
+        assert_eq!(error.status(), 400, "{bad}");
+        assert!(error.to_string().contains(name), "{bad}: {error}");
+        assert!(!error.to_string().contains("hidden"), "{error}");
+    }
+}
+
+#[test]
+fn debug_hides_the_values_of_environment_variables() {
+    for env in [
+        RuntimeEnv::new().env_var("TOKEN", "s3cret"),
+        RuntimeEnv::from(json!({"env_vars": {"TOKEN": "s3cret"}})),
+        RuntimeEnv::from(json!({"env_vars": ["TOKEN", "s3cret"]})),
+        RuntimeEnv::from(json!("TOKEN s3cret")),
+    ] {
+        let job = crate::JobSubmission::new("x").runtime_env(env.clone());
+        for shown in [format!("{env:?}"), format!("{env:#?}"), format!("{job:?}")] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+    }
+    let shown = format!("{:?}", RuntimeEnv::new().env_var("TOKEN", "x").working_dir("gcs://a"));
+    assert!(shown.contains("TOKEN") && shown.contains("gcs://a"), "{shown}");
+}
+
+#[test]
+fn only_what_has_a_scheme_is_a_uri() {
+    for uri in ["s3://b/a.zip", "gcs://_ray_pkg_1.zip", "local:///app", "FILE:///a.zip"] {
+        assert!(is_uri(uri), "{uri}");
+    }
+    for path in [".", "./a", "/a/b", "C:\\a", "://b", "1a://b", "a/b://c"] {
+        assert!(!is_uri(path), "{path}");
+    }
+}
+
+#[cfg(not(feature = "packages"))]
+#[test]
+fn without_the_feature_a_local_path_is_refused() {
+    let client = RayClient::new("http://127.0.0.1:1").unwrap();
+    for env in [
+        RuntimeEnv::new().working_dir("."),
+        RuntimeEnv::new().py_module("s3://b/a.zip").py_module("lib"),
+        RuntimeEnv::from(json!({"working_dir": "/app"})),
+    ] {
+        let job = crate::JobSubmission::new("x").runtime_env(env);
+        let error = client.submit_job(&job).unwrap_err();
+        assert_eq!(error.status(), 400);
+        assert!(error.to_string().contains("feature `packages`"), "{error}");
+    }
+}
