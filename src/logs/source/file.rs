@@ -188,9 +188,10 @@ impl<S: FileServer> FileSource<S> {
         let last = self.dashboard.last_lines(lines)?;
         let is_all = known.len() as u64 == delivered.position();
         let joined = last.as_deref().map_or(Join::Unsure, |last| join(known, is_all, last, lines));
-        let is_large = last.as_ref().is_none_or(|last| last.len() > SMALL);
+        let is_part = |last: &Vec<u8>| last.len() <= SMALL && count_lines(last) >= lines;
+        let may_ask_for_more = last.as_ref().is_some_and(is_part);
         let (Join::NewFrom(at), Some(mut last)) = (joined, last) else {
-            return Ok(self.cannot_join(lines, is_large));
+            return Ok(self.cannot_join(lines, may_ask_for_more));
         };
         if at > SMALL {
             self.no_look_before = Instant::now() + begun.elapsed() * (SHARE - 1);
@@ -206,13 +207,12 @@ impl<S: FileServer> FileSource<S> {
         Ok(Look::Data { bytes: last, is_all: true })
     }
 
-    /// More may have come than was asked for: asks for much more, once. Otherwise the file is to be read
-    /// whole.
-    fn cannot_join(&mut self, lines: u64, is_large: bool) -> Look {
+    /// More may have come than was asked for: asks for much more, until the answer is large or the whole
+    /// file. Then that is to be read whole, which costs more and may have to wait.
+    fn cannot_join(&mut self, lines: u64, may_ask_for_more: bool) -> Look {
         const MANY: u64 = 16;
-        let is_first = !self.is_unsure && !is_large;
         self.is_unsure = true;
-        self.new_lines = if is_first { lines * MANY } else { 0 };
+        self.new_lines = if may_ask_for_more { lines * MANY } else { 0 };
         Look::GoesOn
     }
 }

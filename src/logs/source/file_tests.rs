@@ -208,3 +208,32 @@ fn lines_that_are_all_different_come_down_little_more_than_twice() {
     let most = file.bytes.len() as u64 * 5 / 2 + looks * small_look;
     assert!(file.sent <= most, "{} of {}", file.sent, file.bytes.len());
 }
+
+#[test]
+fn a_burst_of_lines_is_read_without_the_rest_of_the_file() {
+    let lines = |from: usize, to: usize| {
+        (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
+    };
+    let file = File { bytes: lines(0, 100_000).collect(), chance: Chance(1), cuts: 0, sent: 0 };
+    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(model.clone(), &delivered);
+    loop {
+        match source.read(&delivered).unwrap() {
+            Look::Data { bytes, .. } => delivered.push(&bytes),
+            Look::Nothing => break,
+            _ => {}
+        }
+    }
+    model.file.lock().unwrap().bytes.extend(lines(100_000, 105_000));
+    model.file.lock().unwrap().sent = 0;
+    while delivered.position() < model.file.lock().unwrap().bytes.len() as u64 {
+        match source.read(&delivered).unwrap() {
+            Look::Data { bytes, .. } => delivered.push(&bytes),
+            Look::GoesOn => {}
+            _ => panic!("the rest has to wait"),
+        }
+    }
+    let file = model.file.lock().unwrap();
+    assert!(file.sent < file.bytes.len() as u64 / 2, "{} of {}", file.sent, file.bytes.len());
+}
