@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -91,6 +91,9 @@ fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Se
     let listeners = Listeners::default();
     let known = Arc::clone(&listeners);
     let server = Server::start(move |request, stream| {
+        if request.header("upgrade").is_some() {
+            return pass_websocket(&upstream, request, stream);
+        }
         let mut answer = ask(&upstream, request)?;
         let is_job = request.is("GET /api/jobs/") && !request.line.ends_with("/jobs/");
         let head = read_head(&mut answer)?;
@@ -126,14 +129,23 @@ type Listeners = Arc<Mutex<HashMap<String, (AtItsAddress, Listener)>>>;
 /// Passes a request on, by a connection of its own.
 fn ask(upstream: &str, request: &Request) -> io::Result<BufReader<TcpStream>> {
     let mut server = TcpStream::connect(upstream)?;
-    let length = request.body.len();
-    let head = format!(
-        "{} HTTP/1.1\r\nhost: {upstream}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-         content-length: {length}\r\n\r\n",
-        request.line
-    );
-    server.write_all(&[head.as_bytes(), &request.body].concat())?;
+    let line = &request.line;
+    write!(server, "{line} HTTP/1.1\r\nhost: {upstream}\r\nconnection: close\r\n\r\n")?;
     Ok(BufReader::new(server))
+}
+
+/// Passes a WebSocket on, both ways.
+fn pass_websocket(upstream: &str, request: &Request, client: &mut TcpStream) -> io::Result<()> {
+    let mut server = TcpStream::connect(upstream)?;
+    let headers = request.headers.join("\r\n");
+    write!(server, "{} HTTP/1.1\r\n{headers}\r\n\r\n", request.line)?;
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    io::copy(&mut server, client)?;
+    Err(close())
 }
 
 fn read_head(answer: &mut impl BufRead) -> io::Result<String> {
