@@ -126,7 +126,8 @@ fn without_reconnects_each_break_is_one_error() {
 #[test]
 fn as_many_breaks_as_come_with_progress_are_survived() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
-    let log = log(2000);
+    // So long that no look at its last lines reaches back to a break.
+    let log = log(40_000);
     let further: Fault = |stream, log| {
         // Further each time, and cut anywhere: in a line, in a character.
         let upto = (ATTEMPTS.fetch_add(1, Ordering::Relaxed) + 1) * log.len() / 7 + 1;
@@ -142,7 +143,7 @@ fn as_many_breaks_as_come_with_progress_are_survived() {
 #[test]
 fn reconnects_count_attempts_without_progress() {
     let same_half: Fault = |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]);
-    let ray = FakeRay::start_whole(log(5000), [same_half; 100]);
+    let ray = FakeRay::start_whole(log(20_000), [same_half; 100]);
     let (lines, end) =
         collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(2));
     let error = end.unwrap();
