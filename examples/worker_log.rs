@@ -3,7 +3,8 @@
 
 use std::error::Error;
 
-use ray_client::{LogFile, RayClient, TailOptions};
+use ray_client::logs::LogFile;
+use ray_client::{RayClient, TailOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -80,7 +80,8 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use crate::chance::Chance;
-    use crate::{Job, JobStatus, TaskState, Version};
+    use crate::state::TaskState;
+    use crate::{Job, JobStatus, Version};
 
     const KEYS: [&str; 12] = [
         "type",

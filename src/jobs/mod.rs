@@ -1,4 +1,26 @@
-//! The job API: list, get, submit, stop, delete, wait.
+//! Jobs: submit them, look at them, wait for them, stop and delete them.
+//!
+//! [`RayClient`] has the calls. A [`JobSubmission`] says what to run, in which [`RuntimeEnv`]; a [`Job`] is
+//! what Ray knows of one, with its [`JobStatus`]. Jobs that were started outside the job API are listed as
+//! well.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use ray_client::{JobStatus, JobSubmission, RayClient, RuntimeEnv};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let env = RuntimeEnv::new().pip(["six"]);
+//! let id = client.submit_job(&JobSubmission::new("python -c 'import six'").runtime_env(env))?;
+//! let job = client.wait_for_job(&id, Duration::from_secs(600))?;
+//! if job.status != JobStatus::Succeeded {
+//!     eprintln!("{}: {}", job.status, job.reason().unwrap_or_default());
+//! }
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter on [sending code](crate::guide::packages) tells how local files get to the cluster, and
+//! the one on [errors](crate::guide::errors) when a submit may be repeated.
 
 mod ends;
 mod model;

@@ -13,7 +13,7 @@ use crate::{ClientError, validate};
 /// Which log file: one of a node by its name, or the output of an actor, a task or a worker process.
 ///
 /// ```
-/// use ray_client::LogFile;
+/// use ray_client::logs::LogFile;
 ///
 /// let raylet = LogFile::of_node("b726c135", "raylet.out");
 /// let errors = LogFile::of_actor("efd96ebc4206fcd1c5316e7902000000").stderr();

@@ -1,4 +1,20 @@
-//! Packages: local code under the name that Ray's own client gives it, and its way to the cluster.
+//! Packages: local code, under the name that Ray's own client gives it, and its upload to the cluster. Needs
+//! the feature `packages`.
+//!
+//! A job uploads what it needs by itself
+//! ([`JobSubmission::working_dir`](crate::JobSubmission::working_dir)). A [`Package`] is for what takes URIs
+//! only, for example Serve, and for an upload of its own.
+//!
+//! ```no_run
+//! use ray_client::{Package, RayClient};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let upload = client.upload_package(&Package::working_dir("./app").excludes(["*.ckpt"]))?;
+//! println!("{}", upload.uri);
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter is [sending code](crate::guide::packages).
 
 mod crc;
 mod gitwildmatch;

@@ -54,7 +54,7 @@ pub struct ServeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
     /// Logging of Serve itself, and of every application that has none of its own. `None` leaves it
-    /// unchanged. Ray does not show it: [`ServeDetails`](crate::ServeDetails) does not have it.
+    /// unchanged. Ray does not show it: [`ServeDetails`](crate::serve::ServeDetails) does not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_config: Option<Map<String, Value>>,
     /// Tracing of Serve. `None` leaves it unchanged. Ray does not show it.
@@ -85,7 +85,8 @@ impl ServeConfig {
 /// An application that Serve should run, with its options as Ray documents them.
 ///
 /// ```
-/// use ray_client::{ServeApplicationConfig, ServeDeploymentConfig};
+/// use ray_client::ServeApplicationConfig;
+/// use ray_client::serve::ServeDeploymentConfig;
 /// use serde_json::json;
 ///
 /// let application = ServeApplicationConfig::new("text", "models:text")

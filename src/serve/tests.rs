@@ -11,7 +11,8 @@ use serde_json::json;
 use super::deadline::Deadline;
 use super::one_application::Change;
 use super::state::State;
-use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig, ServeDeploymentConfig};
+use crate::serve::ServeDeploymentConfig;
+use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig};
 
 const PATH: &str = "/api/serve/applications/";
 const SECOND: Duration = Duration::from_secs(1);

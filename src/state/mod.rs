@@ -1,5 +1,22 @@
-//! Ray's state API: what is on the cluster now, in lists that say what they leave out. A resource has a
-//! file of its own.
+//! The state of the cluster: nodes, tasks, actors and whatever else Ray's state API lists, resources in use
+//! and demands that wait, and what each node measures of itself.
+//!
+//! [`RayClient`] has the calls. [`ListOptions`] filter and limit a list, and a [`Listing`] says what it
+//! leaves out. Every model keeps the fields that this library does not know in `extra`, and its enums keep
+//! values that it does not know as `Unknown`.
+//!
+//! ```no_run
+//! use ray_client::{Filter, ListOptions, RayClient};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let running = ListOptions::default().filter("state", Filter::Eq, "RUNNING").limit(1000);
+//! for task in &client.list_tasks_with(&running)? {
+//!     println!("{} {}", task.task_id, task.name.as_deref().unwrap_or_default());
+//! }
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter is [looking at the cluster](crate::guide::cluster).
 
 mod actors;
 mod cluster_events;
