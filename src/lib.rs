@@ -55,26 +55,27 @@ pub mod state;
 mod address;
 mod agent_access;
 mod builder;
-#[cfg(test)]
-#[allow(dead_code, reason = "the test programs use all of it")]
-mod chance;
 mod client;
+mod deadline_lock;
 mod environment;
 mod error;
-mod fault;
 mod gateway;
 mod json;
 mod listing;
 mod numbers;
-mod ray_fault;
+mod ray_error;
 mod redact;
+mod rejection_kind;
 mod retry;
+#[cfg(test)]
+#[allow(dead_code, reason = "the test programs use all of it")]
+#[path = "../tests/support/rng.rs"]
+mod rng;
+mod string_enum;
 mod transport;
-mod turn;
 mod validate;
 mod version;
 mod wait;
-mod wire;
 
 pub use agent_access::AgentAccess;
 pub use builder::ClientBuilder;

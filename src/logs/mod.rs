@@ -29,23 +29,23 @@
 // `job_logs.rs` and `log_files.rs` hold the calls; `followed_log.rs` is what the cluster says of a log;
 // `job_file.rs` and `log_file.rs` are how one is asked for.
 
+mod followed_log;
 mod job_file;
 mod job_logs;
 mod last_lines;
 mod limits;
 mod line;
-mod lines;
-mod log;
+mod line_splitter;
 mod log_file;
 mod log_files;
 mod newlines;
 mod options;
-mod requests;
+mod request_context;
 mod source;
+mod source_kind;
 mod tail;
-mod way;
+mod tail_worker;
 mod whole_file;
-mod worker;
 
 pub use limits::StreamLimits;
 pub use line::{LineEnding, LogLine};
@@ -53,4 +53,4 @@ pub use log_file::LogFile;
 pub use log_files::LogFileName;
 pub use options::{Protocol, TailOptions};
 pub use tail::{LogReader, LogTail, NextLine, TailHandle};
-pub(crate) use worker::Tails;
+pub(crate) use tail_worker::Tails;

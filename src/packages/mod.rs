@@ -30,7 +30,7 @@ pub use upload::PackageUpload;
 
 use crate::ClientError;
 use prepare::prepare;
-use walk::Rules;
+use walk::IgnoreRules;
 
 /// Code on this machine for a `working_dir` or `py_modules` of a runtime environment: a directory, a
 /// ready archive, or for `py_modules` also a wheel or a single `.py` file. Needs the feature `packages`.
@@ -98,7 +98,7 @@ impl Package {
     /// 400 if there is no such directory or archive, a file or directory in it cannot be read, an
     /// ignore pattern is not valid, or nothing is left of it.
     pub fn uri(&self) -> Result<String, ClientError> {
-        prepare(self, &Rules::from_env(), None).map(|prepared| prepared.uri)
+        prepare(self, &IgnoreRules::from_env(), None).map(|prepared| prepared.uri)
     }
 
     /// The name in messages: the last part of the path, since messages show no more of it.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::name;
 use super::redacted::redacted_env_var;
 use crate::ClientError;
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 
 string_enum! {
     /// The nodes on which Serve listens for requests.
@@ -207,13 +207,13 @@ impl ServeApplicationConfig {
 
 /// Refuses what was copied from a page that shows no secrets.
 fn check_secrets(
-    what: fmt::Arguments<'_>,
+    operation: fmt::Arguments<'_>,
     options: &Map<String, Value>,
 ) -> Result<(), ClientError> {
     match redacted_env_var(options) {
         None => Ok(()),
         Some(variable) => Err(ClientError::invalid(format_args!(
-            "{what}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
+            "{operation}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
              value there"
         ))),
     }

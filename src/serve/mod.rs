@@ -28,9 +28,9 @@ mod details;
 mod name;
 mod one_application;
 mod raw_json;
+mod raw_state;
 mod redacted;
 mod route;
-mod state;
 #[cfg(test)]
 mod tests;
 mod waiting;

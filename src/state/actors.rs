@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
 use crate::numbers;
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {

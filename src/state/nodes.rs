@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::wire::{string_enum, time_from_ms};
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 

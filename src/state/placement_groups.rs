@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 

@@ -221,12 +221,12 @@ impl RayClient {
         options: &ListOptions,
     ) -> Result<Summary<T>, ClientError> {
         options.check_for_summary()?;
-        let what = format!("summarize {}", resource.plural());
+        let operation = format!("summarize {}", resource.plural());
         let route = ["api", "v0", resource.route(), "summarize"];
         let mut envelope = self
-            .query_state::<ByNode<T>>(&what, &route, options)
-            .map_err(|error| self.blame_filters(error, &what, resource, options))?;
-        let truncated = envelope.is_cut_at_source(resource, options);
+            .query_state::<ByNode<T>>(&operation, &route, options)
+            .map_err(|error| self.blame_filters(error, &operation, resource, options))?;
+        let truncated = envelope.is_truncated_at_data_source(resource, options);
         let warnings = envelope.take_warnings();
         let summary = envelope.result.node_id_to_summary.cluster;
         Ok(Summary { summary, total: envelope.total, truncated, warnings })
@@ -237,7 +237,7 @@ impl RayClient {
     fn blame_filters(
         &self,
         error: ClientError,
-        what: &str,
+        operation: &str,
         resource: Resource,
         options: &ListOptions,
     ) -> ClientError {
@@ -245,7 +245,7 @@ impl RayClient {
             return error;
         }
         let one = options.clone().limit(1);
-        match self.list_state_as::<IgnoredAny>(what, resource, &one) {
+        match self.list_state_as::<IgnoredAny>(operation, resource, &one) {
             Err(refused) if refused.status() == 400 => refused,
             _ => error,
         }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::JobStatus;
-use super::reason;
-use crate::wire::{string_enum, time_from_ms};
+use super::failure_reason;
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{json, numbers};
 
 string_enum! {
@@ -129,7 +130,7 @@ impl Job {
     pub fn reason(&self) -> Option<String> {
         let is_wanted = matches!(self.status, JobStatus::Failed | JobStatus::Stopped);
         let message = self.message.as_deref().filter(|message| is_wanted && !message.is_empty())?;
-        Some(reason::of(message))
+        Some(failure_reason::find(message))
     }
 
     /// From submission to end; `None` while it is not over.
@@ -154,11 +155,11 @@ mod tests {
 
     #[test]
     fn a_job_keeps_what_it_does_not_know() {
-        let wire = serde_json::json!({
+        let json = serde_json::json!({
             "type": "SUBMISSION", "submission_id": "a", "status": "PAUSED", "entrypoint": "x",
             "job_id": null, "mood": {"good": true},
         });
-        let job: Job = serde_json::from_value(wire).unwrap();
+        let job: Job = serde_json::from_value(json).unwrap();
         assert_eq!(job.id(), "a");
         assert_eq!(job.status, JobStatus::Unknown("PAUSED".to_owned()));
         assert_eq!(serde_json::to_value(&job).unwrap()["mood"]["good"], true);
@@ -166,11 +167,11 @@ mod tests {
 
     #[test]
     fn a_driver_that_runs_has_no_end() {
-        let wire = serde_json::json!({
+        let json = serde_json::json!({
             "type": "DRIVER", "job_id": "01000000", "status": "RUNNING", "start_time": 5,
             "end_time": 0,
         });
-        let job: Job = serde_json::from_value(wire).unwrap();
+        let job: Job = serde_json::from_value(json).unwrap();
         assert!(job.started_at().is_some() && job.ended_at().is_none() && job.duration().is_none());
     }
 }
