@@ -173,8 +173,7 @@ fn unwrap_json(text: &str) -> Option<String> {
         Text(String),
         Other(IgnoredAny),
     }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Deserialize)]
     struct Object {
         msg: Option<Member>,
         error: Option<Member>,

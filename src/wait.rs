@@ -63,6 +63,7 @@ pub(crate) fn until<T>(
     timeout_message: impl fmt::Display,
     mut ask: impl FnMut(Option<Instant>) -> Result<Result<T, String>, ClientError>,
 ) -> Result<T, ClientError> {
-    Wait::new(timeout)?
-        .until(timeout_message, |deadline| Ok(ask(deadline)?.map_err(|status| format!("it is {status}"))))
+    Wait::new(timeout)?.until(timeout_message, |deadline| {
+        Ok(ask(deadline)?.map_err(|status| format!("it is {status}")))
+    })
 }

@@ -30,10 +30,8 @@ pub struct GpuUsage {
     #[serde(default, deserialize_with = "numbers::whole")]
     pub index: Option<u32>,
     /// Its model.
-    #[serde(default)]
     pub name: Option<String>,
     /// Its id.
-    #[serde(default)]
     pub uuid: Option<String>,
     /// How busy it is, in percent; `None` if it does not tell.
     #[serde(default, rename = "utilizationGpu", deserialize_with = "numbers::float")]
@@ -110,30 +108,23 @@ struct Data {
 #[serde(rename_all = "camelCase")]
 struct RawNode {
     raylet: Raylet,
-    #[serde(default)]
     ip: Option<String>,
-    #[serde(default)]
     hostname: Option<String>,
     #[serde(default, deserialize_with = "numbers::float")]
     now: Option<f64>,
     #[serde(default, deserialize_with = "numbers::float")]
     cpu: Option<f64>,
     /// Logical and physical ones.
-    #[serde(default)]
     cpus: Option<Vec<Option<u64>>>,
     /// For the machine, and for each CPU.
-    #[serde(default)]
     load_avg: Option<Vec<[f64; 3]>>,
     /// Total, available, percent, used.
-    #[serde(default)]
     mem: Option<Vec<f64>>,
     #[serde(default, deserialize_with = "or_default")]
     disk: BTreeMap<String, DiskUsage>,
     /// Read and written, in bytes and in calls.
-    #[serde(default)]
     disk_io_speed: Option<Vec<f64>>,
     /// Sent and received.
-    #[serde(default)]
     network_speed: Option<Vec<f64>>,
     #[serde(default, deserialize_with = "or_default")]
     gpus: Vec<GpuUsage>,
@@ -144,11 +135,8 @@ struct RawNode {
 struct Raylet {
     node_id: String,
     state: NodeState,
-    #[serde(default)]
     is_head_node: Option<bool>,
-    #[serde(default)]
     node_manager_address: Option<String>,
-    #[serde(default)]
     node_manager_hostname: Option<String>,
     #[serde(default, deserialize_with = "numbers::whole")]
     object_store_used_memory: Option<u64>,

@@ -21,7 +21,6 @@ pub(super) struct StatusResponse {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Data {
-    #[serde(default)]
     autoscaling_error: Option<String>,
     #[serde(deserialize_with = "or_default")]
     cluster_status: RawStatus,
