@@ -1,5 +1,5 @@
-//! Follows the log of a worker: `cargo run --example worker_log -- <actor id>`, or
-//! `-- <node id> <file name or process id>`.
+//! Follows the log of an actor, of a worker process, or any log file of a node:
+//! `cargo run --example worker_log -- <actor id>`, or `-- <node id> <file name or process id>`.
 
 use std::error::Error;
 
