@@ -20,7 +20,7 @@ const MAX_TAIL_WORKERS: usize = 64;
 /// Maximum total size of the caller's headers, in bytes. Most servers accept less.
 const MAX_HEADERS: usize = 32 * 1024;
 
-/// # Creating a client
+/// Creating a client.
 impl RayClient {
     /// Creates a client with default settings for the dashboard at this `http://` or `https://` address.
     /// Sends nothing.
@@ -152,7 +152,7 @@ impl ClientBuilder {
     /// - Headers: the JSON object in `RAY_JOB_HEADERS`.
     /// - Token, if `RAY_AUTH_MODE` is `token` and the headers have no `Authorization`. The first of:
     ///   `RAY_AUTH_TOKEN`; the file named by `RAY_AUTH_TOKEN_PATH`; the pod's file
-    ///   `/var/run/secrets/ray.io/serviceaccount/token`, if `RAY_ENABLE_K8S_TOKEN_AUTH` is set;
+    ///   `/var/run/secrets/ray.io/serviceaccount/token`, if `RAY_ENABLE_K8S_TOKEN_AUTH` is `1` or `true`;
     ///   `~/.ray/auth_token`. Pods get a new token from time to time, so the client reads the file again
     ///   if Ray answers 401 or 403.
     ///
@@ -269,7 +269,8 @@ impl ClientBuilder {
 
     /// Sets whether to accept any certificate, even an expired one or one of another host.
     ///
-    /// **This makes TLS insecure**: anyone on the network can read the token. Defaults to `false`.
+    /// **`true` makes TLS insecure**: anyone between you and the cluster can read and change requests.
+    /// Defaults to `false`.
     #[cfg(feature = "tls")]
     pub fn accept_invalid_certs(mut self, accept: bool) -> Self {
         self.accept_invalid_certs = accept;

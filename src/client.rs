@@ -46,7 +46,7 @@ impl Drop for Inner {
     }
 }
 
-/// # Address and other routes
+/// The address, and any other route.
 impl RayClient {
     /// Returns the dashboard's address, without user name and password.
     pub fn address(&self) -> &str {
