@@ -34,8 +34,8 @@ pub struct Listing<T> {
     pub total: usize,
     /// Whether more items match than `results` contains.
     pub truncated: bool,
-    /// Ray's warnings, for example about nodes that did not respond, and one warning for each skipped row,
-    /// which could not be read. From the eleventh skipped row on, one warning says how many more there are.
+    /// Ray's warnings, for example about nodes that did not respond, and warnings about skipped rows, which
+    /// were unreadable. At most ten skipped rows are named; one more warning counts the others.
     pub warnings: Vec<String>,
 }
 
