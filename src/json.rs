@@ -168,7 +168,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
     }
 }
 
-/// Returns `row 3`, with its id if it has one. The order matters: a row also contains ids of others.
+/// Returns `row 3`, with its id if it has one. The order matters: a row may also name others.
 fn row_name(index: usize, row: &Value) -> String {
     const IDS: [&str; 8] = [
         "submission_id",
