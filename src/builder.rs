@@ -336,9 +336,7 @@ impl ClientBuilder {
         headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
         let token = self.token.as_ref().map(|token| {
             Token::new(&token.value, token.file.clone()).ok_or_else(|| {
-                ClientError::invalid(
-                    "bearer_token: must be 1 to 16384 visible ASCII characters",
-                )
+                ClientError::invalid("bearer_token: must be 1 to 16384 visible ASCII characters")
             })
         });
         Ok(Credentials { headers, token: token.transpose()?, token_header })
@@ -354,7 +352,8 @@ impl ClientBuilder {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let refuse = |why: &str| ClientError::invalid(format_args!("header {name}: {why}"));
-            let name: HeaderName = name.parse().map_err(|_| refuse("is not a valid header name"))?;
+            let name: HeaderName =
+                name.parse().map_err(|_| refuse("is not a valid header name"))?;
             let lower = name.as_str();
             let browser = matches!(lower, "origin" | "referer")
                 || lower.starts_with("sec-fetch-")

@@ -96,9 +96,7 @@ fn unreachable(operation: &str, peer: &str, error: &Error) -> ClientError {
             "{operation}: {peer} does not forward the request: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
         )),
         (_, Error::Io(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
-            ClientError::unreachable(format_args!(
-                "{operation}: the connection to {peer} broke"
-            ))
+            ClientError::unreachable(format_args!("{operation}: the connection to {peer} broke"))
         }
         (_, Error::Io(io)) => {
             ClientError::unreachable(format_args!("{operation}: cannot reach {peer}: {io}"))
@@ -153,7 +151,7 @@ pub(super) fn of_connect(error: io::Error) -> Error {
     }
 }
 
-/// Whether there was no connection, so that the server cannot have received the request.
+/// Whether there was no connection: then the server cannot have received the request.
 pub(super) fn never_arrived(error: &ClientError) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<Error>()) else {
         return false;

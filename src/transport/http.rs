@@ -185,7 +185,7 @@ impl Http {
             }
         };
         let response = match run(MAX_HEADERS) {
-            // ureq also counts bytes that arrived after a 1xx. The second time only its buffer is the limit.
+            // ureq also counts bytes that arrived after a 1xx. The second time, its buffer is the limit.
             Err(too_large @ Error::LargeResponseHeader(..)) if request.is_idempotent => {
                 run(usize::MAX).map_err(|_| too_large)?
             }

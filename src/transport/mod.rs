@@ -1,7 +1,7 @@
 //! HTTP and WebSocket exchanges. No other code names `ureq`, `tungstenite` or a socket.
 //!
-//! Files import each other only in this direction: websocket, retries → http → `response_check` → body →
-//! connections, `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
+//! Files import each other only in this direction: websocket, retries → http → `response_check` →
+//! body → connections, `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
 
 mod body;
 mod connect;
