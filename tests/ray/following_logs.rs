@@ -25,11 +25,11 @@ fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
     text.replace("\r\n", "\n").replace('\r', "\n").into_bytes()
 }
 
-/// 100 jobs, unless `RAY_CLIENT_JOBS` says how many.
+/// 40 jobs, unless `RAY_CLIENT_JOBS` says how many.
 #[test]
 fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
     let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
-    let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(100, |jobs| jobs.parse().unwrap());
+    let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(40, |jobs| jobs.parse().unwrap());
     let seeds = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..5 {
