@@ -166,8 +166,10 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// 400 if a variable is invalid, for example an address that is not `http://` or `https://`, or a
-    /// value that is not UTF-8; or if `RAY_AUTH_MODE` is `token` and there is no token.
+    /// 400 if:
+    /// - a variable is invalid, for example an address that is not `http://` or `https://`;
+    /// - a value is not UTF-8;
+    /// - `RAY_AUTH_MODE` is `token`, but there is no token.
     pub fn from_env() -> Result<Self, ClientError> {
         let environment = Environment::read(variable)?;
         let mut builder = Self::new(environment.address);
@@ -215,9 +217,9 @@ impl ClientBuilder {
     /// Sends `Authorization: Bearer <token>` with every request, as a cluster with
     /// `RAY_AUTH_MODE=token` requires.
     ///
-    /// If the address contains a user name and a password, for example for an ingress, these are sent in
-    /// `Authorization` and the token in `X-Ray-Authorization`, which Ray reads if the ingress removes
-    /// `Authorization`. An `Authorization` set with [`header`](Self::header) takes precedence over the
+    /// If the address contains a user name and a password, for example for an ingress, `Authorization`
+    /// carries these. The token is then sent in `X-Ray-Authorization`, which Ray reads if the ingress
+    /// removes `Authorization`. An `Authorization` set with [`header`](Self::header) takes precedence over the
     /// token. The token never follows a redirect.
     ///
     /// Must be 1 to 16,384 visible ASCII characters. Defaults to no token.

@@ -151,8 +151,8 @@ pub enum ClientError {
 
     /// 503: the rest of a log is gone.
     ///
-    /// The job has finished and its node died, the log file was replaced, for example by rotation, or
-    /// the id now belongs to another job.
+    /// For example because the job has finished and its node died, because the log file was rotated, or
+    /// because the id now belongs to another job.
     #[error("{message}")]
     #[non_exhaustive]
     LogLost {
@@ -255,8 +255,8 @@ impl ClientError {
 
     /// Returns whether the same call may succeed a little later.
     ///
-    /// True for timeouts, an unreachable cluster, no free worker, the server's own 429, 502, 503 and 504,
-    /// and for a 403 or 404 from a gateway, which says nothing about Ray.
+    /// True for timeouts, an unreachable cluster, no free worker, and the server's own 429, 502, 503 and
+    /// 504. Also true for a 403 or 404 from a gateway, which says nothing about Ray.
     ///
     /// It does not say that a retry is safe: a call that timed out may have been carried out.
     pub fn is_retryable(&self) -> bool {

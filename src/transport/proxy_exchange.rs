@@ -1,7 +1,7 @@
 //! HTTP exchanges through a proxy, without ureq.
 //!
-//! ureq sends CONNECT to every proxy. Proxies refuse that for `http://` by default (measured with squid 6),
-//! and a proxy that sends its response to CONNECT slowly would block ureq forever.
+//! ureq sends CONNECT to every proxy. Proxies refuse that for `http://` by default (measured with squid 6).
+//! And a proxy that sends its response to CONNECT slowly would block ureq forever.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
