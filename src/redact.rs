@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use percent_encoding::percent_decode_str;
+
 const MAX_CHARS: usize = 300;
 /// How much of a text is looked at, in bytes: what is shown of it begins well before that.
 const MAX_BYTES: usize = 16 * 1024;
@@ -50,6 +52,16 @@ fn join_words(text: &str, show: impl Fn(&str) -> String) -> String {
 /// The same, and without these secrets, also if they are escaped as JSON or a URL escapes them.
 pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
+}
+
+/// The values in the query of a route, as they are and decoded.
+pub(crate) fn query_values(route: &str) -> Vec<String> {
+    let query = route.split_once('?').map_or("", |(_, query)| query);
+    let parts = query.split('&').map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+    parts
+        .flat_map(|value| [value.into(), percent_decode_str(value).decode_utf8_lossy()])
+        .map(Cow::into_owned)
+        .collect()
 }
 
 /// What separates words: spaces, and whatever a terminal would not show as it is. Invisible characters

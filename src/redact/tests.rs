@@ -147,3 +147,9 @@ fn a_secret_in_any_text_is_hidden() {
         }
     }
 }
+
+#[test]
+fn the_values_of_a_query_are_found_as_they_are_and_decoded() {
+    assert_eq!(query_values("/a?k=a%2Bb&c"), ["a%2Bb", "a+b", "c", "c"]);
+    assert_eq!(query_values("/a/b"), ["", ""]);
+}

@@ -7,6 +7,7 @@ use ureq::http::{Response, StatusCode};
 use super::Uri;
 use super::body::{ContentRange, Stream};
 use super::fault::proxy_wants_credentials;
+use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, gateway, ray_fault};
 
@@ -24,7 +25,7 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
     }
     if !status.is_success() && !is_empty_range {
         let page = stream.read_error_page();
-        let error = rejection(what, &stream.settings, status, &content_type, &page);
+        let error = rejection(&request, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
@@ -63,18 +64,18 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
 
 /// The error of an answer that is no success.
 pub(super) fn rejection(
-    what: &str,
+    request: &Request,
     settings: &Settings,
     status: StatusCode,
     content_type: &str,
     page: &[u8],
 ) -> ClientError {
     if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
-        return proxy_wants_credentials(what, proxy);
+        return proxy_wants_credentials(&request.what, proxy);
     }
-    let secrets = settings.secrets();
+    let secrets = settings.secrets(request);
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    ray_fault::rejection(what, status.as_u16(), content_type, page, &secrets)
+    ray_fault::rejection(&request.what, status.as_u16(), content_type, page, &secrets)
 }
 
 fn redirect(what: &str, head: &Response<()>) -> ClientError {

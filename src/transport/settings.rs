@@ -9,8 +9,8 @@ use super::proxy::Proxies;
 use super::request::Request;
 use super::token::Token;
 use super::{HeaderMap, Uri};
-use crate::ClientError;
 use crate::retry::RetryPolicy;
+use crate::{ClientError, redact};
 
 /// The longest time that an unhurried body may take, however slowly it is read. Ray's dashboard ends
 /// such an answer after 300 s.
@@ -91,17 +91,24 @@ impl Settings {
         headers
     }
 
-    /// What no message may show: the values of headers and the words in them, and a proxy's password.
-    /// A word of a few characters is no secret, and would be found in every other word.
-    pub(super) fn secrets(&self) -> Vec<String> {
+    /// What no message about this request may show: the values of headers and the words in them, a
+    /// proxy's password, and the values in the path's query, which is the caller's own. A word of a few
+    /// characters is no secret, and would be found in every other word.
+    pub(super) fn secrets(&self, request: &Request) -> Vec<String> {
         const SHORTEST: usize = 6;
         let headers = self.request_headers();
         let values = headers.values().filter_map(|value| value.to_str().ok());
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.password());
+        let query = redact::query_values(&request.path);
         let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
         // The scheme of a credential, for example `Bearer …`, is no secret.
         let is_secret = |word: &&str| word.len() >= SHORTEST && *word != "Bearer";
-        words.chain(proxy).filter(is_secret).map(str::to_owned).collect()
+        words
+            .chain(proxy)
+            .chain(query.iter().map(String::as_str))
+            .filter(is_secret)
+            .map(str::to_owned)
+            .collect()
     }
 }
 

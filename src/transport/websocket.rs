@@ -128,7 +128,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             let body = response.body().as_deref().unwrap_or_default();
             let content_type = response.headers().get("content-type");
             let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            rejection(what, &http.settings, response.status(), content_type, body)
+            rejection(request, &http.settings, response.status(), content_type, body)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
