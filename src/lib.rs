@@ -21,7 +21,8 @@
 //! [security](guide::security), [testing](guide::testing) and
 //! [old and new Rays](guide::compatibility).
 //!
-//! Features: `tls` (default) for `https://`, `packages` for uploading local code.
+//! Features: `tls` (default) for `https://`, `packages` for uploading local code, `log` for records of
+//! requests, retries and reconnects ([where](guide::logs#seeing-what-a-tail-does)).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -48,6 +49,7 @@ mod gateway;
 mod jobs;
 mod json;
 mod listing;
+mod logging;
 mod logs;
 mod numbers;
 #[cfg(feature = "packages")]

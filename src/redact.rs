@@ -54,6 +54,19 @@ pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
 }
 
+/// A URL without these secrets, for a record.
+pub(crate) fn url_without(secrets: &[&str], url: &str) -> String {
+    shorten(&without(secrets, url))
+}
+
+/// A route whose query shows its keys only: `/a?token=…`.
+pub(crate) fn hide_query_values(route: &str) -> Cow<'_, str> {
+    let Some((path, query)) = route.split_once('?') else { return Cow::Borrowed(route) };
+    let hide = |part: &str| part.find('=').map_or("", |at| &part[..=at]).to_owned() + "…";
+    let query: Vec<String> = query.split('&').map(hide).collect();
+    Cow::Owned(format!("{path}?{}", query.join("&")))
+}
+
 /// The values in the query of a route, as they are and decoded.
 pub(crate) fn query_values(route: &str) -> Vec<String> {
     let query = route.split_once('?').map_or("", |(_, query)| query);

@@ -32,7 +32,7 @@ pub(crate) struct Request {
     pub(crate) what: String,
     pub(super) method: Method,
     pub(crate) path: String,
-    query: String,
+    pub(super) query: String,
     pub(super) range: Option<ByteRange>,
     /// Shared, because it may be large, and the request is kept beside its answer.
     pub(super) body: Option<Arc<Vec<u8>>>,

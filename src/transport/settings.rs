@@ -82,6 +82,15 @@ impl Settings {
         }
     }
 
+    /// A request as records show it.
+    pub(super) fn show(&self, request: &Request) -> String {
+        let secrets = self.secrets(request);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let path = redact::hide_query_values(&request.path);
+        let url = format!("{} {}{path}{}", request.method, self.base, request.query);
+        redact::url_without(&secrets, &url)
+    }
+
     /// The headers of every request.
     pub(super) fn request_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();

@@ -1,7 +1,7 @@
 //! A WebSocket: its handshake, and its messages one by one.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::HandshakeError;
@@ -17,6 +17,7 @@ use super::http::{Http, is_denied};
 use super::request::Request;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
+use crate::logging::record;
 
 /// The largest message that is taken, in bytes. Ray's own are at most 20,000 characters or one line
 /// of 4 MB.
@@ -54,6 +55,22 @@ impl WebSocket {
     }
 
     fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
+        let begun = Instant::now();
+        let socket = Self::handshake(http, request, register);
+        match &socket {
+            Ok(_) => record!(
+                Debug,
+                "http",
+                "{}: a WebSocket in {} ms",
+                http.settings.show(request),
+                begun.elapsed().as_millis()
+            ),
+            Err(error) => http.record_failure(request, None, begun, error),
+        }
+        socket
+    }
+
+    fn handshake(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
         let what = &request.what;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);

@@ -16,6 +16,7 @@ use memchr::memmem;
 use super::Interrupt;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
+use crate::logging::record;
 use crate::transport::{ByteRange, Http};
 use crate::{AgentAccess, ClientError};
 
@@ -141,6 +142,27 @@ fn ended_early() -> Found {
 }
 
 fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infallible>) -> Found {
+    let address = agent.address().to_owned();
+    let found = compare(agent, dashboard, cancelled);
+    let what = dashboard.what();
+    match &found {
+        Found::Agent(_) => record!(Debug, "tail", "{what}: the agent at {address} serves this log"),
+        Found::NotYet => record!(
+            Debug,
+            "tail",
+            "{what}: there is nothing yet to compare with the agent at {address}"
+        ),
+        Found::Unknown(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} is not known)");
+        }
+        Found::Unusable(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} is not used)");
+        }
+    }
+    found
+}
+
+fn compare(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infallible>) -> Found {
     let mut result = Found::NotYet;
     for attempt in 0..ATTEMPTS {
         let is_cancelled = attempt > 0

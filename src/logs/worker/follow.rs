@@ -9,6 +9,7 @@ use super::interval::{Interval, QUIET};
 use super::queue::Queue;
 use super::reconnect::Failures;
 use crate::jobs::JobStatus;
+use crate::logging::record;
 use crate::logs::job_file::check_empty;
 use crate::logs::log::{Log, LogState};
 use crate::logs::options::TailOptions;
@@ -115,7 +116,31 @@ impl Follow {
 
     /// Follows the log, and tells the iterator how that ended.
     pub(in crate::logs) fn run(mut self) {
+        record!(
+            Debug,
+            "tail",
+            "{}: opened, {:?}, agents {:?}",
+            self.what,
+            self.options.protocol,
+            self.agents.access
+        );
         let result = self.follow_to_the_end();
+        let position = self.delivered.position();
+        match (&result, self.cancel.closed_by()) {
+            (_, Some(by)) => {
+                record!(Debug, "tail", "{}: closed at byte {position} ({by:?})", self.what);
+            }
+            (Err(Interrupt::Broken(error) | Interrupt::Fatal(error)), _) => {
+                record!(
+                    Debug,
+                    "tail",
+                    "{}: ended at byte {position}: {}",
+                    self.what,
+                    self.cause(error)
+                );
+            }
+            _ => record!(Debug, "tail", "{}: complete, {position} bytes", self.what),
+        }
         // The iterator may be kept for long, and may be slow to take the last lines.
         self.cancel.close_connections();
         self.queue.finish(result);
@@ -137,7 +162,20 @@ impl Follow {
             let may_go_on = self.lost <= LOST_AGAIN && left.is_none_or(|left| !left.is_zero());
             match self.failures.next_pause(error.retry_after()) {
                 Some(pause) if may_go_on => {
-                    self.queue.pause(left.map_or(pause, |left| left.min(pause)))?;
+                    let pause = left.map_or(pause, |left| left.min(pause));
+                    if !self.is_closed() {
+                        record!(
+                            Warn,
+                            "tail",
+                            "{}: reconnect {} in {} ms, from byte {}: {}",
+                            self.what,
+                            self.failures.count(),
+                            pause.as_millis(),
+                            self.delivered.position(),
+                            self.cause(&error)
+                        );
+                    }
+                    self.queue.pause(pause)?;
                 }
                 _ => return Err(Interrupt::Fatal(self.gave_up(error))),
             }
@@ -153,6 +191,7 @@ impl Follow {
         if let Err(cause) = self.go_to_last_lines(&mut reading) {
             return self.give_up_reading(&state, &reading, cause);
         }
+        self.record_source(&reading);
         let mut interval = Interval::new(self.options.poll_interval);
         let mut asked = Instant::now();
         loop {
@@ -196,7 +235,7 @@ impl Follow {
                 self.deliver(&bytes)?;
             }
             Look::Nothing => {
-                self.failures.reset();
+                self.note_success();
                 self.check_silence(is_last, reading, "nothing new was written")?;
                 return Ok(interval.next());
             }
@@ -248,8 +287,11 @@ impl Follow {
                 self.pending_since = None;
                 return Ok(state);
             }
+            if self.pending_since.is_none() {
+                record!(Debug, "tail", "{}: the job is PENDING", self.what);
+            }
             let begun = *self.pending_since.get_or_insert_with(Instant::now);
-            self.failures.reset();
+            self.note_success();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
                 let unmet = unmet_demands(&self.http, Instant::now() + self.options.stall());
@@ -286,10 +328,45 @@ impl Follow {
         }
         self.delivered.push(bytes);
         let result = self.queue.deliver(new);
-        self.failures.reset();
+        self.note_success();
         // Only now: the iterator may have kept the worker waiting.
         self.last_byte = Instant::now();
         result
+    }
+
+    /// After a good look, the next failure is the first again.
+    fn note_success(&mut self) {
+        if self.failures.count() > 0 {
+            record!(
+                Info,
+                "tail",
+                "{}: goes on after {} reconnects, at byte {}",
+                self.what,
+                self.failures.count(),
+                self.delivered.position()
+            );
+        }
+        self.failures.reset();
+    }
+
+    /// Whether the tail was closed, so that a failure is only what came of that.
+    pub(super) fn is_closed(&self) -> bool {
+        self.cancel.closed_by().is_some()
+    }
+
+    pub(super) fn record_source(&self, reading: &Reading) {
+        let (source, address) = match (&reading.agent, self.way) {
+            (Some(address), _) => ("agent", &**address),
+            (None, Some(Way::WebSocket { .. })) => ("WebSocket", self.http.address()),
+            (None, _) => ("dashboard", self.http.address()),
+        };
+        let position = self.delivered.position();
+        record!(
+            Debug,
+            "tail",
+            "{}: reads from the {source} at {address}, from byte {position}",
+            self.what
+        );
     }
 
     /// The log is complete, unless the caller asked for more than there is.
@@ -332,7 +409,7 @@ impl Follow {
     /// Waits for a log that holds nothing yet.
     pub(super) fn wait_for_first_bytes(&mut self) -> Step<()> {
         let left = self.time_to_silence();
-        self.failures.reset();
+        self.note_success();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(self.silent("nothing was written"));
         }
@@ -351,19 +428,26 @@ impl Follow {
         if matches!(error, ClientError::Timeout { .. } | ClientError::LogLost { .. }) {
             return error;
         }
-        let reason = error.to_string();
-        let reason =
-            reason.strip_prefix(&*self.what).map_or(&*reason, |r| r.trim_start_matches(": "));
         let message = format!(
-            "{}: broke off at byte {} after {} reconnects: {reason}",
+            "{}: broke off at byte {} after {} reconnects: {}",
             self.what,
             self.delivered.position(),
             self.failures.count(),
+            self.cause(&error)
         );
         match &error {
             ClientError::Rejected { .. } => error.reworded(message),
             ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
             _ => ClientError::unreachable(message).caused_by(error),
+        }
+    }
+
+    /// An error without the name of this tail.
+    pub(super) fn cause(&self, error: &ClientError) -> String {
+        let cause = error.to_string();
+        match cause.strip_prefix(&*self.what) {
+            Some(cause) => cause.trim_start_matches(": ").to_owned(),
+            None => cause,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::follow::{Follow, Outcome, Reading};
+use crate::logging::record;
 use crate::logs::log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
@@ -70,7 +71,8 @@ impl Follow {
             Found::Unusable(error) | Found::Unknown(error) if self.delivered.start() > 0 => {
                 Err(Interrupt::Broken(error))
             }
-            Found::Unusable(_) | Found::Unknown(_) => {
+            Found::Unusable(error) | Found::Unknown(error) => {
+                self.record_change("the WebSocket", &error);
                 let reading = self.websocket(None)?;
                 self.way = Some(Way::WebSocket { has_file: false });
                 Ok(Some(reading))
@@ -98,6 +100,7 @@ impl Follow {
             Err(Interrupt::Broken(error) | Interrupt::Fatal(error))
                 if is_no_route(&error) && self.options.protocol == Protocol::Auto =>
             {
+                self.record_change("the WebSocket", &error);
                 Way::WebSocket { has_file: false }
             }
             Err(cause) => return Err(cause),
@@ -212,7 +215,10 @@ impl Follow {
         }
         if let Some(search) = self.search.take() {
             match search.poll() {
-                Some(Found::Agent(agent)) => *reading = agent_reading(agent),
+                Some(Found::Agent(agent)) => {
+                    *reading = agent_reading(agent);
+                    self.record_source(reading);
+                }
                 Some(found) => self.leave_alone_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
@@ -226,6 +232,13 @@ impl Follow {
     fn leave_alone_if_unusable(&self, search: &AgentSearch, found: &Found) {
         if let Found::Unusable(_) = found {
             self.agents.addresses.leave_alone(search.address());
+        }
+    }
+
+    /// Records that the log is read from there now, because of this error.
+    fn record_change(&self, source: &str, error: &ClientError) {
+        if !self.is_closed() {
+            record!(Info, "tail", "{}: goes on by {source}: {}", self.what, self.cause(error));
         }
     }
 
@@ -244,6 +257,7 @@ impl Follow {
             let is_own = matches!(cause, Interrupt::Broken(_));
             if is_own && self.options.protocol != Protocol::Agent {
                 self.agents.addresses.leave_alone(address);
+                self.record_change("the dashboard", error);
                 return Ok(Outcome::Again);
             }
             return Err(cause);
@@ -253,6 +267,7 @@ impl Follow {
             && self.delivered.is_empty()
             && self.log.job_id().is_some();
         if is_no_route(error) && may_fall_back {
+            self.record_change("the WebSocket", error);
             self.way = Some(Way::WebSocket { has_file: true });
             return Ok(Outcome::Again);
         }
