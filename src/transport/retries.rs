@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::body::Answer;
-use super::fault::never_arrived;
+use super::body::Response;
+use super::error::never_arrived;
 use super::http::Http;
 use super::request::Request;
 use crate::ClientError;
@@ -11,12 +11,15 @@ use crate::logging::record;
 
 impl Http {
     /// Sends and reads the whole answer, again as the retry policy says.
-    pub(crate) fn send(&self, request: &Request) -> Result<Answer, ClientError> {
-        self.send_again(request).0
+    pub(crate) fn send(&self, request: &Request) -> Result<Response, ClientError> {
+        self.send_tracking_arrival(request).0
     }
 
     /// The same, and whether an attempt before the last may have reached the server.
-    pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
+    pub(crate) fn send_tracking_arrival(
+        &self,
+        request: &Request,
+    ) -> (Result<Response, ClientError>, bool) {
         self.attempts(request, || self.send_once(request, None))
     }
 
@@ -28,7 +31,7 @@ impl Http {
         request: &Request,
         length: u64,
         open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<Response, ClientError> {
         let upload = super::request::Upload { length, open: &open };
         self.attempts(request, || self.send_once(request, Some(&upload))).0
     }
@@ -36,15 +39,15 @@ impl Http {
     fn attempts(
         &self,
         request: &Request,
-        send: impl Fn() -> Result<Answer, ClientError>,
-    ) -> (Result<Answer, ClientError>, bool) {
+        send: impl Fn() -> Result<Response, ClientError>,
+    ) -> (Result<Response, ClientError>, bool) {
         let policy = &self.settings.retry;
         let start = Instant::now();
         let mut attempt = 1;
         let mut arrived = false;
         loop {
             let error = match send() {
-                Ok(answer) => return (Ok(answer), arrived),
+                Ok(response) => return (Ok(response), arrived),
                 Err(error) => error,
             };
             let pause = policy.pause(attempt).max(error.retry_after().unwrap_or_default());

@@ -112,7 +112,7 @@ fn an_agent_that_cannot_be_used_or_goes_is_told_with_its_cause() {
     let tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
     records.wait_for(Level::Debug, "reads from the agent");
     cluster.agent_answers(|_, s, _| respond(s, 503, "", "not now"));
-    let left = records.wait_for(Level::Info, "goes on by the dashboard: ");
+    let left = records.wait_for(Level::Info, "continues from the dashboard: ");
     assert!(left.contains("not now"), "{left}");
     cluster.end();
     assert!(rest(tail).1.is_none());
@@ -136,7 +136,7 @@ fn a_reconnect_is_a_warning_and_its_success_is_told() {
     let success = records.of(Level::Info, TAIL);
     assert_eq!(
         success.iter().map(|it| without_numbers(it)).collect::<Vec<_>>(),
-        ["tail job `a`: goes on after # reconnects, at byte #"]
+        ["tail job `a`: continues after # reconnects, at byte #"]
     );
 }
 
@@ -165,7 +165,7 @@ fn a_change_to_the_websocket_is_told_with_its_cause() {
     let changes = records.of(Level::Info, TAIL);
     let [change] = &*changes else { panic!("{changes:#?}") };
     assert!(change.contains("not allowed"), "{change}");
-    assert!(change.starts_with("tail job `a`: goes on by the WebSocket: "), "{change}");
+    assert!(change.starts_with("tail job `a`: continues from the WebSocket: "), "{change}");
     let open = format!("GET {}/api/jobs/a/logs/tail: a WebSocket in ", server.address());
     assert!(records.of(Level::Debug, HTTP).iter().any(|line| line.starts_with(&open)));
 }

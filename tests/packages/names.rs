@@ -10,7 +10,7 @@ use ray_client::{Package, RayClient};
 use serde_json::{Value, json};
 
 use crate::Folder;
-use crate::chance::Chance;
+use crate::rng::TestRng;
 use crate::server::{Server, respond};
 use crate::trees;
 
@@ -52,10 +52,10 @@ fn compare_generated_directories(count: u64) {
     let mut cases = Vec::new();
     let mut ours = Vec::new();
     for seed in 0..count {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         let path = folder.path().join(seed.to_string()).join("größe");
-        trees::write(&path, &mut chance);
-        let excludes: Vec<_> = (0..chance.below(3)).map(|_| trees::pattern(&mut chance)).collect();
+        trees::write(&path, &mut rng);
+        let excludes: Vec<_> = (0..rng.below(3)).map(|_| trees::pattern(&mut rng)).collect();
         for role in ROLES {
             let package = package(role, &path).excludes(excludes.clone());
             let uploaded = store.client.upload_package(&package);
@@ -90,13 +90,12 @@ fn compare_generated_directories(count: u64) {
 #[test]
 fn each_pattern_leaves_out_what_ray_leaves_out() {
     let folder = Folder::new();
-    let mut chance = Chance(7);
+    let mut rng = TestRng(7);
     let root = folder.path().join("root");
     trees::write_all_names(&root);
     let cases: Vec<_> = (0..2000)
         .map(|_| {
-            let excludes: Vec<_> =
-                (0..=chance.below(6)).map(|_| trees::pattern(&mut chance)).collect();
+            let excludes: Vec<_> = (0..=rng.below(6)).map(|_| trees::pattern(&mut rng)).collect();
             json!({"path": root, "role": "working_dir", "excludes": excludes, "zip": null})
         })
         .collect();
