@@ -1,8 +1,7 @@
-//! Records for the `log` crate. Without the feature `log` there are none, and their arguments are only
-//! type-checked.
+//! Log records. Without the feature `log`, their arguments are only type-checked.
 
-/// A record of this level, for the target `ray_client::http` or `ray_client::tail`. Its arguments are
-/// evaluated only if a logger wants it.
+/// Logs a record with the target `ray_client::http` or `ray_client::tail`. The arguments are evaluated only
+/// if a logger accepts the record.
 macro_rules! record {
     ($level:ident, $target:literal, $($message:tt)+) => {{
         #[cfg(feature = "log")]
