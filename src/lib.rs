@@ -35,7 +35,8 @@
 //! The [`guide`] also has chapters about [errors](guide::errors), [security](guide::security),
 //! [testing](guide::testing) and [compatibility](guide::compatibility) with Ray 2.9 to 2.60.
 //!
-//! Features: `tls` (default) for `https://`, `packages` for uploading local code.
+//! Features: `tls` (default) for `https://`, `packages` for uploading local code, `log` for
+//! [log records](guide::logs#logging) of requests, retries and reconnects.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -64,6 +65,7 @@ mod error;
 mod gateway;
 mod json;
 mod listing;
+mod logging;
 mod numbers;
 mod ray_error;
 mod redact;

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use percent_encoding::percent_decode_str;
+
 const MAX_CHARS: usize = 300;
 /// Only this many bytes of a text are examined. The part to show begins well before that.
 const MAX_BYTES: usize = 16 * 1024;
@@ -49,6 +51,29 @@ fn join_words(text: &str, show: impl Fn(&str) -> String) -> String {
 /// Like [`one_line`], and hides these secrets, even if JSON or URL escapes are used in them.
 pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
+}
+
+/// Returns a URL without these secrets, for log records.
+pub(crate) fn url_without(secrets: &[&str], url: &str) -> String {
+    shorten(&without(secrets, url))
+}
+
+/// Returns a route with only the keys of its query: `/a?token=…`.
+pub(crate) fn hide_query_values(route: &str) -> Cow<'_, str> {
+    let Some((path, query)) = route.split_once('?') else { return Cow::Borrowed(route) };
+    let hide = |part: &str| part.find('=').map_or("", |at| &part[..=at]).to_owned() + "…";
+    let query: Vec<String> = query.split('&').map(hide).collect();
+    Cow::Owned(format!("{path}?{}", query.join("&")))
+}
+
+/// Returns the values in the query of a route, raw and decoded.
+pub(crate) fn query_values(route: &str) -> Vec<String> {
+    let query = route.split_once('?').map_or("", |(_, query)| query);
+    let parts = query.split('&').map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+    parts
+        .flat_map(|value| [value.into(), percent_decode_str(value).decode_utf8_lossy()])
+        .map(Cow::into_owned)
+        .collect()
 }
 
 /// Whether a character separates words: whitespace, and all characters that a terminal does not show as

@@ -4,6 +4,7 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::logging::record;
 use crate::{ClientError, TimeoutKind};
 
 /// Every poll gets at least this long, even if less of the timeout is left.
@@ -41,7 +42,10 @@ impl Wait {
             let status = match poll(deadline) {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(status)) => status,
-                Err(error) if error.is_retryable() => error.to_string(),
+                Err(error) if error.is_retryable() => {
+                    record!(Warn, "http", "{error} (the next poll is in {} ms)", pause.as_millis());
+                    error.to_string()
+                }
                 Err(error) => return Err(error),
             };
             let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));

@@ -147,3 +147,20 @@ fn a_secret_in_random_text_is_hidden() {
         }
     }
 }
+
+#[test]
+fn the_query_of_a_callers_route_shows_its_keys_only() {
+    for (route, shown) in [
+        ("/a/b", "/a/b"),
+        ("/a?token=t0ken&view=x=y&t0ken", "/a?token=…&view=…&…"),
+        ("/a?", "/a?…"),
+    ] {
+        assert_eq!(hide_query_values(route), shown);
+    }
+}
+
+#[test]
+fn the_values_of_a_query_are_found_as_they_are_and_decoded() {
+    assert_eq!(query_values("/a?k=a%2Bb&c"), ["a%2Bb", "a+b", "c", "c"]);
+    assert_eq!(query_values("/a/b"), ["", ""]);
+}

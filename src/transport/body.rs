@@ -69,6 +69,7 @@ impl Response {
 
 /// A body that is read as a stream.
 pub(crate) struct Stream {
+    pub(super) status: u16,
     pub(super) request: Request,
     pub(super) settings: Arc<Settings>,
     pub(super) connections: Connections,

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{Method, Response as HttpResponse};
 use ureq::{Error, SendBody};
@@ -16,6 +16,7 @@ use super::request::{Request, Upload};
 use super::response_check::refusal;
 use super::settings::{Settings, Timeouts};
 use crate::ClientError;
+use crate::logging::record;
 use crate::retry::RetryPolicy;
 
 /// A client's settings and connections. Clones share them.
@@ -81,14 +82,39 @@ impl Http {
         request: &Request,
         upload: Option<&Upload>,
     ) -> Result<Response, ClientError> {
-        self.open(request, upload, request.idle_timeout_only, self.settings.read_timeout)?
-            .read_whole()
+        let begun = Instant::now();
+        let idle = self.settings.read_timeout;
+        let stream = self.open(request, upload, request.idle_timeout_only, idle)?;
+        let status = stream.status;
+        let response = stream.read_whole();
+        match &response {
+            Ok(response) => record!(
+                Debug,
+                "http",
+                "{}: {status}, {} bytes in {} ms",
+                self.settings.show(request),
+                response.body.len(),
+                begun.elapsed().as_millis()
+            ),
+            Err(error) => self.record_failure(request, Some(status), begun, error),
+        }
+        response
     }
 
     /// Sends the request once and returns its response as a stream without a total timeout. A read that
     /// gets nothing for `idle` returns [`StreamError::Idle`](super::StreamError) and can be repeated.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        self.open(request, None, true, idle)
+        let begun = Instant::now();
+        let stream = self.open(request, None, true, idle)?;
+        record!(
+            Debug,
+            "http",
+            "{}: {} in {} ms, its body is read as it comes",
+            self.settings.show(request),
+            stream.status,
+            begun.elapsed().as_millis()
+        );
+        Ok(stream)
     }
 
     fn open(
@@ -98,18 +124,30 @@ impl Http {
         idle_timeout_only: bool,
         idle: Duration,
     ) -> Result<Stream, ClientError> {
+        let begun = Instant::now();
         let failed = |error| {
             self.connections.note(false);
-            explain(request, &self.settings, error)
+            let error = explain(request, &self.settings, error);
+            self.record_failure(request, None, begun, &error);
+            error
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
         let (mut head, mut body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
+            record!(
+                Debug,
+                "http",
+                "{}: {}, sent again with the new token of the token file",
+                self.settings.show(request),
+                head.status().as_u16()
+            );
             (head, body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         }
         let length = body.length();
+        let status = head.status().as_u16();
         let mut stream = Stream {
+            status,
             request: request.clone(),
             settings: Arc::clone(&self.settings),
             connections: self.connections.clone(),
@@ -119,9 +157,30 @@ impl Http {
             idle,
         };
         match refusal(&head, &mut stream) {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.record_failure(request, Some(status), begun, &error);
+                Err(error)
+            }
             None => Ok(stream),
         }
+    }
+
+    /// Logs a failed exchange, with its status if there was a response.
+    pub(super) fn record_failure(
+        &self,
+        request: &Request,
+        status: Option<u16>,
+        begun: Instant,
+        error: &ClientError,
+    ) {
+        record!(
+            Debug,
+            "http",
+            "{}: {} in {} ms: {error}",
+            self.settings.show(request),
+            status.map_or("failed".to_owned(), |status| status.to_string()),
+            begun.elapsed().as_millis()
+        );
     }
 
     /// Reads the token's file again. Returns whether the token now differs from `sent`, which the server

@@ -32,7 +32,7 @@ pub(crate) struct Request {
     pub(crate) operation: String,
     pub(super) method: Method,
     pub(crate) path: String,
-    query: String,
+    pub(super) query: String,
     pub(super) range: Option<ByteRange>,
     /// Shared, because it may be large and the response keeps a copy of the request.
     pub(super) body: Option<Arc<Vec<u8>>>,

@@ -7,6 +7,7 @@ use ureq::http::{Response as HttpResponse, StatusCode};
 use super::Uri;
 use super::body::{ContentRange, Stream};
 use super::error::proxy_wants_credentials;
+use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, gateway, ray_error};
 
@@ -25,7 +26,7 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
     }
     if !status.is_success() && !is_empty_range {
         let page = stream.read_error_page();
-        let error = rejection(operation, &stream.settings, status, &content_type, &page);
+        let error = rejection(&request, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
@@ -64,18 +65,18 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
 
 /// Converts a response with an error status into an error.
 pub(super) fn rejection(
-    operation: &str,
+    request: &Request,
     settings: &Settings,
     status: StatusCode,
     content_type: &str,
     page: &[u8],
 ) -> ClientError {
     if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
-        return proxy_wants_credentials(operation, proxy);
+        return proxy_wants_credentials(&request.operation, proxy);
     }
-    let secrets = settings.secrets();
+    let secrets = settings.secrets(request);
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    ray_error::rejection(operation, status.as_u16(), content_type, page, &secrets)
+    ray_error::rejection(&request.operation, status.as_u16(), content_type, page, &secrets)
 }
 
 fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {

@@ -7,6 +7,7 @@ use super::error::never_arrived;
 use super::http::Http;
 use super::request::Request;
 use crate::ClientError;
+use crate::logging::record;
 
 impl Http {
     /// Sends the request and reads the whole response, with retries.
@@ -61,6 +62,13 @@ impl Http {
                 return (Err(error), arrived);
             }
             arrived |= !never_arrived(&error);
+            record!(
+                Warn,
+                "http",
+                "{error} (attempt {attempt} of {}, the next in {} ms)",
+                policy.attempts,
+                pause.as_millis()
+            );
             std::thread::sleep(pause);
             attempt += 1;
         }

@@ -9,8 +9,8 @@ use super::proxy::Proxies;
 use super::request::Request;
 use super::token::Token;
 use super::{HeaderMap, Uri};
-use crate::ClientError;
 use crate::retry::RetryPolicy;
+use crate::{ClientError, redact};
 
 /// Maximum time for a body without a total timeout, however slowly it is read. Ray's dashboard ends such a
 /// response after 300 s.
@@ -82,6 +82,15 @@ impl Settings {
         }
     }
 
+    /// Returns a request as log records show it.
+    pub(super) fn show(&self, request: &Request) -> String {
+        let secrets = self.secrets(request);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let path = redact::hide_query_values(&request.path);
+        let url = format!("{} {}{path}{}", request.method, self.base, request.query);
+        redact::url_without(&secrets, &url)
+    }
+
     /// Returns the headers of every request, including the token.
     pub(super) fn request_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
@@ -91,17 +100,24 @@ impl Settings {
         headers
     }
 
-    /// Returns the texts that no message may show: header values, the words in them, and a proxy's
-    /// password. Short words are not secret, and hiding them would make messages unreadable.
-    pub(super) fn secrets(&self) -> Vec<String> {
+    /// Returns the texts that no message about this request may show: header values, the words in them, a
+    /// proxy's password, and the values of a query in the path, which comes from the caller. Short words are
+    /// not secret, and hiding them would make messages unreadable.
+    pub(super) fn secrets(&self, request: &Request) -> Vec<String> {
         const SHORTEST: usize = 6;
         let headers = self.request_headers();
         let values = headers.values().filter_map(|value| value.to_str().ok());
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.password());
+        let query = redact::query_values(&request.path);
         let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
         // The scheme of a credential is no secret.
         let is_secret = |word: &&str| word.len() >= SHORTEST && *word != "Bearer";
-        words.chain(proxy).filter(is_secret).map(str::to_owned).collect()
+        words
+            .chain(proxy)
+            .chain(query.iter().map(String::as_str))
+            .filter(is_secret)
+            .map(str::to_owned)
+            .collect()
     }
 }
 

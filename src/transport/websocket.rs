@@ -1,7 +1,7 @@
 //! `WebSocket`: the handshake, and reading messages.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::HandshakeError;
@@ -17,6 +17,7 @@ use super::request::Request;
 use super::response_check::rejection;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
+use crate::logging::record;
 
 /// Maximum size of a message in bytes. Ray's messages have at most 20,000 characters, or one line of
 /// 4 MB.
@@ -54,6 +55,22 @@ impl WebSocket {
     }
 
     fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
+        let begun = Instant::now();
+        let socket = Self::handshake(http, request, register);
+        match &socket {
+            Ok(_) => record!(
+                Debug,
+                "http",
+                "{}: a WebSocket in {} ms",
+                http.settings.show(request),
+                begun.elapsed().as_millis()
+            ),
+            Err(error) => http.record_failure(request, None, begun, error),
+        }
+        socket
+    }
+
+    fn handshake(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
         let operation = &request.operation;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);
@@ -128,7 +145,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             let body = response.body().as_deref().unwrap_or_default();
             let content_type = response.headers().get("content-type");
             let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            rejection(operation, &http.settings, response.status(), content_type, body)
+            rejection(request, &http.settings, response.status(), content_type, body)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {

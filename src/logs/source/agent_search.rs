@@ -16,6 +16,7 @@ use memchr::memmem;
 use super::TailError;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
+use crate::logging::record;
 use crate::transport::{ByteRange, Http};
 use crate::{AgentAccess, ClientError};
 
@@ -142,6 +143,33 @@ fn ended_early() -> SearchResult {
 
 /// Compares the files until they match, the attempts are used up, or the tail is closed.
 fn verify(
+    agent: AgentSource,
+    dashboard: &Dashboard,
+    cancelled: &Receiver<Infallible>,
+) -> SearchResult {
+    let address = agent.address().to_owned();
+    let result = compare(agent, dashboard, cancelled);
+    let operation = dashboard.operation();
+    match &result {
+        SearchResult::Agent(_) => {
+            record!(Debug, "tail", "{operation}: the agent at {address} serves this log");
+        }
+        SearchResult::NotYet => record!(
+            Debug,
+            "tail",
+            "{operation}: there is nothing yet to compare with the agent at {address}"
+        ),
+        SearchResult::Unknown(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} could not be checked)");
+        }
+        SearchResult::Unusable(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} is not used)");
+        }
+    }
+    result
+}
+
+fn compare(
     agent: AgentSource,
     dashboard: &Dashboard,
     cancelled: &Receiver<Infallible>,

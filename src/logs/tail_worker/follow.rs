@@ -11,6 +11,7 @@ use super::interval::{Interval, QUIET};
 use super::queue::Queue;
 use super::reconnect::Failures;
 use crate::jobs::JobStatus;
+use crate::logging::record;
 use crate::logs::followed_log::{FollowedLog, LogState};
 use crate::logs::job_file::check_empty;
 use crate::logs::options::TailOptions;
@@ -119,7 +120,31 @@ impl Follower {
 
     /// Follows the log to its end, and sends the result to the iterator.
     pub(in crate::logs) fn run(mut self) {
+        record!(
+            Debug,
+            "tail",
+            "{}: opened, {:?}, agents {:?}",
+            self.operation,
+            self.options.protocol,
+            self.agents.access
+        );
         let result = self.follow_to_the_end();
+        let position = self.delivered.position();
+        match (&result, self.cancel.closed_by()) {
+            (_, Some(by)) => {
+                record!(Debug, "tail", "{}: closed at byte {position} ({by:?})", self.operation);
+            }
+            (Err(TailError::Broken(error) | TailError::Fatal(error)), _) => {
+                record!(
+                    Debug,
+                    "tail",
+                    "{}: ended at byte {position}: {}",
+                    self.operation,
+                    self.cause(error)
+                );
+            }
+            _ => record!(Debug, "tail", "{}: complete, {position} bytes", self.operation),
+        }
         // Close the connections first: `finish` waits if the caller is slow to read the last lines.
         self.cancel.close_connections();
         self.queue.finish(result);
@@ -142,7 +167,20 @@ impl Follower {
                 self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
             match self.failures.next_pause(error.retry_after()) {
                 Some(pause) if may_go_on => {
-                    self.queue.pause(left.map_or(pause, |left| left.min(pause)))?;
+                    let pause = left.map_or(pause, |left| left.min(pause));
+                    if !self.is_closed() {
+                        record!(
+                            Warn,
+                            "tail",
+                            "{}: reconnect {} in {} ms, from byte {}: {}",
+                            self.operation,
+                            self.failures.count(),
+                            pause.as_millis(),
+                            self.delivered.position(),
+                            self.cause(&error)
+                        );
+                    }
+                    self.queue.pause(pause)?;
                 }
                 _ => return Err(TailError::Fatal(self.gave_up(error))),
             }
@@ -159,6 +197,7 @@ impl Follower {
         if let Err(cause) = self.go_to_last_lines(&mut open) {
             return self.give_up_source(&state, &open, cause);
         }
+        self.record_source(&open);
         let mut interval = Interval::new(self.options.poll_interval);
         let mut asked = Instant::now();
         loop {
@@ -203,7 +242,7 @@ impl Follower {
                 self.deliver(&bytes)?;
             }
             ReadOutcome::UpToDate => {
-                self.failures.reset();
+                self.note_success();
                 self.check_silence(is_last, open, "nothing new was written")?;
                 return Ok(interval.next());
             }
@@ -255,8 +294,11 @@ impl Follower {
                 self.pending_since = None;
                 return Ok(state);
             }
+            if self.pending_since.is_none() {
+                record!(Debug, "tail", "{}: the job is PENDING", self.operation);
+            }
             let begun = *self.pending_since.get_or_insert_with(Instant::now);
-            self.failures.reset();
+            self.note_success();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
                 let unmet =
@@ -298,10 +340,46 @@ impl Follower {
         }
         self.delivered.push(bytes);
         let result = self.queue.deliver(new);
-        self.failures.reset();
+        self.note_success();
         // Not earlier, because a slow caller may have kept the worker waiting.
         self.last_byte = Instant::now();
         result
+    }
+
+    /// Resets the count of failures after a successful poll.
+    fn note_success(&mut self) {
+        if self.failures.count() > 0 {
+            record!(
+                Info,
+                "tail",
+                "{}: continues after {} reconnects, at byte {}",
+                self.operation,
+                self.failures.count(),
+                self.delivered.position()
+            );
+        }
+        self.failures.reset();
+    }
+
+    /// Whether the tail was closed. A failure is then only a result of that.
+    pub(super) fn is_closed(&self) -> bool {
+        self.cancel.closed_by().is_some()
+    }
+
+    /// Logs the source that is read from now on.
+    pub(super) fn record_source(&self, open: &OpenSource) {
+        let (source, address) = match (&open.agent, self.source_kind) {
+            (Some(address), _) => ("agent", &**address),
+            (None, Some(SourceKind::WebSocket { .. })) => ("WebSocket", self.http.address()),
+            (None, _) => ("dashboard", self.http.address()),
+        };
+        let position = self.delivered.position();
+        record!(
+            Debug,
+            "tail",
+            "{}: reads from the {source} at {address}, from byte {position}",
+            self.operation
+        );
     }
 
     /// Returns `Complete`, or an error if the start position is past the end of the log or the log is gone.
@@ -343,7 +421,7 @@ impl Follower {
     /// Pauses before the next poll of an empty log. Fails if the stream timeout has expired.
     pub(super) fn wait_for_first_bytes(&mut self) -> TailResult<()> {
         let left = self.time_to_silence();
-        self.failures.reset();
+        self.note_success();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(self.silent("nothing was written"));
         }
@@ -362,19 +440,26 @@ impl Follower {
         if matches!(error, ClientError::Timeout { .. } | ClientError::LogLost { .. }) {
             return error;
         }
-        let reason = error.to_string();
-        let reason =
-            reason.strip_prefix(&*self.operation).map_or(&*reason, |r| r.trim_start_matches(": "));
         let message = format!(
-            "{}: gave up at byte {} after {} reconnects: {reason}",
+            "{}: gave up at byte {} after {} reconnects: {}",
             self.operation,
             self.delivered.position(),
             self.failures.count(),
+            self.cause(&error)
         );
         match &error {
             ClientError::Rejected { .. } => error.reworded(message),
             ClientError::Unexpected { .. } => ClientError::unexpected(message).caused_by(error),
             _ => ClientError::unreachable(message).caused_by(error),
+        }
+    }
+
+    /// Returns an error's message without the name of this tail.
+    pub(super) fn cause(&self, error: &ClientError) -> String {
+        let cause = error.to_string();
+        match cause.strip_prefix(&*self.operation) {
+            Some(cause) => cause.trim_start_matches(": ").to_owned(),
+            None => cause,
         }
     }
 

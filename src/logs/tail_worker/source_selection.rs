@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::follow::{AttemptOutcome, Follower, OpenSource};
+use crate::logging::record;
 use crate::logs::followed_log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
@@ -73,7 +74,8 @@ impl Follower {
             {
                 Err(TailError::Broken(error))
             }
-            SearchResult::Unusable(_) | SearchResult::Unknown(_) => {
+            SearchResult::Unusable(error) | SearchResult::Unknown(error) => {
+                self.record_change("the WebSocket", &error);
                 let open = self.websocket(None)?;
                 self.source_kind = Some(SourceKind::WebSocket { has_file: false });
                 Ok(Some(open))
@@ -102,6 +104,7 @@ impl Follower {
             Err(TailError::Broken(error) | TailError::Fatal(error))
                 if is_no_route(&error) && self.options.protocol == Protocol::Auto =>
             {
+                self.record_change("the WebSocket", &error);
                 SourceKind::WebSocket { has_file: false }
             }
             Err(cause) => return Err(cause),
@@ -230,7 +233,10 @@ impl Follower {
         }
         if let Some(search) = self.search.take() {
             match search.poll() {
-                Some(SearchResult::Agent(agent)) => *open = agent_source(agent),
+                Some(SearchResult::Agent(agent)) => {
+                    *open = agent_source(agent);
+                    self.record_source(open);
+                }
                 Some(found) => self.avoid_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
@@ -244,6 +250,19 @@ impl Follower {
     fn avoid_if_unusable(&self, search: &AgentSearch, found: &SearchResult) {
         if let SearchResult::Unusable(_) = found {
             self.agents.addresses.avoid(search.address());
+        }
+    }
+
+    /// Logs a change to another source because of this error.
+    fn record_change(&self, source: &str, error: &ClientError) {
+        if !self.is_closed() {
+            record!(
+                Info,
+                "tail",
+                "{}: continues from {source}: {}",
+                self.operation,
+                self.cause(error)
+            );
         }
     }
 
@@ -262,6 +281,7 @@ impl Follower {
             let is_own = matches!(cause, TailError::Broken(_));
             if is_own && self.options.protocol != Protocol::Agent {
                 self.agents.addresses.avoid(address);
+                self.record_change("the dashboard", error);
                 return Ok(AttemptOutcome::Retry);
             }
             return Err(cause);
@@ -271,6 +291,7 @@ impl Follower {
             && self.delivered.is_empty()
             && self.log.job_id().is_some();
         if is_no_route(error) && may_fall_back {
+            self.record_change("the WebSocket", error);
             self.source_kind = Some(SourceKind::WebSocket { has_file: true });
             return Ok(AttemptOutcome::Retry);
         }
