@@ -33,7 +33,7 @@ impl RayClient {
         let body = read(self, &request)?;
         State::parse(&request.what, &body)?;
         json::from_slice(body.as_bytes()).map_err(|error| {
-            let message = format_args!("{}: the answer cannot be read: {error}", request.what);
+            let message = format!("{}: the answer cannot be read: {error}", request.what);
             ClientError::unexpected(message).caused_by(error)
         })
     }

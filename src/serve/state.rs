@@ -116,7 +116,7 @@ impl<'a> Application<'a> {
     /// The application as callers see it.
     pub(super) fn model(&self) -> Result<ServeApplication, ClientError> {
         json::from_slice(self.text.as_bytes()).map_err(|error| {
-            let message = format_args!("Serve application `{}` cannot be read: {error}", self.name);
+            let message = format!("Serve application `{}` cannot be read: {error}", self.name);
             ClientError::unexpected(message).caused_by(error)
         })
     }
