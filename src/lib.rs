@@ -38,6 +38,7 @@
 //! Features: `tls` (default) for `https://`, `packages` for uploading local code, `log` for
 //! [log records](guide::logs#logging) of requests, retries and reconnects.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]

@@ -42,8 +42,7 @@ impl RayClient {
         let body = read(self, &request)?;
         RawState::parse(&request.operation, &body)?;
         json::from_slice(body.as_bytes()).map_err(|error| {
-            let message =
-                format_args!("{}: the response is unreadable: {error}", request.operation);
+            let message = format!("{}: the response is unreadable: {error}", request.operation);
             ClientError::unexpected(message).caused_by(error)
         })
     }

@@ -121,7 +121,7 @@ impl<'a> RawApplication<'a> {
     /// Returns the public model of the application.
     pub(super) fn model(&self) -> Result<ServeApplication, ClientError> {
         json::from_slice(self.text.as_bytes()).map_err(|error| {
-            let message = format_args!("Serve application `{}` is unreadable: {error}", self.name);
+            let message = format!("Serve application `{}` is unreadable: {error}", self.name);
             ClientError::unexpected(message).caused_by(error)
         })
     }
