@@ -385,6 +385,32 @@ fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
 }
 
 #[test]
+fn a_drop_during_a_request_to_the_agent_does_not_make_other_tails_avoid_it() {
+    let hangs: Answer = |_, s, _| Err(hold(s));
+    for is_found in [true, false] {
+        let cluster =
+            Cluster::start(numbered(0..100), if is_found { respond_range } else { hangs });
+        let client = cluster.client();
+        let tail = if is_found {
+            let tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+            cluster.agent_answers(hangs);
+            cluster.wait_for_agent_requests(1);
+            tail
+        } else {
+            let mut tail = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
+            next(&mut tail);
+            eventually("the agent is asked", || !cluster.agent.requests().is_empty());
+            tail
+        };
+        drop(tail);
+        eventually("no connection is open", || cluster.open_connections() == 0);
+
+        cluster.agent_answers(respond_range);
+        drop(tail_by_agent(&cluster, &client, hurried(Protocol::Auto)));
+    }
+}
+
+#[test]
 fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
     let cluster = Cluster::start(numbered(0..200_000), respond_range);
     cluster.end();

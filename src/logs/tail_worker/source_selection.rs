@@ -249,7 +249,14 @@ impl Follower {
 
     fn avoid_if_unusable(&self, search: &AgentSearch, found: &SearchResult) {
         if let SearchResult::Unusable(_) = found {
-            self.agents.addresses.avoid(search.address());
+            self.avoid(search.address());
+        }
+    }
+
+    fn avoid(&self, address: &str) {
+        // Closing a tail shuts its connections down, which looks like a broken agent.
+        if !self.is_closed() {
+            self.agents.addresses.avoid(address);
         }
     }
 
@@ -280,7 +287,7 @@ impl Follower {
         if let Some(address) = &open.agent {
             let is_own = matches!(cause, TailError::Broken(_));
             if is_own && self.options.protocol != Protocol::Agent {
-                self.agents.addresses.avoid(address);
+                self.avoid(address);
                 self.record_change("the dashboard", error);
                 return Ok(AttemptOutcome::Retry);
             }
