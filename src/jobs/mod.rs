@@ -74,7 +74,8 @@ impl RayClient {
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
     /// With the feature `packages`, directories and archives on this machine that the runtime environment
-    /// names are uploaded first, with the routes and errors of `upload_package`.
+    /// names are uploaded first, with the routes and errors of `upload_package`. Requirements files that it
+    /// names are read.
     ///
     /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
     /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
