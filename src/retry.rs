@@ -62,8 +62,8 @@ impl RetryPolicy {
         self
     }
 
-    /// No attempt begins once this much time has passed since the call began. Defaults to 60 s; zero
-    /// means no second attempt.
+    /// No attempt begins once this much time has passed since the call began, without the time that
+    /// uploads of packages took. Defaults to 60 s; zero means no second attempt.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
