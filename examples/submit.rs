@@ -70,7 +70,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     let id = client.submit_job_with_progress(&job, |done, all| {
         let percent = done * 100 / all.max(1);
         if shown.replace(percent) != Some(percent) {
-            status.show(&format!("uploading {percent} % of {} KiB", all.div_ceil(1024)));
+            status.show(&format!("uploading {percent} % of {}", size(all)));
         }
     })?;
     status.clear();
@@ -88,6 +88,13 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
         None => eprintln!("{id} {}", job.status),
     }
     Ok(exit_code(&job))
+}
+
+fn size(bytes: u64) -> String {
+    match bytes.div_ceil(1024) {
+        kib @ ..1024 => format!("{kib} KiB"),
+        kib => format!("{} MiB", kib.div_ceil(1024)),
+    }
 }
 
 struct Arguments {
