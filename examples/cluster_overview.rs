@@ -1,7 +1,7 @@
 //! Shows the nodes, resources and running tasks of a cluster: `cargo run --example cluster_overview`.
 //!
-//! Uses the cluster of `RAY_ADDRESS` where that is set, else starts a local Ray (Python 3 is all it
-//! needs) with something to show, and ends it again.
+//! Uses the cluster of `RAY_ADDRESS` if that is set. Otherwise it starts a local Ray, which needs only
+//! Python 3, runs some tasks on it, and shuts it down at the end.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -123,7 +123,7 @@ fn print_table(
     let width =
         |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..titles.len()).map(width).collect();
-    println!("\n{name}{}", if truncated { " (there are more)" } else { "" });
+    println!("\n{name}{}", if truncated { " (incomplete)" } else { "" });
     for row in &rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         println!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end());

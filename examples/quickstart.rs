@@ -1,7 +1,7 @@
 //! Submits a job and follows its log to the end: `cargo run --example quickstart`.
 //!
 //! Uses the cluster of `RAY_ADDRESS` if that is set. Otherwise it starts a local Ray, which needs only
-//! Python 3, and ends it again.
+//! Python 3, and shuts it down at the end.
 
 #[path = "../tests/support/mod.rs"]
 mod support;

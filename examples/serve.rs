@@ -1,7 +1,7 @@
-//! Deploys a Serve application, lists what runs, and deletes it: `cargo run --example serve`.
+//! Deploys a Serve application, lists all applications, and deletes it: `cargo run --example serve`.
 //!
-//! Uses the cluster of `RAY_ADDRESS` where that is set, which must find the module that is the first
-//! argument; else starts a local Ray (Python 3 is all it needs) and ends it again.
+//! Uses the cluster of `RAY_ADDRESS` if that is set; pass the import path of an application that its nodes
+//! can import. Otherwise it starts a local Ray, which needs only Python 3, and shuts it down at the end.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         local.client()
     };
     if !client.get_serve_details()?.is_running() {
-        // Ray's default is every interface of the machine.
+        // By default, Serve listens on every interface of the machine.
         let http_options = json!({"host": "127.0.0.1", "port": 0}).as_object().cloned();
         let empty = ServeConfig { http_options, ..ServeConfig::default() };
         client.deploy_serve_applications(&empty)?;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     client.deploy_serve_application(&application)?;
     client.wait_for_serve_application("example", Duration::from_secs(120))?;
-    println!("example runs after {:.1?}", start.elapsed());
+    println!("example is running after {:.1?}", start.elapsed());
 
     for application in client.list_serve_applications()? {
         println!("{} {} {:?}", application.name, application.status, application.route_prefix);

@@ -14,11 +14,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut tail = client.tail_job_logs_with(&id, TailOptions::until_done().protocol(protocol))?;
     let mut out = io::stdout().lock();
     for line in &mut tail {
-        // With the line's own ending, so that a progress bar stays in its place.
+        // Writes the original line ending, which keeps progress bars on one line.
         let line = line?;
         write!(out, "{line}{}", line.ending().as_str())?;
         out.flush()?;
     }
-    eprintln!("{} bytes, then {}", tail.position(), client.get_job(&id)?.status);
+    eprintln!("{} bytes, job {}", tail.position(), client.get_job(&id)?.status);
     Ok(())
 }

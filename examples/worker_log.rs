@@ -1,9 +1,10 @@
-//! Follows the log of a worker: `cargo run --example worker_log -- <actor id>`, or
-//! `-- <node id> <file name or process id>`.
+//! Follows the log of an actor, of a worker process, or any log file of a node:
+//! `cargo run --example worker_log -- <actor id>`, or `-- <node id> <file name or process id>`.
 
 use std::error::Error;
 
-use ray_client::{LogFile, RayClient, TailOptions};
+use ray_client::logs::LogFile;
+use ray_client::{RayClient, TailOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::ClientError;
 use crate::agent_access::AgentAccess;
+use crate::deadline_lock::DeadlineLock;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
-use crate::turn::Turn;
 
 /// A blocking client of one Ray cluster's dashboard.
 ///
@@ -23,7 +23,7 @@ struct Inner {
     limits: StreamLimits,
     tails: Tails,
     agent_access: AgentAccess,
-    serve_turn: Turn,
+    serve_lock: DeadlineLock,
 }
 
 impl Drop for Inner {
@@ -66,8 +66,8 @@ impl RayClient {
         tail_workers: usize,
         agent_access: AgentAccess,
     ) -> Self {
-        let (tails, serve_turn) = (Tails::new(tail_workers), Turn::default());
-        let inner = Inner { http, limits, tails, agent_access, serve_turn };
+        let (tails, serve_lock) = (Tails::new(tail_workers), DeadlineLock::default());
+        let inner = Inner { http, limits, tails, agent_access, serve_lock };
         Self { inner: Arc::new(inner) }
     }
 
@@ -83,9 +83,9 @@ impl RayClient {
         &self.inner.tails
     }
 
-    /// The turn to change the state of Serve, which is read and written as a whole. Clones share it.
-    pub(crate) fn serve_turn(&self) -> &Turn {
-        &self.inner.serve_turn
+    /// Held to change the state of Serve, which is read and written as a whole. Clones share it.
+    pub(crate) fn serve_lock(&self) -> &DeadlineLock {
+        &self.inner.serve_lock
     }
 
     pub(crate) fn stream_limits(&self) -> &StreamLimits {
@@ -94,10 +94,10 @@ impl RayClient {
 
     pub(crate) fn get<T: serde::de::DeserializeOwned>(
         &self,
-        what: impl fmt::Display,
+        operation: impl fmt::Display,
         segments: &[&str],
     ) -> Result<T, ClientError> {
-        self.http().send(&Request::get(what, path(segments)))?.json()
+        self.http().send(&Request::get(operation, path(segments)))?.json()
     }
 }
 

@@ -1,16 +1,16 @@
-//! Why a call failed: `ClientError`, and what can be asked of it. How one is made is in `make`.
+//! Why a call failed: `ClientError`, and what can be asked of it. How one is made is in `constructors`.
 
+mod constructors;
 mod convert;
-mod make;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
 use crate::JobStatus;
-use crate::fault::Fault;
+use crate::rejection_kind::RejectionKind;
 
-type Source = Box<dyn StdError + Send + Sync + 'static>;
+type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// Why a call failed.
 ///
@@ -56,7 +56,7 @@ pub enum ClientError {
         /// What the server's `Retry-After` says, if it has one.
         retry_after: Option<Duration>,
         #[doc(hidden)]
-        fault: Fault,
+        rejection: RejectionKind,
         #[doc(hidden)]
         job_status: Option<Box<JobStatus>>,
     },
@@ -68,7 +68,7 @@ pub enum ClientError {
         /// What was not found, in one line.
         message: String,
         #[doc(hidden)]
-        fault: Fault,
+        rejection: RejectionKind,
     },
 
     /// 408: nothing came within the connect, read or stream timeout, or a wait was over too soon.
@@ -78,7 +78,7 @@ pub enum ClientError {
         /// Which timeout, and how long it is.
         message: String,
         /// The error underneath, if there is one.
-        source: Option<Source>,
+        source: Option<BoxError>,
         #[doc(hidden)]
         kind: TimeoutKind,
         #[doc(hidden)]
@@ -111,7 +111,7 @@ pub enum ClientError {
         /// What was unexpected about it.
         message: String,
         /// The error underneath, if there is one.
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 
     /// 503: the cluster cannot be reached, or the connection broke off.
@@ -121,7 +121,7 @@ pub enum ClientError {
         /// What could not be reached, or what broke off.
         message: String,
         /// The error underneath, if there is one.
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 
     /// 503: a setting of the client does not fit what it was connected to: a certificate that is not
@@ -133,7 +133,7 @@ pub enum ClientError {
         /// What does not fit, and what to check.
         message: String,
         /// The error underneath, if there is one.
-        source: Option<Source>,
+        source: Option<BoxError>,
     },
 
     /// 503: the rest of a log can no longer be read. The job is over, and its log is gone, for example
@@ -244,7 +244,9 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Unreachable { .. } | Self::NoFreeWorker { .. } => true,
-            Self::Rejected { status: 403 | 404, fault, .. } => *fault == Fault::Gateway,
+            Self::Rejected { status: 403 | 404, rejection, .. } => {
+                *rejection == RejectionKind::Gateway
+            }
             Self::Rejected { status, .. } => matches!(status, 429 | 502 | 503 | 504),
             _ => false,
         }
@@ -310,9 +312,21 @@ mod tests {
             (ClientError::limit_exceeded("x"), 429, false),
             (ClientError::no_free_worker("x"), 429, true),
             (ClientError::rejected(429, "x"), 429, true),
-            (ClientError::answered(404, "x").with_fault(Fault::Gateway), 404, true),
-            (ClientError::answered(403, "x").with_fault(Fault::Gateway), 403, true),
-            (ClientError::answered(401, "x").with_fault(Fault::Gateway), 401, false),
+            (
+                ClientError::answered(404, "x").with_rejection_kind(RejectionKind::Gateway),
+                404,
+                true,
+            ),
+            (
+                ClientError::answered(403, "x").with_rejection_kind(RejectionKind::Gateway),
+                403,
+                true,
+            ),
+            (
+                ClientError::answered(401, "x").with_rejection_kind(RejectionKind::Gateway),
+                401,
+                false,
+            ),
             (ClientError::unexpected("x"), 500, false),
             (ClientError::rejected(500, "x"), 500, false),
             (ClientError::rejected(502, "x"), 502, true),
@@ -355,7 +369,9 @@ mod tests {
 
     #[test]
     fn an_error_with_another_message_is_otherwise_the_same() {
-        let error = ClientError::answered(404, "x").with_fault(Fault::Gateway).reworded("y: x");
+        let error = ClientError::answered(404, "x")
+            .with_rejection_kind(RejectionKind::Gateway)
+            .reworded("y: x");
         assert_eq!((error.status(), error.is_retryable()), (404, true));
         assert_eq!(error.to_string(), "y: x");
     }

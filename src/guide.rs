@@ -1,4 +1,7 @@
-//! The guides, a chapter a module. Their code is compiled with the tests.
+//! The guide, a chapter a module: logs, errors, the cluster, Serve, sending code, security, testing,
+//! compatibility.
+
+// The code of the chapters is compiled with the tests.
 
 #[doc = include_str!("../docs/tailing.md")]
 pub mod logs {}

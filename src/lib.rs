@@ -16,10 +16,22 @@
 //! }
 //! ```
 //!
-//! [`RayClient`] has all calls. The [`guide`] explains [logs](guide::logs), [errors](guide::errors), the
-//! [cluster](guide::cluster), [Serve](guide::serve), [sending code](guide::packages),
-//! [security](guide::security), [testing](guide::testing) and
-//! [old and new Rays](guide::compatibility).
+//! [`RayClient`] has all calls. This page has what most programs need; the modules have the rest of what the
+//! calls take and return:
+//!
+//! | Module | What it is about | Chapter |
+//! |---|---|---|
+//! | [`jobs`] | submit, wait for, stop and delete jobs | [sending code](guide::packages) |
+//! | [`logs`] | follow and read the logs of jobs, nodes, actors and tasks | [logs](guide::logs) |
+//! | [`state`] | nodes, tasks, actors, objects, resources, usage | [cluster](guide::cluster) |
+//! | [`serve`] | deploy, change and delete Serve applications | [Serve](guide::serve) |
+#![cfg_attr(
+    feature = "packages",
+    doc = "| [`packages`] | upload local code (feature `packages`) | [sending code](guide::packages) |"
+)]
+//!
+//! The [`guide`] also explains [errors](guide::errors), [security](guide::security),
+//! [testing](guide::testing) and [old and new Rays](guide::compatibility).
 //!
 //! Features: `tls` (default) for `https://`, `packages` for uploading local code.
 
@@ -33,64 +45,53 @@
 mod readme {}
 
 pub mod guide;
+pub mod jobs;
+pub mod logs;
+#[cfg(feature = "packages")]
+pub mod packages;
+pub mod serve;
+pub mod state;
 
 mod address;
 mod agent_access;
 mod builder;
-#[cfg(test)]
-#[allow(dead_code, reason = "the test programs use all of it")]
-mod chance;
 mod client;
+mod deadline_lock;
 mod environment;
 mod error;
-mod fault;
 mod gateway;
-mod jobs;
 mod json;
 mod listing;
-mod logs;
 mod numbers;
-#[cfg(feature = "packages")]
-mod packages;
-mod ray_fault;
+mod ray_error;
 mod redact;
+mod rejection_kind;
 mod retry;
-mod serve;
-mod state;
+#[cfg(test)]
+#[allow(dead_code, reason = "the test programs use all of it")]
+#[path = "../tests/support/rng.rs"]
+mod rng;
+mod string_enum;
 mod transport;
-mod turn;
 mod validate;
 mod version;
 mod wait;
-mod wire;
 
 pub use agent_access::AgentAccess;
 pub use builder::ClientBuilder;
 pub use client::RayClient;
 pub use error::{ClientError, StreamLimit, TimeoutKind};
-pub use jobs::{
-    DriverInfo, Job, JobEnds, JobStatus, JobSubmission, JobType, RuntimeEnv, StopOutcome,
-};
+#[doc(inline)]
+pub use jobs::{Job, JobStatus, JobSubmission, RuntimeEnv, StopOutcome};
 pub use listing::Listing;
-pub use logs::{
-    LineEnding, LogFile, LogFileName, LogLine, LogReader, LogTail, NextLine, Protocol,
-    StreamLimits, TailHandle, TailOptions,
-};
+#[doc(inline)]
+pub use logs::{LogLine, LogTail, NextLine, Protocol, StreamLimits, TailHandle, TailOptions};
 #[cfg(feature = "packages")]
+#[doc(inline)]
 pub use packages::{Package, PackageUpload};
 pub use retry::RetryPolicy;
-pub use serve::{
-    ServeActor, ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
-    ServeDeployment, ServeDeploymentConfig, ServeDeploymentStatus, ServeDetails, ServeProxy,
-    ServeProxyLocation, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
-};
-pub use state::{
-    Actor, ActorGroup, ActorState, ActorSummary, Bundle, BundleId, ClusterEvent, ClusterStatus,
-    DiskUsage, FailedNode, Filter, GpuUsage, ListOptions, Node, NodeState, NodeUsage, Object,
-    ObjectGroup, ObjectSummary, PendingNode, PlacementGroup, PlacementGroupDemand,
-    PlacementGroupState, PlacementGroupStats, ProfileEvent, ProfilingData, ReferenceType,
-    ResourceDemand, ResourceUse, RuntimeEnvState, Summary, Task, TaskEvent, TaskGroup, TaskLogInfo,
-    TaskState, TaskSummary, TaskTimeline, TaskType, UnavailableNodeType, Worker, WorkerExitType,
-    WorkerType,
-};
+#[doc(inline)]
+pub use serve::{ServeApplication, ServeApplicationConfig, ServeApplicationStatus, ServeConfig};
+#[doc(inline)]
+pub use state::{ClusterStatus, Filter, ListOptions, Node, NodeUsage, RuntimeEnvState, Task};
 pub use version::Version;

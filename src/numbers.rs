@@ -1,11 +1,13 @@
-//! Numbers as Ray sends them: `5`, `5.0` or `"5"`, depending on the field and the version.
+//! Numbers and times as Ray sends them: `5`, `5.0` or `"5"`, depending on the field and the version.
+
+use std::time::{Duration, SystemTime};
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Wire {
+enum RawNumber {
     Whole(u64),
     Float(f64),
     Text(String),
@@ -18,15 +20,15 @@ where
     D: Deserializer<'de>,
     T: TryFrom<u64>,
 {
-    let Some(wire) = Option::<Wire>::deserialize(deserializer)? else { return Ok(None) };
-    let number = match &wire {
-        Wire::Whole(number) => *number,
-        Wire::Float(number) if *number < 0.0 => return Ok(None),
+    let Some(raw) = Option::<RawNumber>::deserialize(deserializer)? else { return Ok(None) };
+    let number = match &raw {
+        RawNumber::Whole(number) => *number,
+        RawNumber::Float(number) if *number < 0.0 => return Ok(None),
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
-        Wire::Float(number) => *number as u64,
+        RawNumber::Float(number) => *number as u64,
         // Not a number is unknown, too.
-        Wire::Text(text) if text.starts_with('-') || text == "NaN" => return Ok(None),
-        Wire::Text(text) => text.parse().map_err(D::Error::custom)?,
+        RawNumber::Text(text) if text.starts_with('-') || text == "NaN" => return Ok(None),
+        RawNumber::Text(text) => text.parse().map_err(D::Error::custom)?,
     };
     if number == u64::MAX {
         return Ok(None);
@@ -43,14 +45,14 @@ pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D
 pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Wire {
+    enum RawNumber {
         Number(f64),
         Text(String),
     }
-    match Option::<Wire>::deserialize(deserializer)? {
+    match Option::<RawNumber>::deserialize(deserializer)? {
         None => Ok(None),
-        Some(Wire::Number(number)) => Ok(Some(number)),
-        Some(Wire::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
+        Some(RawNumber::Number(number)) => Ok(Some(number)),
+        Some(RawNumber::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
     }
 }
 
@@ -71,19 +73,24 @@ pub(crate) fn exit_code<'de, D: Deserializer<'de>>(
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Wire {
+    enum RawNumber {
         Text(String),
         Number(serde_json::Number),
     }
-    Ok(Option::<Wire>::deserialize(deserializer)?.map(|wire| match wire {
-        Wire::Text(text) => text,
-        Wire::Number(number) => number.to_string(),
+    Ok(Option::<RawNumber>::deserialize(deserializer)?.map(|raw| match raw {
+        RawNumber::Text(text) => text,
+        RawNumber::Number(number) => number.to_string(),
     }))
 }
 
 /// A time in milliseconds since the epoch; `None` also for 0, by which Ray says "not yet".
 pub(crate) fn time_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(whole(deserializer)?.filter(|ms| *ms > 0))
+}
+
+/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
+pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ pub(crate) const MAX_STREAM_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An id, or the name of an application: what Ray takes, less what would change the route.
-pub(crate) fn id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientError> {
-    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{what}: {why}")));
+pub(crate) fn id<'a>(subject: &str, id: &'a str) -> Result<&'a str, ClientError> {
+    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{subject}: {why}")));
     if id.is_empty() {
         refuse("must not be empty")
     } else if id.len() > MAX_ID_BYTES {
@@ -29,11 +29,11 @@ pub(crate) fn id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientError> {
 /// The id of a job. Ray's routes of one job match no `{` or `}`: a job with such an id could be submitted,
 /// and then neither be asked for nor stopped (measured on Ray 2.9.3 and 2.60.0).
 pub(crate) fn job_id(id: &str) -> Result<&str, ClientError> {
-    const WHAT: &str = "job id";
-    self::id(WHAT, id)?;
+    const SUBJECT: &str = "job id";
+    self::id(SUBJECT, id)?;
     if id.contains(['{', '}']) {
         return Err(ClientError::invalid(format_args!(
-            "{WHAT}: must not have {{ or }}, which Ray cannot route"
+            "{SUBJECT}: must not have {{ or }}, which Ray cannot route"
         )));
     }
     Ok(id)
@@ -42,7 +42,7 @@ pub(crate) fn job_id(id: &str) -> Result<&str, ClientError> {
 /// An id that Ray's head pastes into the URL of a job's agent without encoding it. An id that would then
 /// name another job is refused: `#` and `?` end it, and `%32` is read as `2`. Every other character
 /// arrives as it is (measured on Ray 2.9.3 and 2.60.0).
-pub(crate) fn pasted_id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientError> {
+pub(crate) fn pasted_id<'a>(subject: &str, id: &'a str) -> Result<&'a str, ClientError> {
     let found = id.char_indices().find_map(|(at, c)| match c {
         '#' | '?' => id.get(at..=at),
         '%' => id
@@ -52,14 +52,14 @@ pub(crate) fn pasted_id<'a>(what: &str, id: &'a str) -> Result<&'a str, ClientEr
     });
     match found {
         Some(found) => Err(ClientError::invalid(format_args!(
-            "{what}: Ray would act on another job, since it does not encode `{found}`"
+            "{subject}: Ray would act on another job, since it does not encode `{found}`"
         ))),
         None => Ok(id),
     }
 }
 
 /// An id that Ray makes itself: pairs of hex digits.
-pub(crate) fn hex_id(what: &str, id: &str) -> Result<(), ClientError> {
+pub(crate) fn hex_id(subject: &str, id: &str) -> Result<(), ClientError> {
     let is_hex = !id.is_empty()
         && id.len() <= MAX_ID_BYTES
         && id.len() % 2 == 0
@@ -68,7 +68,7 @@ pub(crate) fn hex_id(what: &str, id: &str) -> Result<(), ClientError> {
         return Ok(());
     }
     Err(ClientError::invalid(format_args!(
-        "{what}: must be an even number of hex digits, is {id:?}"
+        "{subject}: must be an even number of hex digits, is {id:?}"
     )))
 }
 
@@ -82,8 +82,8 @@ pub(crate) fn glob(pattern: &str) -> Result<(), ClientError> {
     below("glob", pattern)
 }
 
-fn below(what: &str, path: &str) -> Result<(), ClientError> {
-    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{what}: {why}")));
+fn below(subject: &str, path: &str) -> Result<(), ClientError> {
+    let refuse = |why: &str| Err(ClientError::invalid(format_args!("{subject}: {why}")));
     if path.is_empty() {
         refuse("must not be empty")
     } else if path.chars().any(char::is_control) {
@@ -96,8 +96,8 @@ fn below(what: &str, path: &str) -> Result<(), ClientError> {
 }
 
 /// A duration above zero and at most a day.
-pub(crate) fn timeout(what: &str, duration: Duration) -> Result<Duration, ClientError> {
-    within(what, duration, MAX_TIMEOUT)
+pub(crate) fn timeout(subject: &str, duration: Duration) -> Result<Duration, ClientError> {
+    within(subject, duration, MAX_TIMEOUT)
 }
 
 /// The silence after which a tail gives up: above zero and at most 300 s.
@@ -105,21 +105,21 @@ pub(crate) fn stream_timeout(duration: Duration) -> Result<Duration, ClientError
     within("stream_timeout", duration, MAX_STREAM_TIMEOUT)
 }
 
-fn within(what: &str, duration: Duration, most: Duration) -> Result<Duration, ClientError> {
+fn within(subject: &str, duration: Duration, most: Duration) -> Result<Duration, ClientError> {
     if duration.is_zero() || duration > most {
         return Err(ClientError::invalid(format_args!(
-            "{what}: must be more than 0 and at most {most:?}, is {duration:?}"
+            "{subject}: must be more than 0 and at most {most:?}, is {duration:?}"
         )));
     }
     Ok(duration)
 }
 
 /// A number of CPUs, GPUs or of a resource: finite and not negative.
-pub(crate) fn amount(what: &str, value: f64) -> Result<f64, ClientError> {
+pub(crate) fn amount(subject: &str, value: f64) -> Result<f64, ClientError> {
     if value.is_finite() && value >= 0.0 {
         return Ok(value);
     }
-    Err(ClientError::invalid(format_args!("{what}: must be a number from 0 on, is {value}")))
+    Err(ClientError::invalid(format_args!("{subject}: must be a number from 0 on, is {value}")))
 }
 
 #[cfg(test)]

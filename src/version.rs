@@ -14,10 +14,8 @@ pub struct Version {
     /// The version of Ray, for example `2.60.0`.
     pub ray_version: String,
     /// The commit that this Ray was built from.
-    #[serde(default)]
     pub ray_commit: Option<String>,
     /// The name of the cluster's session, which is new with every start.
-    #[serde(default)]
     pub session_name: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

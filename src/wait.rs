@@ -28,25 +28,25 @@ impl Wait {
     /// Polls, at first every 100 ms and later every second, until the answer is what was waited for. An
     /// error that is retryable is a poll like any other; every other error ends the wait. `ask` tells by
     /// the inner `Err` how it is instead, and is given the time that no request should take longer than.
-    /// 408 after the timeout, with `not_so` and how it was at last.
+    /// 408 after the timeout, with `timeout_message` and how it was at last.
     pub(crate) fn until<T>(
         &self,
-        not_so: impl fmt::Display,
+        timeout_message: impl fmt::Display,
         mut ask: impl FnMut(Option<Instant>) -> Result<Result<T, String>, ClientError>,
     ) -> Result<T, ClientError> {
         let mut pause = Duration::from_millis(100);
         loop {
             let deadline = self.end.map(|end| end.max(Instant::now() + LAST_WAIT));
-            let how = match ask(deadline) {
+            let status = match ask(deadline) {
                 Ok(Ok(found)) => return Ok(found),
-                Ok(Err(how)) => how,
+                Ok(Err(status)) => status,
                 Err(error) if error.is_retryable() => error.to_string(),
                 Err(error) => return Err(error),
             };
             let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(ClientError::timeout(format_args!(
-                    "{not_so} after the timeout of {:?} that was given: {how}",
+                    "{timeout_message} after the timeout of {:?} that was given: {status}",
                     self.timeout
                 ))
                 .of_kind(TimeoutKind::Wait));
@@ -60,9 +60,10 @@ impl Wait {
 /// Waits for one thing, of which `ask` tells the status.
 pub(crate) fn until<T>(
     timeout: Duration,
-    not_so: impl fmt::Display,
+    timeout_message: impl fmt::Display,
     mut ask: impl FnMut(Option<Instant>) -> Result<Result<T, String>, ClientError>,
 ) -> Result<T, ClientError> {
-    Wait::new(timeout)?
-        .until(not_so, |deadline| Ok(ask(deadline)?.map_err(|status| format!("it is {status}"))))
+    Wait::new(timeout)?.until(timeout_message, |deadline| {
+        Ok(ask(deadline)?.map_err(|status| format!("it is {status}")))
+    })
 }

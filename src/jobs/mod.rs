@@ -1,8 +1,30 @@
-//! The job API: list, get, submit, stop, delete, wait.
+//! Jobs: submit them, look at them, wait for them, stop and delete them.
+//!
+//! [`RayClient`] has the calls. A [`JobSubmission`] says what to run, in which [`RuntimeEnv`]; a [`Job`] is
+//! what Ray knows of one, with its [`JobStatus`]. Jobs that were started outside the job API are listed as
+//! well.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use ray_client::{JobStatus, JobSubmission, RayClient, RuntimeEnv};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let env = RuntimeEnv::new().pip(["six"]);
+//! let id = client.submit_job(&JobSubmission::new("python -c 'import six'").runtime_env(env))?;
+//! let job = client.wait_for_job(&id, Duration::from_secs(600))?;
+//! if job.status != JobStatus::Succeeded {
+//!     eprintln!("{}: {}", job.status, job.reason().unwrap_or_default());
+//! }
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter on [sending code](crate::guide::packages) tells how local files get to the cluster, and
+//! the one on [errors](crate::guide::errors) when a submit may be repeated.
 
-mod ends;
-mod model;
-mod reason;
+mod failure_reason;
+mod finished_jobs;
+mod job;
 mod runtime_env;
 mod status;
 mod submission;
@@ -12,21 +34,21 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub use ends::JobEnds;
-pub use model::{DriverInfo, Job, JobType, StopOutcome};
+pub use finished_jobs::FinishedJobs;
+pub use job::{DriverInfo, Job, JobType, StopOutcome};
 pub use runtime_env::RuntimeEnv;
 pub use status::JobStatus;
 pub use submission::JobSubmission;
 
-use crate::fault::Fault;
 use crate::json::Rows;
+use crate::rejection_kind::RejectionKind;
 use crate::state::{Resource, unmet_demands};
 use crate::transport::{Request, path};
 use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
 use submission::new_submission_id;
 
 /// How long a message about a job that waits may take to learn what for.
-const ASKING_WHY: Duration = Duration::from_secs(1);
+const UNMET_DEMANDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Jobs.
 impl RayClient {
@@ -106,34 +128,38 @@ impl RayClient {
         let id = submission.submission_id.get_or_insert_with(new_submission_id).clone();
         validate::job_id(&id)?;
         submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
-        let what = format!("submit job `{id}`");
-        let is_free = is_new || !self.has_job(&what, &id)?;
-        let request =
-            Request::post(&what, path(&["api", "jobs", ""])).json(&submission)?.idempotent(true);
-        let (result, arrived) = self.http().send_again(&request);
-        let error = match result.and_then(|answer| answer.json::<Submitted>()) {
+        let operation = format!("submit job `{id}`");
+        let is_free = is_new || !self.has_job(&operation, &id)?;
+        let request = Request::post(&operation, path(&["api", "jobs", ""]))
+            .json(&submission)?
+            .idempotent(true);
+        let (result, arrived) = self.http().send_tracking_arrival(&request);
+        let error = match result.and_then(|response| response.json::<Submitted>()) {
             Ok(Submitted { submission_id: other }) if other != id => {
                 return Err(ClientError::unexpected(format_args!(
-                    "{what}: the answer is about another job, `{other}`"
+                    "{operation}: the answer is about another job, `{other}`"
                 )));
             }
             Ok(_) => return Ok(id),
             Err(error) => error,
         };
         // A gateway may put its own page in the place of any answer.
-        let is_refused =
-            matches!(error.status(), 400 | 401 | 403 | 404) && error.fault() != Fault::Gateway;
+        let is_refused = matches!(error.status(), 400 | 401 | 403 | 404)
+            && error.rejection_kind() != RejectionKind::Gateway;
         let may_have_arrived = arrived || !is_refused;
-        if is_free && may_have_arrived && self.get_job(&id).is_ok_and(|job| submission.is(&job)) {
+        if is_free
+            && may_have_arrived
+            && self.get_job(&id).is_ok_and(|job| submission.matches(&job))
+        {
             return Ok(id);
         }
         Err(error)
     }
 
-    fn has_job(&self, what: &str, id: &str) -> Result<bool, ClientError> {
+    fn has_job(&self, operation: &str, id: &str) -> Result<bool, ClientError> {
         let mut request = job_request(id);
-        what.clone_into(&mut request.what);
-        match self.http().send(&request).and_then(|answer| answer.json::<IgnoredAny>()) {
+        operation.clone_into(&mut request.operation);
+        match self.http().send(&request).and_then(|response| response.json::<IgnoredAny>()) {
             Ok(_) => Ok(true),
             Err(error) if is_no_such_job(&error) => Ok(false),
             Err(error) => Err(error),
@@ -154,17 +180,18 @@ impl RayClient {
             stopped: bool,
         }
         let id = validate::job_id(id.as_ref())?;
-        let what = format!("stop job `{id}`");
-        validate::pasted_id(&what, id)?;
-        let request = Request::post(&what, path(&["api", "jobs", id, "stop"])).idempotent(true);
-        let (result, arrived) = self.http().send_again(&request);
+        let operation = format!("stop job `{id}`");
+        validate::pasted_id(&operation, id)?;
+        let request =
+            Request::post(&operation, path(&["api", "jobs", id, "stop"])).idempotent(true);
+        let (result, arrived) = self.http().send_tracking_arrival(&request);
         let stopped = result?.json::<Stopped>()?.stopped;
         let status = self.get_job(id)?.status;
         let by_an_earlier_attempt = arrived && status == JobStatus::Stopped;
         if stopped || by_an_earlier_attempt {
             return Ok(StopOutcome { job_id: id.to_owned(), status });
         }
-        let error = ClientError::rejected(400, format_args!("{what}: it is already {status}"));
+        let error = ClientError::rejected(400, format_args!("{operation}: it is already {status}"));
         Err(error.with_job_status(Some(status)))
     }
 
@@ -183,14 +210,16 @@ impl RayClient {
             deleted: bool,
         }
         let id = validate::job_id(id.as_ref())?;
-        let what = format!("delete job `{id}`");
-        validate::pasted_id(&what, id)?;
-        let request = Request::delete(&what, path(&["api", "jobs", id]));
-        match self.http().send_again(&request) {
+        let operation = format!("delete job `{id}`");
+        validate::pasted_id(&operation, id)?;
+        let request = Request::delete(&operation, path(&["api", "jobs", id]));
+        match self.http().send_tracking_arrival(&request) {
             (Err(error), true) if is_no_such_job(&error) => Ok(()),
             (result, _) => match result?.json::<Deleted>()? {
                 Deleted { deleted: true } => Ok(()),
-                _ => Err(ClientError::unexpected(format_args!("{what}: Ray did not delete it"))),
+                _ => {
+                    Err(ClientError::unexpected(format_args!("{operation}: Ray did not delete it")))
+                }
             },
         }
     }
@@ -219,7 +248,7 @@ impl RayClient {
         });
         result.map_err(|error| match last {
             Some(JobStatus::Pending) => {
-                let unmet = unmet_demands(self.http(), Instant::now() + ASKING_WHY);
+                let unmet = unmet_demands(self.http(), Instant::now() + UNMET_DEMANDS_TIMEOUT);
                 let message = format!("{error}{unmet}");
                 error.reworded(message).with_job_status(last)
             }
@@ -231,11 +260,12 @@ impl RayClient {
 /// Whether Ray says that there is no such job. A 404 of a gateway, or of a Ray without the route, says
 /// nothing about the job.
 fn is_no_such_job(error: &ClientError) -> bool {
-    matches!(error, ClientError::NotFound { .. }) && error.fault() != Fault::NoRoute
+    matches!(error, ClientError::NotFound { .. })
+        && error.rejection_kind() != RejectionKind::NoRoute
 }
 
-fn jobs_request(what: &str) -> Request {
-    Request::get(what, path(&["api", "jobs", ""]))
+fn jobs_request(operation: &str) -> Request {
+    Request::get(operation, path(&["api", "jobs", ""]))
 }
 
 pub(crate) fn job_request(id: &str) -> Request {

@@ -278,39 +278,7 @@ impl RuntimeEnv {
                 }
             }
         }
-        self.check_installers(members)
-    }
-
-    /// Of pip, uv and conda, Ray takes one, and only with something to install.
-    fn check_installers(&self, members: &Map<String, Value>) -> Result<(), ClientError> {
-        let given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
-        let installers: Vec<_> = ["pip", "uv", "conda"].into_iter().filter(given).collect();
-        if installers.len() > 1 {
-            return Err(ClientError::invalid(format_args!(
-                "runtime_env: {} cannot be given together",
-                installers.join(" and ")
-            )));
-        }
-        for name in ["pip", "uv"] {
-            if members
-                .get(name)
-                .and_then(Value::as_object)
-                .is_some_and(|it| !it.contains_key("packages"))
-            {
-                return Err(ClientError::invalid(format_args!(
-                    "runtime_env: {name} has no packages"
-                )));
-            }
-        }
-        match members.get("conda").and_then(Value::as_str) {
-            Some(file) if [".yml", ".yaml"].iter().any(|end| file.ends_with(end)) => {
-                Err(ClientError::invalid(format_args!(
-                    "runtime_env: conda names the file `{}`, which is not read here; give what it holds as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
-                    file_name(file)
-                )))
-            }
-            _ => Ok(()),
-        }
+        check_installers(members)
     }
 
     /// The same with the lines that `read` makes of each requirements file on this machine. It is given
@@ -470,6 +438,36 @@ fn file_name(path: &str) -> Cow<'_, str> {
 
 fn are_strings(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(Value::is_string))
+}
+
+/// Of pip, uv and conda, Ray takes one, and only with something to install.
+fn check_installers(members: &Map<String, Value>) -> Result<(), ClientError> {
+    let given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
+    let installers: Vec<_> = ["pip", "uv", "conda"].into_iter().filter(given).collect();
+    if installers.len() > 1 {
+        return Err(ClientError::invalid(format_args!(
+            "runtime_env: {} cannot be given together",
+            installers.join(" and ")
+        )));
+    }
+    for name in ["pip", "uv"] {
+        if members
+            .get(name)
+            .and_then(Value::as_object)
+            .is_some_and(|it| !it.contains_key("packages"))
+        {
+            return Err(ClientError::invalid(format_args!("runtime_env: {name} has no packages")));
+        }
+    }
+    match members.get("conda").and_then(Value::as_str) {
+        Some(file) if [".yml", ".yaml"].iter().any(|end| file.ends_with(end)) => {
+            Err(ClientError::invalid(format_args!(
+                "runtime_env: conda names the file `{}`, which is not read here; give what it holds as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
+                file_name(file)
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What this member of a runtime environment must be, if it is something else.

@@ -1,6 +1,6 @@
 //! The status of a job.
 
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 
 string_enum! {
     /// The status of a job.
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn only_stopped_succeeded_and_failed_are_terminal() {
-        for (wire, terminal) in [
+        for (text, terminal) in [
             ("PENDING", false),
             ("RUNNING", false),
             ("STOPPED", true),
@@ -40,8 +40,8 @@ mod tests {
             ("FAILED", true),
             ("PAUSED", false),
         ] {
-            let status = JobStatus::from(wire.to_owned());
-            assert_eq!((status.as_str(), status.is_terminal()), (wire, terminal));
+            let status = JobStatus::from(text.to_owned());
+            assert_eq!((status.as_str(), status.is_terminal()), (text, terminal));
         }
     }
 }

@@ -150,7 +150,7 @@ impl JobSubmission {
     }
 
     /// Whether this is the job that was submitted here: what Ray keeps of it is the same.
-    pub(super) fn is(&self, job: &Job) -> bool {
+    pub(super) fn matches(&self, job: &Job) -> bool {
         job.entrypoint == self.entrypoint
             && job.metadata.as_ref().is_none_or(|metadata| {
                 self.metadata.iter().all(|(key, value)| metadata.get(key) == Some(value))

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::followed_log::FollowedLog;
 use super::job_file::{check_empty, job_file_request, lost, no_log};
-use super::log::Log;
 use super::options::{Protocol, TailOptions};
-use super::requests::AgentLocation;
-use super::source::{Dashboard, FileServer, Interrupt, WholeLog, whole_log_request};
+use super::request_context::AgentLocation;
+use super::source::{Dashboard, FileServer, TailError, WholeLog, whole_log_request};
 use super::tail::LogTail;
+use super::tail_worker::{Agents, Cancel, Follower, Queue};
 use super::whole_file::{read_whole, text};
-use super::worker::{Agents, Cancel, Follow, Queue};
-use crate::fault::Fault;
 use crate::jobs::{Job, JobType};
+use crate::rejection_kind::RejectionKind;
 use crate::transport::Request;
 use crate::{ClientError, RayClient, validate};
 
@@ -90,37 +90,44 @@ impl RayClient {
         if options.protocol == Protocol::WebSocket {
             validate::pasted_id("job id", id)?;
         }
-        self.tail(format!("tail job `{id}`"), Log::of_job(id), options)
+        self.tail(format!("tail job `{id}`"), FollowedLog::of_job(id), options)
     }
 
     /// Starts a worker that feeds a tail.
     pub(super) fn tail(
         &self,
-        what: String,
-        log: Log,
+        operation: String,
+        log: FollowedLog,
         options: TailOptions,
     ) -> Result<LogTail, ClientError> {
         options.check()?;
         if options.protocol == Protocol::Agent && !self.may_use_agents() {
             return Err(ClientError::invalid(format_args!(
-                "{what}: Protocol::Agent: this client may use no agent: see ClientBuilder::agent_access"
+                "{operation}: Protocol::Agent: this client may use no agent: see ClientBuilder::agent_access"
             )));
         }
         let limits = options.limits.clone().unwrap_or_else(|| self.stream_limits().clone());
         let max_piece = limits.max_message_size;
         let position = options.from_position.unwrap_or(0);
-        let worker = self.tails().worker(&what, options.worker_timeout())?;
+        let worker = self.tails().worker(&operation, options.worker_timeout())?;
         let (cancel, cancelled) = Cancel::new();
-        let http = self.http().for_tail(options.stall());
+        let http = self.http().for_tail(options.stall_timeout());
         cancel.track(&http);
         self.tails().register(&cancel);
-        let (queue, receiver) = Queue::new(&what, limits, cancelled);
+        let (queue, receiver) = Queue::new(&operation, limits, cancelled);
         let agents =
             Agents { access: self.agent_access(), addresses: Arc::clone(&self.tails().agents) };
-        let follow =
-            Follow::new(what.clone(), log, http, options, agents, Arc::clone(&cancel), queue);
+        let follow = Follower::new(
+            operation.clone(),
+            log,
+            http,
+            options,
+            agents,
+            Arc::clone(&cancel),
+            queue,
+        );
         worker.run(move || follow.run());
-        Ok(LogTail::new(what, max_piece, position, receiver, cancel))
+        Ok(LogTail::new(operation, max_piece, position, receiver, cancel))
     }
 
     fn may_use_agents(&self) -> bool {
@@ -139,27 +146,28 @@ impl RayClient {
     /// cut off four times; otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn list_job_logs(&self, id: impl AsRef<str>) -> Result<String, ClientError> {
         let job = self.get_job(id)?;
-        let what = format!("list logs of job `{}`", job.id());
-        if !has_log(&what, &job)? {
+        let operation = format!("list logs of job `{}`", job.id());
+        if !has_log(&operation, &job)? {
             return Ok(String::new());
         }
         if !self.version()?.has_plain_log_streams() {
             let id = validate::pasted_id("job id", job.id())?;
-            let answer = self.http().send(&whole_log_request(&what, id));
-            return match answer {
-                Ok(answer) => Ok(answer.json::<WholeLog>()?.logs),
-                Err(error) if error.fault() == Fault::NotUtf8 => {
+            let response = self.http().send(&whole_log_request(&operation, id));
+            return match response {
+                Ok(response) => Ok(response.json::<WholeLog>()?.logs),
+                Err(error) if error.rejection_kind() == RejectionKind::NotUtf8 => {
                     let location = AgentLocation::of_job(&job);
-                    let log = self.read_by_agent(location.as_ref(), job_file_request(&what, &job));
-                    log.map(text).map_err(|_| lost(&what, &job, error))
+                    let log =
+                        self.read_by_agent(location.as_ref(), job_file_request(&operation, &job));
+                    log.map(text).map_err(|_| lost(&operation, &job, error))
                 }
-                Err(error) => Err(lost(&what, &job, error)),
+                Err(error) => Err(lost(&operation, &job, error)),
             };
         }
-        let log = read_whole(&self.dashboard(job_file_request(&what, &job), false));
-        let log = log.map_err(|error| lost(&what, &job, error))?;
+        let log = read_whole(&self.dashboard(job_file_request(&operation, &job), false));
+        let log = log.map_err(|error| lost(&operation, &job, error))?;
         if log.is_empty() && job.status.is_terminal() {
-            check_empty(self.http(), &what, &job)?;
+            check_empty(self.http(), &operation, &job)?;
         }
         Ok(text(log))
     }
@@ -187,16 +195,18 @@ impl RayClient {
             return Err(ClientError::invalid("lines: must be 1 to 10000"));
         }
         let job = self.get_job(id)?;
-        let what = format!("list last log lines of job `{}`", job.id());
-        if !has_log(&what, &job)? {
+        let operation = format!("list last log lines of job `{}`", job.id());
+        if !has_log(&operation, &job)? {
             return Ok(String::new());
         }
         let has_markers = !self.version()?.has_plain_log_streams();
-        let dashboard = self.dashboard(job_file_request(&what, &job), has_markers);
-        let last = dashboard.last_lines(u64::from(lines)).map_err(Interrupt::into_error);
-        let last = last.map_err(|error| lost(&what, &job, error))?;
+        let dashboard = self.dashboard(job_file_request(&operation, &job), has_markers);
+        let last = dashboard.last_lines(u64::from(lines)).map_err(TailError::into_error);
+        let last = last.map_err(|error| lost(&operation, &job, error))?;
         let last = last.ok_or_else(|| {
-            ClientError::unexpected(format_args!("{what}: they have more than 4 MiB: tail them"))
+            ClientError::unexpected(format_args!(
+                "{operation}: they have more than 4 MiB: tail them"
+            ))
         })?;
         Ok(text(last))
     }
@@ -207,9 +217,9 @@ impl RayClient {
 }
 
 /// Whether a job got as far as to have a log.
-fn has_log(what: &str, job: &Job) -> Result<bool, ClientError> {
+fn has_log(operation: &str, job: &Job) -> Result<bool, ClientError> {
     if job.job_type == JobType::Driver {
-        return Err(no_log(what));
+        return Err(no_log(operation));
     }
     Ok(job.driver_node_id.is_some())
 }

@@ -91,7 +91,7 @@ impl StreamLimits {
 pub(super) struct LimitCounter {
     limits: StreamLimits,
     /// The log, for messages.
-    what: String,
+    operation: String,
     messages: u64,
     lines: u64,
     bytes: u64,
@@ -100,8 +100,15 @@ pub(super) struct LimitCounter {
 }
 
 impl LimitCounter {
-    pub(super) fn new(what: &str, limits: StreamLimits) -> Self {
-        Self { limits, what: what.to_owned(), messages: 0, lines: 0, bytes: 0, after_cr: false }
+    pub(super) fn new(operation: &str, limits: StreamLimits) -> Self {
+        Self {
+            limits,
+            operation: operation.to_owned(),
+            messages: 0,
+            lines: 0,
+            bytes: 0,
+            after_cr: false,
+        }
     }
 
     /// Counts one more message, if one more is allowed.
@@ -167,7 +174,7 @@ impl LimitCounter {
     fn exceeded(&self, limit: StreamLimit) -> ClientError {
         ClientError::limit_exceeded(format_args!(
             "{}: the limit of {limit} is reached, and the log goes on: raise it, or use StreamLimits::unlimited()",
-            self.what
+            self.operation
         ))
         .with_limit(limit)
     }

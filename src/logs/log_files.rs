@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::log::Log;
+use super::followed_log::FollowedLog;
 use super::log_file::{LogFile, absent, list_names};
 use super::options::TailOptions;
-use super::requests::{AgentLocation, Requests};
-use super::source::Interrupt;
+use super::request_context::{AgentLocation, RequestContext};
+use super::source::TailError;
 use super::tail::LogTail;
 use super::whole_file::{read_whole, read_whole_by_agent, text};
 use crate::transport::Request;
@@ -40,8 +40,8 @@ impl RayClient {
         let node_id = node_id.as_ref();
         validate::hex_id("node_id", node_id)?;
         validate::glob(glob)?;
-        let what = format!("list log files of node `{node_id}`");
-        let names = match list_names(self.http(), &what, node_id, glob) {
+        let operation = format!("list log files of node `{node_id}`");
+        let names = match list_names(self.http(), &operation, node_id, glob) {
             Ok(names) => names,
             // Ray answers so, without a word, for a node that does not exist (measured on Ray 2.60.0).
             Err(error @ ClientError::Rejected { status: 500, .. }) => {
@@ -71,18 +71,18 @@ impl RayClient {
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn read_log_file(&self, file: &LogFile) -> Result<String, ClientError> {
         file.check()?;
-        let what = format!("read {}", file.name());
+        let operation = format!("read {}", file.name());
         let content = if self.version()?.has_plain_log_streams() {
-            read_whole(&self.dashboard(file.request(&what), false)).map_err(absent)?
+            read_whole(&self.dashboard(file.request(&operation), false)).map_err(absent)?
         } else {
-            file.check_exists(self.http(), &what)?;
-            let (http, stall) = (self.http().clone(), self.http().read_timeout());
-            let requests = Requests { what: what.clone(), http, stall };
-            let location = file.find_agent(&requests).map_err(Interrupt::into_error)?;
-            self.read_by_agent(location.as_ref(), file.request(&what)).map_err(absent)?
+            file.check_exists(self.http(), &operation)?;
+            let (http, stall_timeout) = (self.http().clone(), self.http().read_timeout());
+            let context = RequestContext { operation: operation.clone(), http, stall_timeout };
+            let location = file.find_agent(&context).map_err(TailError::into_error)?;
+            self.read_by_agent(location.as_ref(), file.request(&operation)).map_err(absent)?
         };
         if content.is_empty() {
-            file.check_exists(self.http(), &what)?;
+            file.check_exists(self.http(), &operation)?;
         }
         Ok(text(content))
     }
@@ -93,11 +93,11 @@ impl RayClient {
         location: Option<&AgentLocation>,
         request: Request,
     ) -> Result<Vec<u8>, ClientError> {
-        let stall = self.http().read_timeout();
+        let stall_timeout = self.http().read_timeout();
         // An agent that cannot be reached is not tried again.
-        let http = self.http().for_tail(stall);
+        let http = self.http().for_tail(stall_timeout);
         let file = location.and_then(|at| at.file(&http, self.agent_access()));
-        read_whole_by_agent(file, &self.dashboard(request, true), stall)
+        read_whole_by_agent(file, &self.dashboard(request, true), stall_timeout)
     }
 
     /// Tails a log file with default options; see
@@ -127,7 +127,7 @@ impl RayClient {
         options: TailOptions,
     ) -> Result<LogTail, ClientError> {
         file.check()?;
-        self.tail(format!("tail {}", file.name()), Log::of_file(file), options)
+        self.tail(format!("tail {}", file.name()), FollowedLog::of_file(file), options)
     }
 }
 

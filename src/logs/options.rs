@@ -60,9 +60,9 @@ impl fmt::Display for Protocol {
 /// How long a log that broke off is asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reconnects {
-    /// So often without a good look in between.
+    /// So often without a good poll in between.
     InARow(u32),
-    /// For so long since the last good look.
+    /// For so long since the last good poll.
     For(Duration),
 }
 
@@ -109,7 +109,7 @@ impl Default for TailOptions {
 
 impl TailOptions {
     /// Follows the log to its end, however long the job waits, is silent, or writes: no stream timeout,
-    /// no limits, and reconnects for 10 minutes since the last good look at the log.
+    /// no limits, and reconnects for 10 minutes since the last good poll at the log.
     ///
     /// ```no_run
     /// use ray_client::TailOptions;
@@ -181,7 +181,7 @@ impl TailOptions {
         self
     }
 
-    /// How many times in a row a log that broke off is asked for again without a good look in between;
+    /// How many times in a row a log that broke off is asked for again without a good poll in between;
     /// 0 for never. Defaults to 3, after about 1, 2 and 4 s, or when the server's `Retry-After` says.
     pub fn reconnects(mut self, reconnects: u32) -> Self {
         self.reconnects = Reconnects::InARow(reconnects);
@@ -199,8 +199,8 @@ impl TailOptions {
         self.stream_timeout.unwrap_or(STREAM_TIMEOUT)
     }
 
-    /// The longest that one look may take before it is made again.
-    pub(super) fn stall(&self) -> Duration {
+    /// The longest that one poll may take before it is made again.
+    pub(super) fn stall_timeout(&self) -> Duration {
         const SHORTEST: Duration = Duration::from_secs(1);
         const LONGEST: Duration = Duration::from_secs(10);
         let timeout = self.stream_timeout.unwrap_or(LONGEST * 3);

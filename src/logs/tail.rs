@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::line::LogLine;
-use super::lines::Lines;
-use super::worker::{Cancel, ClosedBy, Message};
+use super::line_splitter::LineSplitter;
+use super::tail_worker::{Cancel, ClosedBy, QueueItem};
 use crate::ClientError;
 
 /// A log as it is written: an iterator of its lines.
@@ -30,14 +30,14 @@ use crate::ClientError;
 /// Dropping it closes its connection and frees its worker, whatever that is doing, without waiting.
 #[must_use = "a tail is an iterator: it closes when dropped"]
 pub struct LogTail {
-    lines: Lines,
+    lines: LineSplitter,
     /// The offset at which the lines begin to be counted.
     start: u64,
     source: Incoming,
-    ending: Option<Ending>,
+    end: Option<TailEnd>,
 }
 
-enum Ending {
+enum TailEnd {
     Complete,
     Broken(ClientError),
     Over,
@@ -95,14 +95,14 @@ impl fmt::Debug for TailHandle {
 
 impl LogTail {
     pub(super) fn new(
-        what: String,
+        operation: String,
         max_piece: usize,
         start: u64,
-        receiver: Receiver<Message>,
+        receiver: Receiver<QueueItem>,
         cancel: Arc<Cancel>,
     ) -> Self {
-        let source = Incoming { what, receiver, cancel };
-        Self { lines: Lines::new(max_piece), start, source, ending: None }
+        let source = Incoming { operation, receiver, cancel };
+        Self { lines: LineSplitter::new(max_piece), start, source, end: None }
     }
 
     /// The offset in the log, in bytes, right behind what was handed out so far:
@@ -150,8 +150,8 @@ impl LogTail {
     /// out, and does not wait for the ends of lines.
     pub fn into_reader(self) -> LogReader {
         let position = self.position();
-        let Self { lines, source, ending, .. } = self;
-        LogReader { block: lines.into_rest(), start: 0, position, source, ending }
+        let Self { lines, source, end, .. } = self;
+        LogReader { block: lines.into_rest(), start: 0, position, source, end }
     }
 
     /// The next line, the end, or that there is no line at this time.
@@ -160,30 +160,30 @@ impl LogTail {
             if let Some(line) = self.lines.next() {
                 return Ok(NextLine::Line(line));
             }
-            if let Some(ending) = &self.ending {
-                let rest = match ending {
-                    Ending::Complete => self.lines.rest(),
-                    Ending::Broken(_) => self.lines.torn(),
-                    Ending::Over => None,
+            if let Some(end) = &self.end {
+                let rest = match end {
+                    TailEnd::Complete => self.lines.rest(),
+                    TailEnd::Broken(_) => self.lines.torn(),
+                    TailEnd::Over => None,
                 };
                 if let Some(line) = rest {
                     return Ok(NextLine::Line(line));
                 }
-                let error = self.ending.replace(Ending::Over).and_then(Ending::into_error);
+                let error = self.end.replace(TailEnd::Over).and_then(TailEnd::into_error);
                 return error.map_or(Ok(NextLine::End), Err);
             }
             match self.source.next_until(deadline) {
                 None => return Ok(NextLine::NotYet),
-                Some(Ok(Message::Start { position, after_cr })) => {
+                Some(Ok(QueueItem::Start { position, after_cr })) => {
                     self.start = position;
                     if after_cr {
                         self.lines.begin_after_cr();
                     }
                 }
-                Some(Ok(Message::Block(block))) => self.lines.push(block),
-                Some(Ok(Message::End)) => self.ending = Some(Ending::Complete),
-                Some(Ok(Message::Failed(error)) | Err(error)) => {
-                    self.ending = Some(Ending::Broken(error));
+                Some(Ok(QueueItem::Block(block))) => self.lines.push(block),
+                Some(Ok(QueueItem::End)) => self.end = Some(TailEnd::Complete),
+                Some(Ok(QueueItem::Failed(error)) | Err(error)) => {
+                    self.end = Some(TailEnd::Broken(error));
                 }
             }
         }
@@ -208,13 +208,13 @@ impl FusedIterator for LogTail {}
 impl fmt::Debug for LogTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogTail")
-            .field("log", &self.source.what)
+            .field("log", &self.source.operation)
             .field("position", &self.position())
             .finish_non_exhaustive()
     }
 }
 
-impl Ending {
+impl TailEnd {
     fn into_error(self) -> Option<ClientError> {
         match self {
             Self::Broken(error) => Some(error),
@@ -230,7 +230,7 @@ pub struct LogReader {
     start: usize,
     position: u64,
     source: Incoming,
-    ending: Option<Ending>,
+    end: Option<TailEnd>,
 }
 
 impl LogReader {
@@ -248,19 +248,19 @@ impl LogReader {
 impl BufRead for LogReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.start == self.block.len() {
-            if self.ending.is_some() {
-                let ending = self.ending.replace(Ending::Over);
-                return match ending.and_then(Ending::into_error) {
+            if self.end.is_some() {
+                let end = self.end.replace(TailEnd::Over);
+                return match end.and_then(TailEnd::into_error) {
                     Some(error) => Err(error.into()),
                     None => Ok(&[]),
                 };
             }
             match self.source.next_until(None) {
-                Some(Ok(Message::Start { position, .. })) => self.position = position,
-                Some(Ok(Message::Block(block))) => (self.block, self.start) = (block, 0),
-                Some(Ok(Message::End)) | None => self.ending = Some(Ending::Complete),
-                Some(Ok(Message::Failed(error)) | Err(error)) => {
-                    self.ending = Some(Ending::Broken(error));
+                Some(Ok(QueueItem::Start { position, .. })) => self.position = position,
+                Some(Ok(QueueItem::Block(block))) => (self.block, self.start) = (block, 0),
+                Some(Ok(QueueItem::End)) | None => self.end = Some(TailEnd::Complete),
+                Some(Ok(QueueItem::Failed(error)) | Err(error)) => {
+                    self.end = Some(TailEnd::Broken(error));
                 }
             }
         }
@@ -290,7 +290,7 @@ impl Read for LogReader {
 impl fmt::Debug for LogReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogReader")
-            .field("log", &self.source.what)
+            .field("log", &self.source.operation)
             .field("position", &self.position)
             .finish_non_exhaustive()
     }
@@ -298,14 +298,14 @@ impl fmt::Debug for LogReader {
 
 /// The receiving end of the queue. Closes the tail when dropped.
 struct Incoming {
-    what: String,
-    receiver: Receiver<Message>,
+    operation: String,
+    receiver: Receiver<QueueItem>,
     cancel: Arc<Cancel>,
 }
 
 impl Incoming {
     /// The next message; `None` if none came until then.
-    fn next_until(&self, deadline: Option<Instant>) -> Option<Result<Message, ClientError>> {
+    fn next_until(&self, deadline: Option<Instant>) -> Option<Result<QueueItem, ClientError>> {
         // What a closed tail still holds is not handed out.
         let is_closed =
             matches!(self.cancel.closed_by(), Some(ClosedBy::Handle | ClosedBy::Client));
@@ -325,15 +325,15 @@ impl Incoming {
 
     /// The worker went away without a word.
     fn closed(&self) -> ClientError {
-        let what = &self.what;
+        let operation = &self.operation;
         match self.cancel.closed_by() {
             Some(ClosedBy::Client) => ClientError::tail_closed(format_args!(
-                "{what}: the last clone of the client was dropped"
+                "{operation}: the last clone of the client was dropped"
             )),
             Some(ClosedBy::Handle) => {
-                ClientError::tail_closed(format_args!("{what}: closed by its handle"))
+                ClientError::tail_closed(format_args!("{operation}: closed by its handle"))
             }
-            _ => ClientError::unexpected(format_args!("{what}: its worker panicked")),
+            _ => ClientError::unexpected(format_args!("{operation}: its worker panicked")),
         }
     }
 }

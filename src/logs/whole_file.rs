@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::source::{
-    AgentFile, Dashboard, FileServer, Found, Interrupt, Join, count_lines, join, lines_to_compare,
+    AgentFile, Dashboard, FileServer, Join, SearchResult, TailError, count_lines, join,
+    lines_to_compare,
 };
 use crate::ClientError;
 
@@ -22,7 +23,7 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
     for reading in 1..=READINGS {
         let mut file = read_to_end(dashboard)?;
         let lines = lines_to_compare(&file, COMPARED) * reading;
-        let last = dashboard.last_lines(lines).map_err(Interrupt::into_error)?;
+        let last = dashboard.last_lines(lines).map_err(TailError::into_error)?;
         let last = last.unwrap_or_default();
         if let Join::NewFrom(at) = join(&file, true, &last, lines) {
             file.extend_from_slice(&last[at..]);
@@ -36,7 +37,7 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
     }
     Err(ClientError::unreachable(format_args!(
         "{}: it came {READINGS} times without its last lines, so that something on the way cuts it off: tail it instead",
-        dashboard.what()
+        dashboard.operation()
     )))
 }
 
@@ -44,33 +45,33 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
 pub(super) fn read_whole_by_agent(
     file: Option<AgentFile>,
     dashboard: &Dashboard,
-    stall: Duration,
+    stall_timeout: Duration,
 ) -> Result<Vec<u8>, ClientError> {
     let Some(file) = file else {
         return Err(ClientError::unreachable(format_args!(
             "{}: there is no agent of its node that may be used",
-            dashboard.what()
+            dashboard.operation()
         )));
     };
-    match file.find(dashboard, stall) {
-        Found::Agent(agent) => read_whole(&*agent),
-        Found::NotYet => Ok(Vec::new()),
-        Found::Unknown(error) | Found::Unusable(error) => Err(error),
+    match file.find(dashboard, stall_timeout) {
+        SearchResult::Agent(agent) => read_whole(&*agent),
+        SearchResult::NotYet => Ok(Vec::new()),
+        SearchResult::Unknown(error) | SearchResult::Unusable(error) => Err(error),
     }
 }
 
 /// Whether the file has more lines than came, if it is small enough to be asked for one more.
 fn has_more_lines(dashboard: &impl FileServer, file: &[u8]) -> Result<bool, ClientError> {
-    let last = dashboard.last_lines(count_lines(file) + 1).map_err(Interrupt::into_error)?;
+    let last = dashboard.last_lines(count_lines(file) + 1).map_err(TailError::into_error)?;
     Ok(last.is_some_and(|last| last != file))
 }
 
 fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
-    let mut reading = dashboard.whole().map_err(Interrupt::into_error)?;
+    let mut reading = dashboard.whole().map_err(TailError::into_error)?;
     let mut file = Vec::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
-        let length = dashboard.read(&mut reading, &mut piece).map_err(Interrupt::into_error)?;
+        let length = dashboard.read(&mut reading, &mut piece).map_err(TailError::into_error)?;
         if length == 0 {
             return Ok(file);
         }
@@ -78,7 +79,7 @@ fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
         if file.len() > MAX_FILE {
             return Err(ClientError::unexpected(format_args!(
                 "{}: it is larger than {MAX_FILE} bytes: tail it",
-                dashboard.what()
+                dashboard.operation()
             )));
         }
     }

@@ -80,7 +80,7 @@ impl Hashed {
 
 /// A file that is read once more. Its last bytes are only given if all of them are those that were
 /// hashed, so that a body with other bytes never comes to its end.
-pub(super) struct Reread {
+pub(super) struct VerifiedReader {
     file: File,
     /// For messages.
     shown: String,
@@ -89,7 +89,7 @@ pub(super) struct Reread {
     sha1: Sha1,
 }
 
-impl Reread {
+impl VerifiedReader {
     /// `name` is what was hashed before the content.
     pub(super) fn open(path: &Path, name: &str, hashed: Hashed) -> io::Result<Self> {
         let shown = match name {
@@ -117,7 +117,7 @@ impl Reread {
     }
 }
 
-impl Read for Reread {
+impl Read for VerifiedReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).map_or(buf.len(), |left| left.min(buf.len()));
         if most == 0 {

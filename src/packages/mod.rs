@@ -1,4 +1,20 @@
-//! Packages: local code under the name that Ray's own client gives it, and its way to the cluster.
+//! Packages: local code, under the name that Ray's own client gives it, and its upload to the cluster. Needs
+//! the feature `packages`.
+//!
+//! A job uploads what it needs by itself
+//! ([`JobSubmission::working_dir`](crate::JobSubmission::working_dir)). A [`Package`] is for what takes URIs
+//! only, for example Serve, and for an upload of its own.
+//!
+//! ```no_run
+//! use ray_client::{Package, RayClient};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let upload = client.upload_package(&Package::working_dir("./app").excludes(["*.ckpt"]))?;
+//! println!("{}", upload.uri);
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter is [sending code](crate::guide::packages).
 
 mod crc;
 mod gitwildmatch;
@@ -14,7 +30,7 @@ pub use upload::PackageUpload;
 
 use crate::ClientError;
 use prepare::prepare;
-use walk::Rules;
+use walk::IgnoreRules;
 
 /// Code on this machine for a `working_dir` or `py_modules` of a runtime environment: a directory, a
 /// ready archive, or for `py_modules` also a wheel or a single `.py` file. Needs the feature `packages`.
@@ -82,7 +98,7 @@ impl Package {
     /// 400 if there is no such directory or archive, a file or directory in it cannot be read, an
     /// ignore pattern is not valid, or nothing is left of it.
     pub fn uri(&self) -> Result<String, ClientError> {
-        prepare(self, &Rules::from_env(), None).map(|prepared| prepared.uri)
+        prepare(self, &IgnoreRules::from_env(), None).map(|prepared| prepared.uri)
     }
 
     /// The name in messages: the last part of the path, since messages show no more of it.

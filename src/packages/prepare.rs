@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::hash::{DirectoryHash, Hashed, Reread, hash_of_name, hashed_name, hex};
-use super::walk::{Found, Kind, Rules, cannot, mode, walk};
-use super::zip::{self, Entry, Zip};
+use super::hash::{DirectoryHash, Hashed, VerifiedReader, hash_of_name, hashed_name, hex};
+use super::walk::{EntryKind, IgnoreRules, WalkEntry, cannot, mode, walk};
+use super::zip::{self, Zip, ZipEntry};
 use super::{Package, Role};
 use crate::ClientError;
 
@@ -18,7 +18,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// A package that is ready to be sent.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedPackage {
     pub(super) uri: String,
     /// What is sent, in bytes.
     pub(super) bytes: u64,
@@ -30,11 +30,11 @@ enum Content {
     /// A file that is sent as it is.
     File { path: PathBuf, hashed: Hashed },
     /// What is packed, from below `root`, under names with this prefix.
-    Packed { root: PathBuf, prefix: String, entries: Vec<Entry> },
+    Packed { root: PathBuf, prefix: String, entries: Vec<ZipEntry> },
 }
 
-impl Prepared {
-    fn packed(hash: &DirectoryHash, root: &Path, prefix: String, entries: Vec<Entry>) -> Self {
+impl PreparedPackage {
+    fn packed(hash: &DirectoryHash, root: &Path, prefix: String, entries: Vec<ZipEntry>) -> Self {
         let bytes = Zip::new(root, &prefix, &entries).size();
         let content = Content::Packed { root: root.to_owned(), prefix, entries };
         Self { uri: format!("gcs://_ray_pkg_{hash}.zip"), bytes, content }
@@ -43,7 +43,7 @@ impl Prepared {
     /// The bytes of the package from the start. Reading fails if a file is no longer as it was.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match &self.content {
-            Content::File { path, hashed } => Box::new(Reread::open(path, "", *hashed)?),
+            Content::File { path, hashed } => Box::new(VerifiedReader::open(path, "", *hashed)?),
             Content::Packed { root, prefix, entries } => Box::new(Zip::new(root, prefix, entries)),
         })
     }
@@ -61,9 +61,9 @@ impl Prepared {
 /// Reads all of the package. With `limit`, one that has so many bytes is refused, before it is read.
 pub(super) fn prepare(
     package: &Package,
-    rules: &Rules,
+    rules: &IgnoreRules,
     limit: Option<u64>,
-) -> Result<Prepared, ClientError> {
+) -> Result<PreparedPackage, ClientError> {
     let path = &package.path;
     let refuse = |why: String| ClientError::invalid(format_args!("{}: {why}", package.label()));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -85,7 +85,7 @@ pub(super) fn prepare(
 }
 
 /// A file that is ready to be unpacked or installed: sent as it is.
-fn archive(path: &Path, name: &str) -> io::Result<Prepared> {
+fn archive(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     let hashed = Hashed::read(File::open(path)?, "")?;
     let end = match ARCHIVES.iter().find(|end| name.ends_with(**end)) {
         Some(&".tgz") => ".tar.gz",
@@ -97,22 +97,26 @@ fn archive(path: &Path, name: &str) -> io::Result<Prepared> {
         end => format!("gcs://_ray_pkg_{}{end}", hex(&hashed.sha1)),
     };
     let content = Content::File { path: path.to_owned(), hashed };
-    Ok(Prepared { uri, bytes: hashed.size, content })
+    Ok(PreparedPackage { uri, bytes: hashed.size, content })
 }
 
 /// A module of one file.
-fn single_file(path: &Path, name: &str) -> io::Result<Prepared> {
+fn single_file(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     let hashed = Hashed::read(File::open(path)?, name)?;
     let mut hash = DirectoryHash::new();
     hash.add(&hashed.sha1);
     let mode = mode(&path.metadata()?);
-    let entries = vec![Entry { name: name.to_owned(), mode, file: Some(hashed) }];
+    let entries = vec![ZipEntry { name: name.to_owned(), mode, file: Some(hashed) }];
     let root = path.parent().unwrap_or(Path::new(""));
-    Ok(Prepared::packed(&hash, root, String::new(), entries))
+    Ok(PreparedPackage::packed(&hash, root, String::new(), entries))
 }
 
 /// Errors tell what is wrong.
-fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Prepared, String> {
+fn directory(
+    package: &Package,
+    rules: &IgnoreRules,
+    limit: Option<u64>,
+) -> Result<PreparedPackage, String> {
     let (root, is_working_dir) = (&package.path, package.role == Role::WorkingDir);
     let found = walk(root, rules, is_working_dir, &package.excludes)?;
     if found.is_empty() {
@@ -124,9 +128,9 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
         check_total(&found, &prefix, limit)?;
     }
     let (mut hash, mut entries) = (DirectoryHash::new(), Vec::new());
-    for Found { name, kind } in found {
+    for WalkEntry { name, kind } in found {
         match kind {
-            Kind::File { mode, .. } => {
+            EntryKind::File { mode, .. } => {
                 // Ray names a package by the name alone of a file that cannot be opened, and then
                 // cannot pack it.
                 let file = match File::open(root.join(&name)) {
@@ -136,18 +140,18 @@ fn directory(package: &Package, rules: &Rules, limit: Option<u64>) -> Result<Pre
                 let hashed = file.map(|file| Hashed::read(file, &hashed_name(&name))).transpose();
                 let hashed = hashed.map_err(|error| cannot("read", &name, &error))?;
                 hash.add(&hashed.map_or_else(|| hash_of_name(&hashed_name(&name)), |h| h.sha1));
-                entries.extend(hashed.map(|hashed| Entry { name, mode, file: Some(hashed) }));
+                entries.extend(hashed.map(|hashed| ZipEntry { name, mode, file: Some(hashed) }));
             }
-            Kind::Directory { is_empty, mode } => {
+            EntryKind::Directory { is_empty, mode } => {
                 hash.add(&hash_of_name(&hashed_name(&name)));
                 if is_empty {
-                    entries.push(Entry { name, mode, file: None });
+                    entries.push(ZipEntry { name, mode, file: None });
                 }
             }
-            Kind::Other => hash.add(&hash_of_name(&hashed_name(&name))),
+            EntryKind::Other => hash.add(&hash_of_name(&hashed_name(&name))),
         }
     }
-    Ok(Prepared::packed(&hash, root, prefix, entries))
+    Ok(PreparedPackage::packed(&hash, root, prefix, entries))
 }
 
 /// What a module is imported by: the last part of the path as it was given.
@@ -161,11 +165,11 @@ fn module_name(path: &Path) -> Result<String, String> {
     name.to_str().map(str::to_owned).ok_or_else(|| "its name is not UTF-8".to_owned())
 }
 
-fn check_total(found: &[Found], prefix: &str, limit: u64) -> Result<(), String> {
+fn check_total(found: &[WalkEntry], prefix: &str, limit: u64) -> Result<(), String> {
     let mut files: Vec<(&str, u64)> = found
         .iter()
         .filter_map(|found| match found.kind {
-            Kind::File { size, .. } => Some((&*found.name, size)),
+            EntryKind::File { size, .. } => Some((&*found.name, size)),
             _ => None,
         })
         .collect();

@@ -1,14 +1,14 @@
-//! The way of packages to the cluster.
+//! Uploading packages to the cluster.
 
 use std::cell::RefCell;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use super::prepare::{Prepared, prepare};
-use super::walk::Rules;
+use super::prepare::{PreparedPackage, prepare};
+use super::walk::IgnoreRules;
 use super::{Package, Role};
-use crate::fault::Fault;
-use crate::transport::{Answer, Request, path};
+use crate::rejection_kind::RejectionKind;
+use crate::transport::{Request, Response, path};
 use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
 
 /// The dashboard takes up to 100 MiB; older ones, whose aiohttp counts otherwise, a byte less.
@@ -55,7 +55,7 @@ impl RayClient {
         package: &Package,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<PackageUpload, ClientError> {
-        let prepared = prepare(package, &Rules::from_env(), Some(LIMIT))?;
+        let prepared = prepare(package, &IgnoreRules::from_env(), Some(LIMIT))?;
         let missing = !self.has_package(&prepared)?;
         if missing {
             self.put_package(&prepared, &mut |sent| progress(sent, prepared.bytes))?;
@@ -84,8 +84,8 @@ impl RayClient {
         env: RuntimeEnv,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RuntimeEnv, ClientError> {
-        let rules = Rules::from_env();
-        let mut all: Vec<Prepared> = Vec::new();
+        let rules = IgnoreRules::from_env();
+        let mut all: Vec<PreparedPackage> = Vec::new();
         let env = env.replace_local_paths(|member, path, excludes| {
             let role = if member == "working_dir" { Role::WorkingDir } else { Role::PyModule };
             let package = Package { path: path.into(), role, excludes };
@@ -118,12 +118,14 @@ impl RayClient {
         Ok(env)
     }
 
-    fn has_package(&self, package: &Prepared) -> Result<bool, ClientError> {
+    fn has_package(&self, package: &PreparedPackage) -> Result<bool, ClientError> {
         let (name, route) = name_and_route(package);
         let request = Request::get(format_args!("look for package `{name}`"), route);
         match self.http().send(&request) {
-            Ok(answer) => check_empty(&request, &answer).map(|()| true),
-            Err(error @ ClientError::NotFound { .. }) if error.fault() != Fault::NoRoute => {
+            Ok(response) => check_empty(&request, &response).map(|()| true),
+            Err(error @ ClientError::NotFound { .. })
+                if error.rejection_kind() != RejectionKind::NoRoute =>
+            {
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -132,41 +134,41 @@ impl RayClient {
 
     fn put_package(
         &self,
-        package: &Prepared,
+        package: &PreparedPackage,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ClientError> {
         let (name, route) = name_and_route(package);
-        let what = format!("upload package `{name}`");
-        let request = Request::put(what, route).extra_time(TIME_TO_STORE);
+        let operation = format!("upload package `{name}`");
+        let request = Request::put(operation, route).extra_time(TIME_TO_STORE);
         let progress = RefCell::new(progress);
         let body = || -> io::Result<Box<dyn Read>> {
-            Ok(Box::new(Counted { content: package.open()?, sent: 0, progress: &progress }))
+            Ok(Box::new(ProgressReader { content: package.open()?, sent: 0, progress: &progress }))
         };
-        let answer = self.http().upload(&request, package.bytes, body)?;
-        check_empty(&request, &answer)
+        let response = self.http().upload(&request, package.bytes, body)?;
+        check_empty(&request, &response)
     }
 }
 
 /// Ray answers without a word; a page comes from somebody in between, who keeps no packages.
-fn check_empty(request: &Request, answer: &Answer) -> Result<(), ClientError> {
-    if answer.body.is_empty() {
+fn check_empty(request: &Request, response: &Response) -> Result<(), ClientError> {
+    if response.body.is_empty() {
         return Ok(());
     }
-    Err(ClientError::unexpected(format_args!("{}: the answer is not Ray's", request.what)))
+    Err(ClientError::unexpected(format_args!("{}: the answer is not Ray's", request.operation)))
 }
 
-fn name_and_route(package: &Prepared) -> (&str, String) {
+fn name_and_route(package: &PreparedPackage) -> (&str, String) {
     let name = package.uri.trim_start_matches("gcs://");
     (name, path(&["api", "packages", "gcs", name]))
 }
 
-struct Counted<'a, 'p> {
+struct ProgressReader<'a, 'p> {
     content: Box<dyn Read + 'a>,
     sent: u64,
     progress: &'a RefCell<&'p mut dyn FnMut(u64)>,
 }
 
-impl Read for Counted<'_, '_> {
+impl Read for ProgressReader<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let length = self.content.read(buf)?;
         self.sent += length as u64;

@@ -14,12 +14,12 @@ const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
 const MAX_CIRCLES: usize = 200;
 
 /// What Ray's own client reads from the environment about this.
-pub(super) struct Rules {
+pub(super) struct IgnoreRules {
     with_gitignore: bool,
     default_excludes: Vec<String>,
 }
 
-impl Rules {
+impl IgnoreRules {
     pub(super) fn from_env() -> Self {
         Self::from_vars(|name| env::var(name).ok())
     }
@@ -36,14 +36,14 @@ impl Rules {
 
 /// A path that belongs to a package.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct WalkEntry {
     /// Relative to the root, with `/` between its parts; `.` for the root.
     pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     File {
         size: u64,
         mode: u32,
@@ -60,10 +60,10 @@ pub(super) enum Kind {
 /// with the name of the path.
 pub(super) fn walk(
     root: &Path,
-    rules: &Rules,
+    rules: &IgnoreRules,
     is_working_dir: bool,
     excludes: &[String],
-) -> Result<Vec<Found>, String> {
+) -> Result<Vec<WalkEntry>, String> {
     let defaults = if is_working_dir { &rules.default_excludes[..] } else { &[] };
     let patterns = Patterns::parse(defaults.iter().chain(excludes).map(String::as_str));
     let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
@@ -81,10 +81,10 @@ struct Ignored {
 }
 
 struct Walk<'a> {
-    rules: &'a Rules,
+    rules: &'a IgnoreRules,
     /// Those of all directories on the way from the root. A path is left out if any of them says so.
     ignored: Vec<Ignored>,
-    found: Vec<Found>,
+    found: Vec<WalkEntry>,
     /// How many links led back to a directory that they are in.
     circles: usize,
 }
@@ -109,7 +109,7 @@ impl Walk<'_> {
             let children = if is_dir { children(path, name)? } else { Vec::new() };
             let kind = kind_of(metadata.as_ref(), children.is_empty());
             let shown = if name.is_empty() { "." } else { name };
-            self.found.push(Found { name: shown.to_owned(), kind });
+            self.found.push(WalkEntry { name: shown.to_owned(), kind });
             for (child, is_link) in children {
                 let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
                 self.visit(&path.join(child), &below, is_link)?;
@@ -171,9 +171,9 @@ fn leads_back(link: &Path) -> bool {
     }
 }
 
-pub(super) fn cannot(what: &str, name: &str, error: &std::io::Error) -> String {
+pub(super) fn cannot(action: &str, name: &str, error: &std::io::Error) -> String {
     let name = if name.is_empty() { "." } else { name };
-    format!("cannot {what} `{name}`: {error}")
+    format!("cannot {action} `{name}`: {error}")
 }
 
 /// `None` for what is not there, and for a link to nowhere or round in a circle.
@@ -194,13 +194,15 @@ fn metadata(path: &Path) -> Result<Option<Metadata>, std::io::Error> {
     }
 }
 
-fn kind_of(metadata: Option<&Metadata>, is_empty: bool) -> Kind {
+fn kind_of(metadata: Option<&Metadata>, is_empty: bool) -> EntryKind {
     match metadata {
         Some(metadata) if metadata.is_file() => {
-            Kind::File { size: metadata.len(), mode: mode(metadata) }
+            EntryKind::File { size: metadata.len(), mode: mode(metadata) }
         }
-        Some(metadata) if metadata.is_dir() => Kind::Directory { is_empty, mode: mode(metadata) },
-        _ => Kind::Other,
+        Some(metadata) if metadata.is_dir() => {
+            EntryKind::Directory { is_empty, mode: mode(metadata) }
+        }
+        _ => EntryKind::Other,
     }
 }
 
@@ -220,10 +222,10 @@ mod tests {
 
     #[test]
     fn the_environment_decides_what_is_left_out_by_default() {
-        let rules = Rules::from_vars(|_| None);
+        let rules = IgnoreRules::from_vars(|_| None);
         assert!(rules.with_gitignore);
         assert_eq!(rules.default_excludes, [".git", ".venv", "venv", "__pycache__"]);
-        let rules = Rules::from_vars(|name| match name {
+        let rules = IgnoreRules::from_vars(|name| match name {
             "RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES" => Some(" a , ,b".to_owned()),
             "RAY_RUNTIME_ENV_IGNORE_GITIGNORE" => Some("1".to_owned()),
             _ => None,
@@ -231,6 +233,6 @@ mod tests {
         assert!(!rules.with_gitignore);
         assert_eq!(rules.default_excludes, ["a", "b"]);
         let none = |name: &str| name.contains("EXCLUDES").then(String::new);
-        assert!(Rules::from_vars(none).default_excludes.is_empty());
+        assert!(IgnoreRules::from_vars(none).default_excludes.is_empty());
     }
 }

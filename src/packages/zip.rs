@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::hash::{Hashed, Reread, hashed_name};
+use super::hash::{Hashed, VerifiedReader, hashed_name};
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
@@ -30,14 +30,14 @@ const FIRST_DAY: u16 = (1 << 5) | 1;
 
 /// A file or an empty directory.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ZipEntry {
     /// Relative to the root, with `/` between its parts; `.` for the root.
     pub(super) name: String,
     pub(super) mode: u32,
     pub(super) file: Option<Hashed>,
 }
 
-impl Entry {
+impl ZipEntry {
     fn size(&self) -> u64 {
         self.file.as_ref().map_or(0, |file| file.size)
     }
@@ -108,7 +108,7 @@ pub(super) fn size_of(entries: impl Iterator<Item = (usize, u64)>) -> u64 {
 
 /// What comes next of the archive.
 enum Stage {
-    Entry(usize),
+    ZipEntry(usize),
     /// The header of this entry in the central directory, which is the list at the end.
     Central(usize),
     Over,
@@ -118,7 +118,7 @@ enum Stage {
 pub(super) struct Zip<'a> {
     root: &'a Path,
     prefix: &'a str,
-    entries: &'a [Entry],
+    entries: &'a [ZipEntry],
     stage: Stage,
     /// Where the entry begins whose header in the central directory is next.
     offset: u64,
@@ -127,17 +127,17 @@ pub(super) struct Zip<'a> {
     /// The header that is being read, and how much of it was.
     header: Vec<u8>,
     read: usize,
-    file: Option<Reread>,
+    file: Option<VerifiedReader>,
 }
 
 impl<'a> Zip<'a> {
     /// Of files below `root`, whose names get this prefix.
-    pub(super) fn new(root: &'a Path, prefix: &'a str, entries: &'a [Entry]) -> Self {
+    pub(super) fn new(root: &'a Path, prefix: &'a str, entries: &'a [ZipEntry]) -> Self {
         Self {
             root,
             prefix,
             entries,
-            stage: Stage::Entry(0),
+            stage: Stage::ZipEntry(0),
             offset: 0,
             central_start: 0,
             central_end: 0,
@@ -181,17 +181,18 @@ impl Zip<'_> {
         self.read = 0;
         self.header.clear();
         match self.stage {
-            Stage::Entry(i) if i < self.entries.len() => {
+            Stage::ZipEntry(i) if i < self.entries.len() => {
                 let entry = &self.entries[i];
-                self.stage = Stage::Entry(i + 1);
+                self.stage = Stage::ZipEntry(i + 1);
                 self.header = entry.local_header(self.prefix);
                 self.central_start += self.header.len() as u64 + entry.size();
                 if let Some(hashed) = entry.file {
                     let path = self.root.join(&entry.name);
-                    self.file = Some(Reread::open(&path, &hashed_name(&entry.name), hashed)?);
+                    self.file =
+                        Some(VerifiedReader::open(&path, &hashed_name(&entry.name), hashed)?);
                 }
             }
-            Stage::Entry(_) => {
+            Stage::ZipEntry(_) => {
                 self.stage = Stage::Central(0);
                 self.central_end = self.central_start;
             }
@@ -256,8 +257,8 @@ impl Zip<'_> {
 mod tests {
     use super::*;
 
-    fn folders(count: usize) -> Vec<Entry> {
-        let folder = |i| Entry { name: format!("{i}"), mode: 0o40755, file: None };
+    fn folders(count: usize) -> Vec<ZipEntry> {
+        let folder = |i| ZipEntry { name: format!("{i}"), mode: 0o40755, file: None };
         (0..count).map(folder).collect()
     }
 

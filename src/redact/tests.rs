@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::chance::Chance;
-use crate::ray_fault::reason;
+use crate::ray_error::reason;
+use crate::rng::TestRng;
 
 #[test]
 fn paths_of_the_server_and_passwords_are_hidden() {
@@ -115,9 +115,9 @@ fn whatever_a_server_says_becomes_one_line_without_its_insides() {
         "\u{1F600}",
     ];
     for seed in 0..5000 {
-        let mut chance = Chance(seed);
-        let length = chance.below(40);
-        let words = (0..length).map(|_| *chance.pick(&pieces));
+        let mut rng = TestRng(seed);
+        let length = rng.below(40);
+        let words = (0..length).map(|_| *rng.pick(&pieces));
         let text = words.collect::<Vec<_>>().join(if seed % 2 == 0 { " " } else { "\n" });
         for line in [one_line(&text), reason(&text)] {
             assert!(line.chars().count() <= 300, "seed {seed}: {line}");
@@ -133,12 +133,12 @@ fn a_secret_in_any_text_is_hidden() {
     let pieces =
         ["a", "/", "\\", "\\/", "%", "%25", "%2F", "\\u002f", "ä", " ", "\n", "'", "x", "\u{200b}"];
     for seed in 0..20_000 {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         let mut text = String::new();
-        for _ in 0..chance.below(60) {
-            text += *chance.pick(&pieces);
+        for _ in 0..rng.below(60) {
+            text += *rng.pick(&pieces);
         }
-        let secret = *chance.pick(&secrets);
+        let secret = *rng.pick(&secrets);
         let at = (0..=text.len()).rev().find(|at| text.is_char_boundary(*at));
         text.insert_str(at.unwrap(), secret);
         let line = one_line_without(&secrets, &text);

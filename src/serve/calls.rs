@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::deadline::Deadline;
 use super::details::{ServeApplication, ServeDetails};
 use super::one_application::{Change, SHUTTING_DOWN};
+use super::raw_state::RawState;
 use super::route::{delete_request, get_request, put_request, read};
-use super::state::State;
 use super::{ServeApplicationConfig, ServeConfig, name};
-use crate::fault::Fault;
+use crate::rejection_kind::RejectionKind;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, json};
 
@@ -31,9 +31,9 @@ impl RayClient {
     pub fn get_serve_details(&self) -> Result<ServeDetails, ClientError> {
         let request = get_request("get Serve details");
         let body = read(self, &request)?;
-        State::parse(&request.what, &body)?;
+        RawState::parse(&request.operation, &body)?;
         json::from_slice(body.as_bytes()).map_err(|error| {
-            let message = format_args!("{}: the answer cannot be read: {error}", request.what);
+            let message = format_args!("{}: the answer cannot be read: {error}", request.operation);
             ClientError::unexpected(message).caused_by(error)
         })
     }
@@ -56,7 +56,7 @@ impl RayClient {
     pub fn list_serve_applications(&self) -> Result<Listing<ServeApplication>, ClientError> {
         let request = get_request("list Serve applications");
         let body = read(self, &request)?;
-        let state = State::parse(&request.what, &body)?;
+        let state = RawState::parse(&request.operation, &body)?;
         let mut listing = Listing::complete(Vec::new());
         listing.total = state.applications.len();
         for application in &state.applications {
@@ -89,11 +89,11 @@ impl RayClient {
         name: &str,
         request: &Request,
     ) -> Result<ServeApplication, ClientError> {
-        let what = &request.what;
+        let operation = &request.operation;
         let body = read(self, request)?;
-        match State::parse(what, &body)?.application(name) {
+        match RawState::parse(operation, &body)?.application(name) {
             Some(application) => application.model(),
-            None => Err(ClientError::not_found(format_args!("{what}: it does not exist"))),
+            None => Err(ClientError::not_found(format_args!("{operation}: it does not exist"))),
         }
     }
 
@@ -121,20 +121,20 @@ impl RayClient {
         config: &ServeConfig,
         deadline: &Deadline,
     ) -> Result<(), ClientError> {
-        let what = "deploy Serve applications";
-        let _turn = deadline.turn(self, what)?;
-        let put = put_request(what).json(config)?;
+        let operation = "deploy Serve applications";
+        let _lock = deadline.lock_serve(self, operation)?;
+        let put = put_request(operation).json(config)?;
         loop {
-            let before = read(self, &deadline.limit(get_request(what)))?;
-            let before = State::parse(what, &before)?;
+            let before = read(self, &deadline.limit(get_request(operation)))?;
+            let before = RawState::parse(operation, &before)?;
             self.http().send(&deadline.limit(put.clone()))?;
-            let after = read(self, &deadline.limit(get_request(what)))?;
-            let after = State::parse(what, &after)?;
+            let after = read(self, &deadline.limit(get_request(operation)))?;
+            let after = RawState::parse(operation, &after)?;
             if config.applications.is_empty() || !after.is_shutting_down(&before) {
                 return Ok(());
             }
             if deadline.has_passed() {
-                return Err(deadline.error(what, SHUTTING_DOWN));
+                return Err(deadline.error(operation, SHUTTING_DOWN));
             }
             thread::sleep(PAUSE);
         }
@@ -177,8 +177,9 @@ impl RayClient {
     ) -> Result<(), ClientError> {
         application.check()?;
         let name = &*application.name;
-        let what = format!("deploy Serve application `{name}`");
-        Change { what, name, config: Some(application), deadline: Deadline::of(self) }.make(self)
+        let operation = format!("deploy Serve application `{name}`");
+        Change { operation, name, config: Some(application), deadline: Deadline::of(self) }
+            .make(self)
     }
 
     /// Deletes one application and leaves every other as it is: its options, arguments and replicas.
@@ -196,8 +197,8 @@ impl RayClient {
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn delete_serve_application(&self, name: impl AsRef<str>) -> Result<(), ClientError> {
         let name = name::existing("application name", name.as_ref())?;
-        let what = format!("delete Serve application `{name}`");
-        Change { what, name, config: None, deadline: Deadline::of(self) }.make(self)
+        let operation = format!("delete Serve application `{name}`");
+        Change { operation, name, config: None, deadline: Deadline::of(self) }.make(self)
     }
 
     /// Ends Serve and **all** its applications, including those made by `serve.run`. Returns when Serve
@@ -215,18 +216,20 @@ impl RayClient {
     }
 
     pub(super) fn shutdown_serve_by(&self, deadline: &Deadline) -> Result<(), ClientError> {
-        let what = "shut Serve down";
-        let _turn = deadline.turn(self, what)?;
-        let get = deadline.limit(get_request(what));
+        let operation = "shut Serve down";
+        let _lock = deadline.lock_serve(self, operation)?;
+        let get = deadline.limit(get_request(operation));
         // Also because DELETE answers with an ImportError if ray[serve] is missing.
         let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
-        self.http().send(&deadline.limit(delete_request(what)))?;
+        self.http().send(&deadline.limit(delete_request(operation)))?;
         loop {
-            match self.serve_controller(&deadline.limit(get_request(what))) {
+            match self.serve_controller(&deadline.limit(get_request(operation))) {
                 // Another controller is of a Serve that was started after this one ended.
                 Ok(now) if now.as_ref() != Some(&controller) => return Ok(()),
                 Err(error) if !error.is_retryable() => return Err(error),
-                _ if deadline.has_passed() => return Err(deadline.error(what, "it still runs")),
+                _ if deadline.has_passed() => {
+                    return Err(deadline.error(operation, "it still runs"));
+                }
                 _ => thread::sleep(PAUSE),
             }
         }
@@ -235,7 +238,7 @@ impl RayClient {
     /// The actor id of the controller; `None` if Serve does not run.
     fn serve_controller(&self, request: &Request) -> Result<Option<String>, ClientError> {
         let body = read(self, request)?;
-        Ok(State::parse(&request.what, &body)?.controller)
+        Ok(RawState::parse(&request.operation, &body)?.controller)
     }
 
     /// Sets the number of replicas of a deployment, 0 included, until it is scaled or changed again;
@@ -262,12 +265,12 @@ impl RayClient {
         let deployment = name::in_path("deployment name", deployment.as_ref())?;
         let segments =
             ["api", "v1", "applications", application, "deployments", deployment, "scale"];
-        let what = format!("scale Serve deployment `{deployment}` of `{application}`");
-        let request = Request::post(what, path(&segments))
+        let operation = format!("scale Serve deployment `{deployment}` of `{application}`");
+        let request = Request::post(operation, path(&segments))
             .json(&Scale { target_num_replicas: replicas })?
             .idempotent(true);
         match self.http().send(&request) {
-            Err(error) if error.fault() == Fault::NoServeController => {
+            Err(error) if error.rejection_kind() == RejectionKind::NoServeController => {
                 Err(ClientError::not_found(error))
             }
             result => result.map(drop),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::name;
 use super::redacted::redacted_env_var;
 use crate::ClientError;
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 
 string_enum! {
     /// The nodes on which Serve listens for requests.
@@ -54,7 +54,7 @@ pub struct ServeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
     /// Logging of Serve itself, and of every application that has none of its own. `None` leaves it
-    /// unchanged. Ray does not show it: [`ServeDetails`](crate::ServeDetails) does not have it.
+    /// unchanged. Ray does not show it: [`ServeDetails`](crate::serve::ServeDetails) does not have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_config: Option<Map<String, Value>>,
     /// Tracing of Serve. `None` leaves it unchanged. Ray does not show it.
@@ -85,7 +85,8 @@ impl ServeConfig {
 /// An application that Serve should run, with its options as Ray documents them.
 ///
 /// ```
-/// use ray_client::{ServeApplicationConfig, ServeDeploymentConfig};
+/// use ray_client::ServeApplicationConfig;
+/// use ray_client::serve::ServeDeploymentConfig;
 /// use serde_json::json;
 ///
 /// let application = ServeApplicationConfig::new("text", "models:text")
@@ -206,13 +207,13 @@ impl ServeApplicationConfig {
 
 /// Refuses what was copied from a page that shows no secrets.
 fn check_secrets(
-    what: fmt::Arguments<'_>,
+    operation: fmt::Arguments<'_>,
     options: &Map<String, Value>,
 ) -> Result<(), ClientError> {
     match redacted_env_var(options) {
         None => Ok(()),
         Some(variable) => Err(ClientError::invalid(format_args!(
-            "{what}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
+            "{operation}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
              value there"
         ))),
     }

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use crate::deadline_lock::DeadlineLockGuard;
 use crate::transport::Request;
-use crate::turn::TurnGuard;
 use crate::{ClientError, RayClient};
 
 /// What a change may take beyond the read timeout: the first deployment starts Serve, and a shutdown
 /// waits until all replicas have ended.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const EXTRA_TIME: Duration = Duration::from_secs(60);
 
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// The time by which a change has been made or fails, the wait for its turn included.
+/// The time by which a change has been made or fails, the wait for the lock included.
 pub(super) struct Deadline {
     allowed: Duration,
     end: Instant,
@@ -20,7 +20,7 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn of(client: &RayClient) -> Self {
-        Self::after(client.http().read_timeout() + PATIENCE)
+        Self::after(client.http().read_timeout() + EXTRA_TIME)
     }
 
     pub(super) fn after(allowed: Duration) -> Self {
@@ -38,19 +38,19 @@ impl Deadline {
     }
 
     /// Waits until no other clone of this client changes Serve.
-    pub(super) fn turn<'a>(
+    pub(super) fn lock_serve<'a>(
         &self,
         client: &'a RayClient,
-        what: &str,
-    ) -> Result<TurnGuard<'a>, ClientError> {
+        operation: &str,
+    ) -> Result<DeadlineLockGuard<'a>, ClientError> {
         client
-            .serve_turn()
-            .take_until(self.end)
-            .ok_or_else(|| self.error(what, "clones of this client were still changing Serve"))
+            .serve_lock()
+            .lock_until(self.end)
+            .ok_or_else(|| self.error(operation, "clones of this client were still changing Serve"))
     }
 
     /// 408.
-    pub(super) fn error(&self, what: &str, why: &str) -> ClientError {
-        ClientError::timeout(format_args!("{what}: not done within {:?}: {why}", self.allowed))
+    pub(super) fn error(&self, operation: &str, why: &str) -> ClientError {
+        ClientError::timeout(format_args!("{operation}: not done within {:?}: {why}", self.allowed))
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::config::{
     ServeApplicationConfig, ServeConfig, ServeDeploymentConfig, ServeProxyLocation,
 };
-use crate::wire::string_enum;
-use crate::{ray_fault, redact};
+use crate::string_enum::string_enum;
+use crate::{ray_error, redact};
 
 string_enum! {
     /// The status of an application.
@@ -206,10 +206,10 @@ impl ServeApplication {
             })
         };
         if let Some(deployment) = explained().find(has_failed).or_else(|| explained().next()) {
-            let why = ray_fault::reason(&deployment.message);
+            let why = ray_error::reason(&deployment.message);
             return Some(redact::one_line(&format!("deployment `{}`: {why}", deployment.name)));
         }
-        (!self.message.trim().is_empty()).then(|| ray_fault::reason(&self.message))
+        (!self.message.trim().is_empty()).then(|| ray_error::reason(&self.message))
     }
 
     pub(super) fn status_and_reason(&self) -> String {

@@ -1,5 +1,25 @@
-//! Serve: what it runs, and calls to read and change that. One route has the state of all
-//! applications, so that a change of one is made by reading and writing all ([`one_application`]).
+//! Ray Serve: which applications run, and calls that deploy, change and delete them.
+//!
+//! [`RayClient`](crate::RayClient) has the calls. A [`ServeApplicationConfig`] deploys one application among
+//! others; a [`ServeConfig`] is the whole desired state, as `serve build` writes it. [`ServeApplication`] and
+//! [`ServeDetails`] are what Serve says of itself.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use ray_client::{RayClient, ServeApplicationConfig};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! client.deploy_serve_application(&ServeApplicationConfig::new("app", "main:app"))?;
+//! let app = client.wait_for_serve_application("app", Duration::from_secs(300))?;
+//! println!("{} {}", app.name, app.status);
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter is [Serve](crate::guide::serve).
+
+// One route has the state of all applications, so that a change of one is made by reading and writing all
+// (`one_application.rs`).
 
 mod calls;
 mod config;
@@ -8,9 +28,9 @@ mod details;
 mod name;
 mod one_application;
 mod raw_json;
+mod raw_state;
 mod redacted;
 mod route;
-mod state;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -22,8 +42,3 @@ pub use details::{
     ServeActor, ServeApplication, ServeApplicationStatus, ServeDeployment, ServeDeploymentStatus,
     ServeDetails, ServeProxy, ServeProxyStatus, ServeReplica, ServeReplicaState, ServeSource,
 };
-
-/// Compiles the code of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/serve.md")]
-struct Guide;

@@ -25,19 +25,19 @@ pub(super) fn to_deploy(name: &str) -> Result<&str, ClientError> {
 }
 
 /// A name that is looked up only: what exists can be read and deleted, whatever its name is.
-pub(super) fn existing<'a>(what: &str, name: &'a str) -> Result<&'a str, ClientError> {
+pub(super) fn existing<'a>(subject: &str, name: &'a str) -> Result<&'a str, ClientError> {
     if name.is_empty() {
-        return Err(ClientError::invalid(format_args!("{what}: must not be empty")));
+        return Err(ClientError::invalid(format_args!("{subject}: must not be empty")));
     }
     Ok(name)
 }
 
 /// A name that becomes a segment of a path.
-pub(super) fn in_path<'a>(what: &str, name: &'a str) -> Result<&'a str, ClientError> {
+pub(super) fn in_path<'a>(subject: &str, name: &'a str) -> Result<&'a str, ClientError> {
     if matches!(name, "." | "..") {
-        return Err(ClientError::invalid(format_args!("{what}: must not be . or ..")));
+        return Err(ClientError::invalid(format_args!("{subject}: must not be . or ..")));
     }
-    existing(what, name)
+    existing(subject, name)
 }
 
 #[cfg(test)]

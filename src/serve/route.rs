@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::Instant;
 
-use super::deadline::PATIENCE;
-use super::state::{State, not_from_ray};
+use super::deadline::EXTRA_TIME;
+use super::raw_state::{RawState, not_from_ray};
 use crate::transport::{Request, path};
 use crate::{ClientError, RayClient};
 
@@ -13,27 +13,27 @@ fn applications_path() -> String {
     path(&["api", "serve", "applications", ""])
 }
 
-pub(super) fn get_request(what: impl fmt::Display) -> Request {
-    Request::get(what, applications_path())
+pub(super) fn get_request(operation: impl fmt::Display) -> Request {
+    Request::get(operation, applications_path())
 }
 
-pub(super) fn put_request(what: impl fmt::Display) -> Request {
-    Request::put(what, applications_path()).extra_time(PATIENCE)
+pub(super) fn put_request(operation: impl fmt::Display) -> Request {
+    Request::put(operation, applications_path()).extra_time(EXTRA_TIME)
 }
 
-pub(super) fn delete_request(what: impl fmt::Display) -> Request {
-    Request::delete(what, applications_path()).extra_time(PATIENCE)
+pub(super) fn delete_request(operation: impl fmt::Display) -> Request {
+    Request::delete(operation, applications_path()).extra_time(EXTRA_TIME)
 }
 
 /// The answer as Ray wrote it. It is one of Ray's, and says for sure whether Serve runs.
 pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
-    let what = &request.what;
+    let operation = &request.operation;
     let start = Instant::now();
-    let answer = client.http().send(request)?;
-    let body = String::from_utf8(answer.body).map_err(|_| not_from_ray(what))?;
-    if State::parse(what, &body)?.is_doubtful(start.elapsed()) {
+    let response = client.http().send(request)?;
+    let body = String::from_utf8(response.body).map_err(|_| not_from_ray(operation))?;
+    if RawState::parse(operation, &body)?.is_doubtful(start.elapsed()) {
         let why = "Ray could not find out whether Serve runs";
-        return Err(ClientError::unreachable(format_args!("{what}: {why}")));
+        return Err(ClientError::unreachable(format_args!("{operation}: {why}")));
     }
     Ok(body)
 }

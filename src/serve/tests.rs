@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::deadline::Deadline;
 use super::one_application::Change;
-use super::state::State;
-use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig, ServeDeploymentConfig};
+use super::raw_state::RawState;
+use crate::serve::ServeDeploymentConfig;
+use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig};
 
 const PATH: &str = "/api/serve/applications/";
 const SECOND: Duration = Duration::from_secs(1);
@@ -60,7 +61,8 @@ fn app(name: &str) -> ServeApplicationConfig {
 fn deploy_within(client: &RayClient, name: &str, time: Duration) -> Result<(), ClientError> {
     let config = app(name);
     let deadline = Deadline::after(time);
-    Change { what: format!("deploy `{name}`"), name, config: Some(&config), deadline }.make(client)
+    Change { operation: format!("deploy `{name}`"), name, config: Some(&config), deadline }
+        .make(client)
 }
 
 #[test]
@@ -108,8 +110,8 @@ fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
         ["controller_info", "proxies", "applications"]
             .map(|member| NOT_RUNNING.replace(member, "other")),
     );
-    for answer in answers {
-        let (mut server, client) = answering(200, &answer);
+    for response in answers {
+        let (mut server, client) = answering(200, &response);
         let sent = ["PUT", "DELETE"].map(|method| server.mock(method, PATH).expect(0).create());
         for error in [
             client.get_serve_details().unwrap_err(),
@@ -121,7 +123,7 @@ fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
             client.delete_serve_application("a").unwrap_err(),
             client.shutdown_serve().unwrap_err(),
         ] {
-            assert_eq!(error.status(), 500, "{answer}: {error}");
+            assert_eq!(error.status(), 500, "{response}: {error}");
         }
         sent.iter().for_each(Mock::assert);
     }
@@ -130,10 +132,10 @@ fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
 #[test]
 fn no_serve_is_not_believed_of_a_ray_that_asked_its_gcs_in_vain() {
     let minute = SECOND * 60;
-    let none = State::parse("", NOT_RUNNING).unwrap();
+    let none = RawState::parse("", NOT_RUNNING).unwrap();
     assert!(none.is_doubtful(minute) && !none.is_doubtful(SECOND));
     let running = running("");
-    assert!(!State::parse("", &running).unwrap().is_doubtful(minute));
+    assert!(!RawState::parse("", &running).unwrap().is_doubtful(minute));
 }
 
 #[test]
@@ -294,7 +296,7 @@ fn nobody_else_is_blamed_for_a_serve_that_does_not_end() {
 fn a_caller_that_waits_too_long_for_its_turn_gets_408_and_sends_nothing() {
     let (mut server, client) = answering(200, NOT_RUNNING);
     let sent = ["PUT", "DELETE"].map(|method| server.mock(method, PATH).expect(0).create());
-    let _turn = client.serve_turn().take_until(Instant::now());
+    let _lock = client.serve_lock().lock_until(Instant::now());
     let client = client.clone();
     let soon = || Deadline::after(Duration::from_millis(20));
     for error in [

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::details::{ServeApplication, ServeApplicationStatus};
 use super::name;
+use super::raw_state::{RawApplication, RawState};
 use super::route::{get_request, read};
-use super::state::{Application, State};
 use crate::{ClientError, Listing, RayClient, wait};
 
 /// # Serve: waiting
@@ -27,15 +27,15 @@ impl RayClient {
         timeout: Duration,
     ) -> Result<ServeApplication, ClientError> {
         let name = name::existing("application name", name.as_ref())?;
-        let what = format!("wait for Serve application `{name}`");
-        wait::until(timeout, format_args!("{what}: not running"), |deadline| {
+        let operation = format!("wait for Serve application `{name}`");
+        wait::until(timeout, format_args!("{operation}: not running"), |deadline| {
             let application =
-                self.serve_application(name, &get_request(&what).deadline(deadline))?;
+                self.serve_application(name, &get_request(&operation).deadline(deadline))?;
             match application.status {
                 ServeApplicationStatus::Running => Ok(Ok(application)),
                 ServeApplicationStatus::DeployFailed => {
                     let why = application.reason().unwrap_or_else(|| "Ray gives no reason".into());
-                    Err(ClientError::rejected(400, format_args!("{what}: {why}")))
+                    Err(ClientError::rejected(400, format_args!("{operation}: {why}")))
                 }
                 _ => Ok(Err(application.status_and_reason())),
             }
@@ -64,17 +64,17 @@ impl RayClient {
         &self,
         timeout: Duration,
     ) -> Result<Listing<ServeApplication>, ClientError> {
-        let what = "wait for Serve applications";
-        wait::until(timeout, format_args!("{what}: not all running"), |deadline| {
-            let body = read(self, &get_request(what).deadline(deadline))?;
-            let state = State::parse(what, &body)?;
-            let applications = state.applications.iter().map(Application::model);
+        let operation = "wait for Serve applications";
+        wait::until(timeout, format_args!("{operation}: not all running"), |deadline| {
+            let body = read(self, &get_request(operation).deadline(deadline))?;
+            let state = RawState::parse(operation, &body)?;
+            let applications = state.applications.iter().map(RawApplication::model);
             let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
             applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
             applications.sort_by(|a, b| a.name.cmp(&b.name));
             let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
             if !failed.is_empty() {
-                return Err(ClientError::rejected(400, format_args!("{what}: {failed}")));
+                return Err(ClientError::rejected(400, format_args!("{operation}: {failed}")));
             }
             let waiting = named(&applications, |it| *it != ServeApplicationStatus::Running);
             Ok(if waiting.is_empty() { Ok(Listing::complete(applications)) } else { Err(waiting) })

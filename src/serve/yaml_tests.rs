@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{ServeConfig, ServeProxyLocation};
+use crate::ServeConfig;
+use crate::serve::ServeProxyLocation;
 
 const BUILT: &str = include_str!("../../tests/support/serve_build.yaml");
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
 use crate::numbers;
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
@@ -33,42 +33,31 @@ pub struct Actor {
     /// Its id, 32 hex digits.
     pub actor_id: String,
     /// Its class.
-    #[serde(default)]
     pub class_name: Option<String>,
     /// Its state.
     pub state: ActorState,
     /// The job that made it.
-    #[serde(default)]
     pub job_id: Option<String>,
     /// The name it was given; empty if none.
-    #[serde(default)]
     pub name: Option<String>,
     /// The node it is or was on; `None` until it was placed.
-    #[serde(default)]
     pub node_id: Option<String>,
     /// The process id of its worker; 0 until it was made.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
     /// The namespace of its name.
-    #[serde(default)]
     pub ray_namespace: Option<String>,
     /// Its runtime environment, as JSON text. With detail.
-    #[serde(default)]
     pub serialized_runtime_env: Option<String>,
     /// The resources it asked for, by name. With detail.
-    #[serde(default)]
     pub required_resources: Option<BTreeMap<String, f64>>,
     /// Why it died, as one object named after the kind of cause. With detail.
-    #[serde(default)]
     pub death_cause: Option<Map<String, Value>>,
     /// Whether it outlives its job. With detail.
-    #[serde(default)]
     pub is_detached: Option<bool>,
     /// The placement group it was placed in. With detail.
-    #[serde(default)]
     pub placement_group_id: Option<String>,
     /// What its own `__repr__` returns; empty if it has none. With detail.
-    #[serde(default)]
     pub repr_name: Option<String>,
     /// How often it was restarted. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
@@ -80,13 +69,10 @@ pub struct Actor {
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts_due_to_node_preemption: Option<u64>,
     /// The line of the program that made it, if Ray records call sites. With detail.
-    #[serde(default)]
     pub call_site: Option<String>,
     /// The labels its node must have. With detail.
-    #[serde(default)]
     pub label_selector: Option<BTreeMap<String, String>>,
     /// What to try if no node has the labels. With detail.
-    #[serde(default)]
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

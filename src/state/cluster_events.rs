@@ -13,19 +13,14 @@ pub struct ClusterEvent {
     /// Its id.
     pub event_id: String,
     /// How bad it is, for example `INFO` or `ERROR`.
-    #[serde(default)]
     pub severity: Option<String>,
     /// When it was, for example `2026-01-31 23:59:59`, in the time zone of the head, which Ray does not name.
-    #[serde(default)]
     pub time: Option<String>,
     /// Which part of Ray reported it, for example `AUTOSCALER`.
-    #[serde(default)]
     pub source_type: Option<String>,
     /// What it was.
-    #[serde(default)]
     pub message: Option<String>,
     /// What else was noted. With detail.
-    #[serde(default)]
     pub custom_fields: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

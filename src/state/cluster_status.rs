@@ -1,7 +1,7 @@
 //! What `ray status` shows: resources in use, demands that wait, and what the autoscaler does. How Ray
-//! sends it is in `wire`.
+//! sends it is in `response`.
 
-mod wire;
+mod response;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -158,7 +158,7 @@ pub(crate) fn unmet_demands(http: &Http, deadline: Instant) -> String {
 
 fn ask(http: &Http, deadline: Option<Instant>) -> Result<ClusterStatus, ClientError> {
     let request = Request::get("get cluster status", path(&["api", "cluster_status"]));
-    Ok(http.send(&request.deadline(deadline))?.json::<wire::Answer>()?.data.into())
+    Ok(http.send(&request.deadline(deadline))?.json::<response::StatusResponse>()?.data.into())
 }
 
 impl ClusterStatus {

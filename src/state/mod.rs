@@ -1,5 +1,22 @@
-//! Ray's state API: what is on the cluster now, in lists that say what they leave out. A resource has a
-//! file of its own.
+//! The state of the cluster: nodes, tasks, actors and whatever else Ray's state API lists, resources in use
+//! and demands that wait, and what each node measures of itself.
+//!
+//! [`RayClient`] has the calls. [`ListOptions`] filter and limit a list, and a [`Listing`] says what it
+//! leaves out. Every model keeps the fields that this library does not know in `extra`, and its enums keep
+//! values that it does not know as `Unknown`.
+//!
+//! ```no_run
+//! use ray_client::{Filter, ListOptions, RayClient};
+//!
+//! let client = RayClient::new("http://127.0.0.1:8265")?;
+//! let running = ListOptions::default().filter("state", Filter::Eq, "RUNNING").limit(1000);
+//! for task in &client.list_tasks_with(&running)? {
+//!     println!("{} {}", task.task_id, task.name.as_deref().unwrap_or_default());
+//! }
+//! # Ok::<(), ray_client::ClientError>(())
+//! ```
+//!
+//! The guide's chapter is [looking at the cluster](crate::guide::cluster).
 
 mod actors;
 mod cluster_events;
@@ -18,8 +35,8 @@ mod workers;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::fault::Fault;
 use crate::json::{Rows, or_default};
+use crate::rejection_kind::RejectionKind;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, validate};
 
@@ -47,7 +64,7 @@ pub use workers::{Worker, WorkerExitType, WorkerType};
 
 /// The rows that Ray's own data sources hand to its dashboard at most
 /// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
-const SOURCE_LIMIT: usize = 10_000;
+const DATA_SOURCE_LIMIT: usize = 10_000;
 
 /// What the state API lists.
 #[derive(Clone, Copy)]
@@ -88,19 +105,19 @@ impl Resource {
         self.route().trim_end_matches('s')
     }
 
-    fn get_what(self, id: &str) -> String {
+    fn get_operation(self, id: &str) -> String {
         format!("get {} `{id}`", self.singular().replace('_', " "))
     }
 
     fn no_such(self, id: &str, truncated: bool) -> ClientError {
         let noun = self.singular().replace('_', " ");
         let among = if truncated { " among those that Ray lists" } else { "" };
-        ClientError::not_found(format_args!("{}: no such {noun}{among}", self.get_what(id)))
+        ClientError::not_found(format_args!("{}: no such {noun}{among}", self.get_operation(id)))
     }
 }
 
 #[derive(Deserialize)]
-struct Answer<R> {
+struct StateResponse<R> {
     data: Data<R>,
 }
 
@@ -125,14 +142,14 @@ struct Envelope<R> {
 
 impl<R> Envelope<R> {
     /// Whether Ray's own data source left out rows, which may have matched.
-    fn is_cut_at_source(&self, resource: Resource, options: &ListOptions) -> bool {
+    fn is_truncated_at_data_source(&self, resource: Resource, options: &ListOptions) -> bool {
         let lost = self.total > self.num_after_truncation;
         match resource {
             // Their total counts references that Ray never lists.
-            Resource::Objects => lost && self.total > SOURCE_LIMIT,
+            Resource::Objects => lost && self.total > DATA_SOURCE_LIMIT,
             // Their total counts what a filter took at the source, too.
             Resource::Nodes | Resource::Workers if options.has_filters() => {
-                lost && self.num_after_truncation >= SOURCE_LIMIT
+                lost && self.num_after_truncation >= DATA_SOURCE_LIMIT
             }
             _ => lost,
         }
@@ -148,7 +165,7 @@ impl<R> Envelope<R> {
 /// Old Rays answer a filter that they cannot use with 500 and the Python error that it raised, newer ones
 /// with 400 (measured on Ray 2.9.3).
 fn refused_filter(error: ClientError, options: &ListOptions) -> ClientError {
-    if error.fault() == Fault::BadValue && options.has_filters() {
+    if error.rejection_kind() == RejectionKind::BadValue && options.has_filters() {
         return ClientError::rejected(400, error);
     }
     error
@@ -158,41 +175,43 @@ impl RayClient {
     /// Asks one route of the state API.
     fn query_state<R: DeserializeOwned>(
         &self,
-        what: &str,
+        operation: &str,
         segments: &[&str],
         options: &ListOptions,
     ) -> Result<Envelope<R>, ClientError> {
         options.check()?;
         let read_timeout = self.http().read_timeout();
-        let request = options.write_to(Request::get(what, path(segments)), read_timeout);
-        let answer = self.http().send(&request).map_err(|error| refused_filter(error, options))?;
-        Ok(answer.json::<Answer<R>>()?.data.result)
+        let request = options.write_to(Request::get(operation, path(segments)), read_timeout);
+        let response =
+            self.http().send(&request).map_err(|error| refused_filter(error, options))?;
+        Ok(response.json::<StateResponse<R>>()?.data.result)
     }
 
     fn query_rows<T: DeserializeOwned>(
         &self,
-        what: &str,
+        operation: &str,
         resource: Resource,
         options: &ListOptions,
     ) -> Result<Envelope<Rows<T>>, ClientError> {
         let route = ["api", "v0", resource.route()];
-        let result = self.query_state(what, &route, options);
+        let result = self.query_state(operation, &route, options);
         // Ray 2.49.2 answers a filter that it cannot use with a bare 500 (measured). Then the same list
         // without filters succeeds.
-        let is_bare = result.as_ref().is_err_and(|error| error.fault() == Fault::NoReason);
+        let is_bare =
+            result.as_ref().is_err_and(|error| error.rejection_kind() == RejectionKind::NoReason);
         if is_bare && options.has_filters() {
             let all = options.clone().limit(1).without_filters();
-            if self.query_state::<IgnoredAny>(what, &route, &all).is_ok() {
+            if self.query_state::<IgnoredAny>(operation, &route, &all).is_ok() {
                 return Err(ClientError::rejected(
                     400,
-                    format_args!("{what}: Ray cannot use the filter, and does not say why"),
+                    format_args!("{operation}: Ray cannot use the filter, and does not say why"),
                 ));
             }
         }
         result
     }
 
-    /// The one way to every list.
+    /// Every list is read by this.
     pub(crate) fn list_state<T: DeserializeOwned>(
         &self,
         resource: Resource,
@@ -203,14 +222,14 @@ impl RayClient {
 
     fn list_state_as<T: DeserializeOwned>(
         &self,
-        what: &str,
+        operation: &str,
         resource: Resource,
         options: &ListOptions,
     ) -> Result<Listing<T>, ClientError> {
-        let mut envelope = self.query_rows::<T>(what, resource, options)?;
+        let mut envelope = self.query_rows::<T>(operation, resource, options)?;
         let mut warnings = envelope.take_warnings();
         let truncated = envelope.num_filtered > envelope.result.read.len()
-            || envelope.is_cut_at_source(resource, options);
+            || envelope.is_truncated_at_data_source(resource, options);
         warnings.extend(envelope.result.warnings());
         Ok(Listing { total: envelope.total, truncated, warnings, results: envelope.result.read })
     }
@@ -228,13 +247,13 @@ impl RayClient {
             Filter::Eq,
             id,
         );
-        let what = resource.get_what(id);
-        let mut envelope = self.query_rows::<T>(&what, resource, &options)?;
+        let operation = resource.get_operation(id);
+        let mut envelope = self.query_rows::<T>(&operation, resource, &options)?;
         // A row that is there and cannot be read is not one that does not exist.
         if let Some(why) = envelope.result.reasons.first() {
-            return Err(ClientError::unexpected(format_args!("{what}: {why}")));
+            return Err(ClientError::unexpected(format_args!("{operation}: {why}")));
         }
-        let truncated = envelope.is_cut_at_source(resource, &options);
+        let truncated = envelope.is_truncated_at_data_source(resource, &options);
         let warnings = envelope.take_warnings();
         Ok(Listing { total: envelope.total, truncated, warnings, results: envelope.result.read })
     }
@@ -278,7 +297,11 @@ mod tests {
             (Resource::Objects, &all, 10_001, 9_999, true),
         ] {
             let envelope = envelope(total, after, 0);
-            assert_eq!(envelope.is_cut_at_source(resource, options), cut, "{total} {after}");
+            assert_eq!(
+                envelope.is_truncated_at_data_source(resource, options),
+                cut,
+                "{total} {after}"
+            );
         }
     }
 
@@ -286,12 +309,12 @@ mod tests {
     fn a_filter_that_raised_a_python_error_is_400() {
         let none = ListOptions::default();
         let some = ListOptions::default().filter("task_id", Filter::Eq, "zz");
-        for (options, fault, status) in [
-            (&some, Fault::BadValue, 400),
-            (&some, Fault::Other, 500),
-            (&none, Fault::BadValue, 500),
+        for (options, kind, status) in [
+            (&some, RejectionKind::BadValue, 400),
+            (&some, RejectionKind::Other, 500),
+            (&none, RejectionKind::BadValue, 500),
         ] {
-            let error = ClientError::rejected(500, "list tasks: x").with_fault(fault);
+            let error = ClientError::rejected(500, "list tasks: x").with_rejection_kind(kind);
             let error = refused_filter(error, options);
             assert_eq!((error.status(), &*error.to_string()), (status, "list tasks: x"));
         }

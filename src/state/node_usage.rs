@@ -30,10 +30,8 @@ pub struct GpuUsage {
     #[serde(default, deserialize_with = "numbers::whole")]
     pub index: Option<u32>,
     /// Its model.
-    #[serde(default)]
     pub name: Option<String>,
     /// Its id.
-    #[serde(default)]
     pub uuid: Option<String>,
     /// How busy it is, in percent; `None` if it does not tell.
     #[serde(default, rename = "utilizationGpu", deserialize_with = "numbers::float")]
@@ -97,43 +95,36 @@ pub struct NodeUsage {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct NodesResponse {
     data: Data,
 }
 
 #[derive(Deserialize)]
 struct Data {
-    summary: Rows<Wire>,
+    summary: Rows<RawNode>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire {
+struct RawNode {
     raylet: Raylet,
-    #[serde(default)]
     ip: Option<String>,
-    #[serde(default)]
     hostname: Option<String>,
     #[serde(default, deserialize_with = "numbers::float")]
     now: Option<f64>,
     #[serde(default, deserialize_with = "numbers::float")]
     cpu: Option<f64>,
     /// Logical and physical ones.
-    #[serde(default)]
     cpus: Option<Vec<Option<u64>>>,
     /// For the machine, and for each CPU.
-    #[serde(default)]
     load_avg: Option<Vec<[f64; 3]>>,
     /// Total, available, percent, used.
-    #[serde(default)]
     mem: Option<Vec<f64>>,
     #[serde(default, deserialize_with = "or_default")]
     disk: BTreeMap<String, DiskUsage>,
     /// Read and written, in bytes and in calls.
-    #[serde(default)]
     disk_io_speed: Option<Vec<f64>>,
     /// Sent and received.
-    #[serde(default)]
     network_speed: Option<Vec<f64>>,
     #[serde(default, deserialize_with = "or_default")]
     gpus: Vec<GpuUsage>,
@@ -144,11 +135,8 @@ struct Wire {
 struct Raylet {
     node_id: String,
     state: NodeState,
-    #[serde(default)]
     is_head_node: Option<bool>,
-    #[serde(default)]
     node_manager_address: Option<String>,
-    #[serde(default)]
     node_manager_hostname: Option<String>,
     #[serde(default, deserialize_with = "numbers::whole")]
     object_store_used_memory: Option<u64>,
@@ -163,9 +151,9 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
-impl From<Wire> for NodeUsage {
-    fn from(wire: Wire) -> Self {
-        let Wire { raylet, mem, disk_io_speed, network_speed, .. } = wire;
+impl From<RawNode> for NodeUsage {
+    fn from(raw: RawNode) -> Self {
+        let RawNode { raylet, mem, disk_io_speed, network_speed, .. } = raw;
         let at = |numbers: &Option<Vec<f64>>, index: usize| numbers.as_ref()?.get(index).copied();
         // Ray gives a node without measurements an object store of 0 bytes.
         let store = raylet.object_store_used_memory.zip(raylet.object_store_available_memory);
@@ -173,21 +161,21 @@ impl From<Wire> for NodeUsage {
         Self {
             node_id: raylet.node_id,
             state: raylet.state,
-            ip: wire.ip.or(raylet.node_manager_address),
-            hostname: wire.hostname.or(raylet.node_manager_hostname),
+            ip: raw.ip.or(raylet.node_manager_address),
+            hostname: raw.hostname.or(raylet.node_manager_hostname),
             is_head_node: raylet.is_head_node,
-            measured_ms: wire.now.map(|seconds| whole(seconds * 1000.0)),
-            cpu_percent: wire.cpu,
-            cpus: wire.cpus.and_then(|cpus| cpus.first().copied().flatten()),
-            load_average: wire.load_avg.and_then(|load| load.first().copied()),
+            measured_ms: raw.now.map(|seconds| whole(seconds * 1000.0)),
+            cpu_percent: raw.cpu,
+            cpus: raw.cpus.and_then(|cpus| cpus.first().copied().flatten()),
+            load_average: raw.load_avg.and_then(|load| load.first().copied()),
             memory_total: at(&mem, 0).map(whole),
             memory_used: at(&mem, 3).map(whole),
-            disks: wire.disk,
+            disks: raw.disk,
             disk_read_per_second: at(&disk_io_speed, 0),
             disk_written_per_second: at(&disk_io_speed, 1),
             network_sent_per_second: at(&network_speed, 0),
             network_received_per_second: at(&network_speed, 1),
-            gpus: wire.gpus,
+            gpus: raw.gpus,
             object_store_total: store.map(|(used, available)| used + available),
             object_store_used: store.map(|(used, _)| used),
             workers: raylet.num_workers,
@@ -212,7 +200,7 @@ impl RayClient {
     /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
     pub fn list_node_usage(&self) -> Result<Listing<NodeUsage>, ClientError> {
         let request = Request::get("list node usage", path(&["nodes"])).query("view", "summary");
-        let rows = self.http().send(&request)?.json::<Answer>()?.data.summary;
+        let rows = self.http().send(&request)?.json::<NodesResponse>()?.data.summary;
         let Listing { results, total, truncated, warnings } = Listing::of_rows(rows);
         let results = results.into_iter().map(NodeUsage::from).collect();
         Ok(Listing { results, total, truncated, warnings })
@@ -226,7 +214,7 @@ mod tests {
     use super::*;
 
     fn read(node: Value) -> NodeUsage {
-        serde_json::from_value::<Wire>(node).unwrap().into()
+        serde_json::from_value::<RawNode>(node).unwrap().into()
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::wire::{string_enum, time_from_ms};
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 
@@ -28,18 +29,14 @@ pub struct Node {
     /// Its id, 56 hex digits.
     pub node_id: String,
     /// Its IP address.
-    #[serde(default)]
     pub node_ip: Option<String>,
     /// Whether it is the head.
-    #[serde(default)]
     pub is_head_node: Option<bool>,
     /// Whether it is part of the cluster.
     pub state: NodeState,
     /// Why it died.
-    #[serde(default)]
     pub state_message: Option<String>,
     /// Its name, which is its IP address unless another was given.
-    #[serde(default)]
     pub node_name: Option<String>,
     /// Its resources by name: `CPU`, `GPU`, custom ones, and `memory` and `object_store_memory` in
     /// bytes. Empty for a node that died.

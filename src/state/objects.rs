@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource, TaskState, WorkerType};
 use crate::numbers;
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
@@ -36,25 +36,21 @@ pub struct Object {
     #[serde(default, deserialize_with = "numbers::whole")]
     pub object_size: Option<u64>,
     /// The state of the task that makes it.
-    #[serde(default)]
     pub task_status: Option<TaskState>,
     /// How often that task ran, this time included.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub attempt_number: Option<u64>,
     /// What keeps it.
-    #[serde(default)]
     pub reference_type: Option<ReferenceType>,
     /// The line of the program that made it; `disabled` if Ray does not record call sites.
-    #[serde(default)]
     pub call_site: Option<String>,
     /// What the process is for that refers to it.
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub worker_type: Option<WorkerType>,
     /// The process id of that process.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
     /// The IP address of its node.
-    #[serde(default)]
     pub ip: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

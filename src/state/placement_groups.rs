@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::wire::string_enum;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 
@@ -31,7 +31,6 @@ string_enum! {
 #[non_exhaustive]
 pub struct BundleId {
     /// The placement group.
-    #[serde(default)]
     pub placement_group_id: Option<String>,
     /// The number of the bundle, from 0 on.
     #[serde(default, deserialize_with = "numbers::whole")]
@@ -46,16 +45,13 @@ pub struct BundleId {
 #[non_exhaustive]
 pub struct Bundle {
     /// Which one it is.
-    #[serde(default)]
     pub bundle_id: Option<BundleId>,
     /// Its resources, by name.
     #[serde(default, deserialize_with = "json::or_default")]
     pub unit_resources: BTreeMap<String, f64>,
     /// Its node; empty until it was placed.
-    #[serde(default)]
     pub node_id: Option<String>,
     /// The labels its node must have.
-    #[serde(default)]
     pub label_selector: Option<BTreeMap<String, String>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -82,7 +78,6 @@ pub struct PlacementGroupStats {
     #[serde(default, deserialize_with = "numbers::whole")]
     pub scheduling_attempt: Option<u64>,
     /// How far it is, for example `FINISHED` or `INFEASIBLE`.
-    #[serde(default)]
     pub scheduling_state: Option<String>,
     /// The longest pause between two tries, in milliseconds.
     #[serde(default, deserialize_with = "numbers::float")]
@@ -99,27 +94,20 @@ pub struct PlacementGroup {
     /// Its id, 36 hex digits.
     pub placement_group_id: String,
     /// The name it was given; empty if none.
-    #[serde(default)]
     pub name: Option<String>,
     /// The job that made it.
-    #[serde(default)]
     pub creator_job_id: Option<String>,
     /// Its state.
     pub state: PlacementGroupState,
     /// Its bundles. With detail.
-    #[serde(default)]
     pub bundles: Option<Vec<Bundle>>,
     /// Whether it outlives its job. With detail.
-    #[serde(default)]
     pub is_detached: Option<bool>,
     /// How its scheduling went. With detail.
-    #[serde(default)]
     pub stats: Option<PlacementGroupStats>,
     /// How it is placed by each topology label. With detail. Experimental in Ray.
-    #[serde(default)]
     pub topology_strategy: Option<Map<String, Value>>,
     /// The value that was chosen for each topology label. With detail. Experimental in Ray.
-    #[serde(default)]
     pub topology_assignments: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

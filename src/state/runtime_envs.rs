@@ -15,19 +15,16 @@ pub struct RuntimeEnvState {
     #[serde(default, deserialize_with = "json::or_default")]
     pub runtime_env: Map<String, Value>,
     /// Whether it could be made; `None` while it is being made.
-    #[serde(default)]
     pub success: Option<bool>,
     /// How long it took to make it, in milliseconds.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub creation_time_ms: Option<u64>,
     /// The node.
-    #[serde(default)]
     pub node_id: Option<String>,
     /// How many actors and tasks use it. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub ref_cnt: Option<u64>,
     /// Why it could not be made. With detail.
-    #[serde(default)]
     pub error: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

@@ -38,7 +38,6 @@ pub struct TaskSummary {
     /// Actors that were made.
     pub total_actor_scheduled: u64,
     /// What it is grouped by: `func_name`.
-    #[serde(default)]
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -50,10 +49,9 @@ pub struct TaskSummary {
 #[non_exhaustive]
 pub struct TaskGroup {
     /// The name.
-    #[serde(default)]
     pub func_or_class_name: Option<String>,
     /// What the first of them is.
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub task_type: Option<TaskType>,
     /// How many are in each state, for example `FINISHED`.
     #[serde(default, deserialize_with = "json::or_default")]
@@ -73,7 +71,6 @@ pub struct ActorSummary {
     /// All of them.
     pub total_actors: u64,
     /// What it is grouped by: `class`.
-    #[serde(default)]
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -85,7 +82,6 @@ pub struct ActorSummary {
 #[non_exhaustive]
 pub struct ActorGroup {
     /// The class.
-    #[serde(default)]
     pub class_name: Option<String>,
     /// How many are in each state, for example `ALIVE`.
     #[serde(default, deserialize_with = "json::or_default")]
@@ -107,10 +103,8 @@ pub struct ObjectSummary {
     /// The size of the objects, in units of 1024 × 1024 bytes.
     pub total_size_mb: f64,
     /// Whether Ray records call sites.
-    #[serde(default)]
     pub callsite_enabled: Option<bool>,
     /// What it is grouped by: `callsite`.
-    #[serde(default)]
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -221,12 +215,12 @@ impl RayClient {
         options: &ListOptions,
     ) -> Result<Summary<T>, ClientError> {
         options.check_for_summary()?;
-        let what = format!("summarize {}", resource.plural());
+        let operation = format!("summarize {}", resource.plural());
         let route = ["api", "v0", resource.route(), "summarize"];
         let mut envelope = self
-            .query_state::<ByNode<T>>(&what, &route, options)
-            .map_err(|error| self.blame_filters(error, &what, resource, options))?;
-        let truncated = envelope.is_cut_at_source(resource, options);
+            .query_state::<ByNode<T>>(&operation, &route, options)
+            .map_err(|error| self.blame_filters(error, &operation, resource, options))?;
+        let truncated = envelope.is_truncated_at_data_source(resource, options);
         let warnings = envelope.take_warnings();
         let summary = envelope.result.node_id_to_summary.cluster;
         Ok(Summary { summary, total: envelope.total, truncated, warnings })
@@ -237,7 +231,7 @@ impl RayClient {
     fn blame_filters(
         &self,
         error: ClientError,
-        what: &str,
+        operation: &str,
         resource: Resource,
         options: &ListOptions,
     ) -> ClientError {
@@ -245,7 +239,7 @@ impl RayClient {
             return error;
         }
         let one = options.clone().limit(1);
-        match self.list_state_as::<IgnoredAny>(what, resource, &one) {
+        match self.list_state_as::<IgnoredAny>(operation, resource, &one) {
             Err(refused) if refused.status() == 400 => refused,
             _ => error,
         }

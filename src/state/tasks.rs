@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
-use crate::wire::{string_enum, time_from_ms};
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 use crate::{json, numbers};
 
@@ -92,7 +93,6 @@ impl TaskEvent {
 #[non_exhaustive]
 pub struct ProfileEvent {
     /// What was done.
-    #[serde(default)]
     pub event_name: Option<String>,
     /// When it began, in milliseconds since the epoch, with fractions.
     #[serde(default, rename = "start_time", deserialize_with = "numbers::float")]
@@ -101,7 +101,6 @@ pub struct ProfileEvent {
     #[serde(default, rename = "end_time", deserialize_with = "numbers::float")]
     pub end_time_ms: Option<f64>,
     /// What the program noted about it.
-    #[serde(default)]
     pub extra_data: Option<Value>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -113,13 +112,10 @@ pub struct ProfileEvent {
 #[non_exhaustive]
 pub struct ProfilingData {
     /// `worker` or `driver`.
-    #[serde(default)]
     pub component_type: Option<String>,
     /// The id of the worker.
-    #[serde(default)]
     pub component_id: Option<String>,
     /// The IP address of its node.
-    #[serde(default)]
     pub node_ip_address: Option<String>,
     /// The spans of time.
     #[serde(default, deserialize_with = "json::or_default")]
@@ -134,10 +130,8 @@ pub struct ProfilingData {
 #[non_exhaustive]
 pub struct TaskLogInfo {
     /// The file of standard output, on the task's node.
-    #[serde(default)]
     pub stdout_file: Option<String>,
     /// The file of standard error, on the task's node.
-    #[serde(default)]
     pub stderr_file: Option<String>,
     /// Where its standard output begins.
     #[serde(default, deserialize_with = "numbers::whole")]
@@ -166,54 +160,40 @@ pub struct Task {
     #[serde(default, deserialize_with = "numbers::count")]
     pub attempt_number: u64,
     /// The name it was given, else that of its function or method.
-    #[serde(default)]
     pub name: Option<String>,
     /// Its state.
     pub state: TaskState,
     /// The job it belongs to.
-    #[serde(default)]
     pub job_id: Option<String>,
     /// The actor it belongs to.
-    #[serde(default)]
     pub actor_id: Option<String>,
     /// What it is.
-    #[serde(default, rename = "type")]
+    #[serde(rename = "type")]
     pub task_type: Option<TaskType>,
     /// The function, the method with its class, or for an actor's creation the class.
-    #[serde(default)]
     pub func_or_class_name: Option<String>,
     /// The task that started it.
-    #[serde(default)]
     pub parent_task_id: Option<String>,
     /// The node it runs or ran on; `None` until it was placed.
-    #[serde(default)]
     pub node_id: Option<String>,
     /// The worker it runs or ran in.
-    #[serde(default)]
     pub worker_id: Option<String>,
     /// The process id of that worker.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub worker_pid: Option<u32>,
     /// The kind of failure, for example `TASK_EXECUTION_EXCEPTION`.
-    #[serde(default)]
     pub error_type: Option<String>,
     /// `PYTHON`, `JAVA` or `CPP`. With detail.
-    #[serde(default)]
     pub language: Option<String>,
     /// The resources it asked for, by name. With detail.
-    #[serde(default)]
     pub required_resources: Option<BTreeMap<String, f64>>,
     /// Its runtime environment, as Ray keeps it. With detail.
-    #[serde(default)]
     pub runtime_env_info: Option<Map<String, Value>>,
     /// The placement group it was placed in. With detail.
-    #[serde(default)]
     pub placement_group_id: Option<String>,
     /// The states it came to, in the order of Ray's list of states. With detail.
-    #[serde(default)]
     pub events: Option<Vec<TaskEvent>>,
     /// What its worker measured. With detail.
-    #[serde(default)]
     pub profiling_data: Option<ProfilingData>,
     /// When it was made, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
@@ -225,22 +205,16 @@ pub struct Task {
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub end_time_ms: Option<u64>,
     /// Where its output is. `None` for a task of an actor that runs several at a time. With detail.
-    #[serde(default)]
     pub task_log_info: Option<TaskLogInfo>,
     /// The error, with its Python traceback. With detail.
-    #[serde(default)]
     pub error_message: Option<String>,
     /// Whether Ray's debugger holds it. With detail.
-    #[serde(default)]
     pub is_debugger_paused: Option<bool>,
     /// The line of the program that called it, if Ray records call sites. With detail.
-    #[serde(default)]
     pub call_site: Option<String>,
     /// The labels its node must have. With detail.
-    #[serde(default)]
     pub label_selector: Option<BTreeMap<String, String>>,
     /// What to try if no node has the labels. With detail.
-    #[serde(default)]
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]

@@ -53,17 +53,17 @@ impl RayClient {
         job_id: Option<&str>,
         writer: &mut impl Write,
     ) -> Result<TaskTimeline, ClientError> {
-        const WHAT: &str = "write task timeline";
+        const OPERATION: &str = "write task timeline";
         let mut options = ListOptions::default().limit(1);
-        let mut request =
-            Request::get(WHAT, path(&["api", "v0", "tasks", "timeline"])).extra_time(GATHERING);
+        let mut request = Request::get(OPERATION, path(&["api", "v0", "tasks", "timeline"]))
+            .extra_time(GATHERING);
         if let Some(id) = job_id {
             options = options.filter("job_id", Filter::Eq, id);
             request = request.query("job_id", id);
         }
         let route = ["api", "v0", Resource::Tasks.route()];
-        let tasks = self.query_state::<IgnoredAny>(WHAT, &route, &options)?;
-        let truncated = tasks.is_cut_at_source(Resource::Tasks, &options);
+        let tasks = self.query_state::<IgnoredAny>(OPERATION, &route, &options)?;
+        let truncated = tasks.is_truncated_at_data_source(Resource::Tasks, &options);
 
         let idle = self.http().read_timeout();
         let most = idle + GATHERING;
@@ -75,9 +75,9 @@ impl RayClient {
             let start = Instant::now();
             let read = stream.read(&mut piece).map_err(|error| match error {
                 StreamError::Broken(error) => error,
-                StreamError::Idle => {
-                    ClientError::timeout(format_args!("{WHAT}: nothing more came for {idle:?}"))
-                }
+                StreamError::Idle => ClientError::timeout(format_args!(
+                    "{OPERATION}: nothing more came for {idle:?}"
+                )),
             })?;
             waited += start.elapsed();
             if read == 0 {
@@ -87,22 +87,22 @@ impl RayClient {
             nesting.push(&piece[..read]);
             if bytes > MAX_BYTES {
                 return Err(ClientError::unexpected(format_args!(
-                    "{WHAT}: the answer is larger than {MAX_BYTES} bytes"
+                    "{OPERATION}: the answer is larger than {MAX_BYTES} bytes"
                 )));
             }
             if waited > most {
                 return Err(ClientError::timeout(format_args!(
-                    "{WHAT}: not all of it came within {most:?}: raise ClientBuilder::read_timeout"
+                    "{OPERATION}: not all of it came within {most:?}: raise ClientBuilder::read_timeout"
                 )));
             }
             writer.write_all(&piece[..read]).map_err(|error| {
-                ClientError::unexpected(format_args!("{WHAT}: the writer failed: {error}"))
+                ClientError::unexpected(format_args!("{OPERATION}: the writer failed: {error}"))
                     .caused_by(error)
             })?;
         }
         if !nesting.is_whole() {
             return Err(ClientError::unreachable(format_args!(
-                "{WHAT}: the answer was cut off on the way after {bytes} bytes"
+                "{OPERATION}: the answer was cut off on the way after {bytes} bytes"
             )));
         }
         Ok(TaskTimeline { bytes, truncated })

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::{ListOptions, Resource};
 use crate::numbers;
-use crate::wire::{string_enum, time_from_ms};
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
@@ -47,25 +48,19 @@ pub struct Worker {
     /// Its id, 56 hex digits.
     pub worker_id: String,
     /// Whether it runs.
-    #[serde(default)]
     pub is_alive: Option<bool>,
     /// What it is for.
-    #[serde(default)]
     pub worker_type: Option<WorkerType>,
     /// How it ended; `None` while it runs.
-    #[serde(default)]
     pub exit_type: Option<WorkerExitType>,
     /// Its node.
-    #[serde(default)]
     pub node_id: Option<String>,
     /// The IP address of its node.
-    #[serde(default)]
     pub ip: Option<String>,
     /// Its process id.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
     /// Ray's explanation of how it ended. With detail.
-    #[serde(default)]
     pub exit_detail: Option<String>,
     /// When its start was asked for, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]

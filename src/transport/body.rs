@@ -10,15 +10,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
 use ureq::{Agent, BodyReader, Error, Timeout};
 
-use super::agent::Connections;
-use super::fault::explain;
-use super::proxied::ProxiedBody;
+use super::connections::Connections;
+use super::error::explain;
+use super::proxy_exchange::ProxyBody;
 use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
 
 /// The most of a JSON answer that is read, in bytes.
-const MAX_ANSWER: usize = 256 * 1024 * 1024;
+const MAX_RESPONSE: usize = 256 * 1024 * 1024;
 /// The most of an error answer that is read, in bytes.
 const MAX_ERROR: usize = 1024 * 1024;
 const PIECE: usize = 64 * 1024;
@@ -47,20 +47,20 @@ impl ContentRange {
 }
 
 /// A whole answer: 200, or to a request for a range also 206 and 416.
-pub(crate) struct Answer {
-    what: String,
+pub(crate) struct Response {
+    operation: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the body is longer than what was asked for with `first_bytes`.
     pub(crate) goes_on: bool,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
                 "{}: the answer is not the JSON that Ray sends: {error}",
-                self.what
+                self.operation
             ))
             .caused_by(error)
         })
@@ -92,10 +92,10 @@ pub(super) enum Body {
         body: BodyReader<'static>,
         length: Option<u64>,
     },
-    Unhurried(Pieces),
+    Threaded(ThreadedBody),
     Proxied {
-        body: ProxiedBody,
-        is_unhurried: bool,
+        body: ProxyBody,
+        idle_timeout_only: bool,
     },
 }
 
@@ -103,7 +103,7 @@ impl Body {
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Bounded { length, .. } => *length,
-            Self::Unhurried(pieces) => pieces.length,
+            Self::Threaded(pieces) => pieces.length,
             Self::Proxied { body, .. } => body.length(),
         }
     }
@@ -114,8 +114,8 @@ impl Stream {
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
             Body::Bounded { body, .. } => body.read(buf),
-            Body::Unhurried(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
-            Body::Proxied { body, is_unhurried: true } => {
+            Body::Threaded(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
+            Body::Proxied { body, idle_timeout_only: true } => {
                 body.wait_at_most(self.idle);
                 match body.read(buf) {
                     Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
@@ -142,7 +142,7 @@ impl Stream {
     }
 
     /// All of it, up to a bound.
-    pub(super) fn read_whole(mut self) -> Result<Answer, ClientError> {
+    pub(super) fn read_whole(mut self) -> Result<Response, ClientError> {
         let mut body = Vec::new();
         let mut buffer = vec![0; PIECE];
         let mut goes_on = false;
@@ -154,11 +154,11 @@ impl Stream {
                 goes_on = true;
                 break;
             }
-            let is_too_large = self.length > Some(MAX_ANSWER as u64) && first.is_none();
-            if is_too_large || body.len() > MAX_ANSWER {
+            let is_too_large = self.length > Some(MAX_RESPONSE as u64) && first.is_none();
+            if is_too_large || body.len() > MAX_RESPONSE {
                 return Err(ClientError::unexpected(format_args!(
-                    "{}: the answer is larger than {MAX_ANSWER} bytes",
-                    self.request.what
+                    "{}: the answer is larger than {MAX_RESPONSE} bytes",
+                    self.request.operation
                 )));
             }
             match self.read(&mut buffer) {
@@ -171,8 +171,8 @@ impl Stream {
                 }
             }
         }
-        Ok(Answer {
-            what: self.request.what.clone(),
+        Ok(Response {
+            operation: self.request.operation.clone(),
             content_range: self.content_range,
             body,
             goes_on,
@@ -198,7 +198,7 @@ impl Stream {
 
 /// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
 /// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
-pub(super) struct Pieces {
+pub(super) struct ThreadedBody {
     length: Option<u64>,
     receiver: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
@@ -209,7 +209,7 @@ pub(super) struct Pieces {
     connections: Connections,
 }
 
-impl Pieces {
+impl ThreadedBody {
     /// The thread ends with the body, or when `agent` is shut down.
     pub(super) fn of(
         mut body: BodyReader<'static>,
@@ -269,7 +269,7 @@ impl Pieces {
     }
 }
 
-impl Drop for Pieces {
+impl Drop for ThreadedBody {
     /// Ends the thread, wherever it is.
     fn drop(&mut self) {
         if !self.is_over {

@@ -10,7 +10,7 @@ use ureq::{Error, Proxy, ProxyProtocol};
 
 use super::USER_AGENT;
 use super::connect::{Connection, Register, connect};
-use super::fault::{OddAnswer, of_connect};
+use super::error::{ProtocolError, of_connect};
 use super::settings::Settings;
 
 /// The most that a proxy may say before a connection stands, in bytes.
@@ -40,23 +40,23 @@ pub(super) fn dial(
     let deadline = Instant::now() + limit;
     let (host, port) = settings.first_hop();
     let connection = connect(&host, port, deadline, register).map_err(of_connect)?;
-    let mut wire = MaybeTlsStream::Tcp(Tcp { connection, deadline });
+    let mut stream = MaybeTlsStream::Tcp(Tcp { connection, deadline });
     if let Some(proxy) = &settings.proxy {
         if proxy.protocol() == ProxyProtocol::Https {
-            wire = secure(wire, settings, proxy.host())?;
+            stream = secure(stream, settings, proxy.host())?;
         }
         if through_proxy {
-            ask_proxy(&mut wire, proxy, settings)?;
+            ask_proxy(&mut stream, proxy, settings)?;
         }
     }
     if settings.is_https() {
-        wire = secure(wire, settings, &settings.host_and_port().0)?;
+        stream = secure(stream, settings, &settings.host_and_port().0)?;
     }
-    Ok(wire)
+    Ok(stream)
 }
 
 /// Has the proxy connect to the cluster.
-fn ask_proxy(wire: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
+fn ask_proxy(stream: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
     let mut request = vec![
         format!("CONNECT {host}:{port} HTTP/1.1"),
@@ -65,22 +65,22 @@ fn ask_proxy(wire: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> R
     ];
     request.extend(credentials(proxy).map(|it| format!("Proxy-Authorization: {it}")));
     let request = request.join("\r\n") + "\r\n\r\n";
-    wire.write_all(request.as_bytes()).map_err(of_connect)?;
+    stream.write_all(request.as_bytes()).map_err(of_connect)?;
     let mut head = Vec::new();
     // A byte at a time, because what comes behind the head is not the proxy's.
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        let length = wire.read(&mut byte).map_err(of_connect)?;
+        let length = stream.read(&mut byte).map_err(of_connect)?;
         if length == 0 || head.len() > MAX_PROXY_HEAD {
-            return Err(OddAnswer::NotAProxy.into());
+            return Err(ProtocolError::NotAProxy.into());
         }
         head.extend(byte);
     }
     let head = String::from_utf8_lossy(&head);
     match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
         Some(200) if head.starts_with("HTTP/1.") => Ok(()),
-        Some(status) if head.starts_with("HTTP/1.") => Err(OddAnswer::Refused(status).into()),
-        _ => Err(OddAnswer::NotAProxy.into()),
+        Some(status) if head.starts_with("HTTP/1.") => Err(ProtocolError::Refused(status).into()),
+        _ => Err(ProtocolError::NotAProxy.into()),
     }
 }
 

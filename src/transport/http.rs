@@ -4,16 +4,16 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Method, Response};
+use ureq::http::{Method, Response as HttpResponse};
 use ureq::{Error, SendBody};
 
 use super::HeaderValue;
-use super::agent::{Connections, config};
-use super::body::{Answer, Body, Pieces, Stream};
-use super::check::refusal;
-use super::fault::{MAX_HEADERS, explain, of_connect};
-use super::proxied::exchange;
+use super::body::{Body, Response, Stream, ThreadedBody};
+use super::connections::{Connections, config};
+use super::error::{MAX_HEADERS, explain, of_connect};
+use super::proxy_exchange::exchange;
 use super::request::{Request, Upload};
+use super::response_check::refusal;
 use super::settings::{Settings, Timeouts};
 use crate::ClientError;
 use crate::retry::RetryPolicy;
@@ -70,7 +70,7 @@ impl Http {
     }
 
     /// Ends every request of this tail from another thread, now and from now on: within 10 ms while
-    /// it connects, at once while it reads or writes. See `agent` for what remains.
+    /// it connects, at once while it reads or writes. See `connections` for what remains.
     pub(crate) fn shutdown(&self) {
         self.connections.shutdown();
     }
@@ -80,8 +80,9 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-    ) -> Result<Answer, ClientError> {
-        self.open(request, upload, request.is_unhurried, self.settings.read_timeout)?.read_whole()
+    ) -> Result<Response, ClientError> {
+        self.open(request, upload, request.idle_timeout_only, self.settings.read_timeout)?
+            .read_whole()
     }
 
     /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
@@ -94,7 +95,7 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-        is_unhurried: bool,
+        idle_timeout_only: bool,
         idle: Duration,
     ) -> Result<Stream, ClientError> {
         let failed = |error| {
@@ -102,10 +103,10 @@ impl Http {
             explain(request, &self.settings, error)
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
-        let (mut head, mut body) = self.run(request, upload, is_unhurried).map_err(failed)?;
+        let (mut head, mut body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
-            (head, body) = self.run(request, upload, is_unhurried).map_err(failed)?;
+            (head, body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         }
         let length = body.length();
         let mut stream = Stream {
@@ -133,12 +134,12 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-        is_unhurried: bool,
-    ) -> Result<(Response<()>, Body), Error> {
-        let timeouts = Timeouts::of(&self.settings, request, is_unhurried);
+        idle_timeout_only: bool,
+    ) -> Result<(HttpResponse<()>, Body), Error> {
+        let timeouts = Timeouts::of(&self.settings, request, idle_timeout_only);
         let http = self.http_request(request, upload)?;
         if self.settings.proxy.is_none() {
-            return self.run_directly(request, upload, &http, &timeouts, is_unhurried);
+            return self.run_directly(request, upload, &http, &timeouts, idle_timeout_only);
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
             (Some(upload), _) => (upload.open)()?,
@@ -147,7 +148,7 @@ impl Http {
         };
         let register = self.connections.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
-        Ok((head, Body::Proxied { body, is_unhurried }))
+        Ok((head, Body::Proxied { body, idle_timeout_only }))
     }
 
     fn run_directly(
@@ -156,10 +157,10 @@ impl Http {
         upload: Option<&Upload>,
         http: &HttpRequest,
         timeouts: &Timeouts,
-        is_unhurried: bool,
-    ) -> Result<(Response<()>, Body), Error> {
+        idle_timeout_only: bool,
+    ) -> Result<(HttpResponse<()>, Body), Error> {
         self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
-        let agent = if is_unhurried {
+        let agent = if idle_timeout_only {
             self.connections.agent_to_abandon()
         } else {
             self.connections.agent()
@@ -190,11 +191,11 @@ impl Http {
             other => other?,
         };
         let (parts, body) = response.into_parts();
-        let head = Response::from_parts(parts, ());
+        let head = HttpResponse::from_parts(parts, ());
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
-        let body = if is_unhurried {
-            Body::Unhurried(Pieces::of(body, length, agent, &self.connections)?)
+        let body = if idle_timeout_only {
+            Body::Threaded(ThreadedBody::of(body, length, agent, &self.connections)?)
         } else {
             Body::Bounded { body, length }
         };
@@ -207,7 +208,7 @@ impl Http {
         http: ureq::http::Request<B>,
         timeouts: &Timeouts,
         max_headers: usize,
-    ) -> Result<Response<ureq::Body>, Error> {
+    ) -> Result<HttpResponse<ureq::Body>, Error> {
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)

@@ -1,18 +1,18 @@
 //! The only code that names `ureq`, `tungstenite` or a socket.
 //!
-//! An import goes down this list only: websocket, retries → http → check → body → agent, proxied →
-//! dial → fault, connect, tls → settings → request, proxy, token.
+//! An import goes down this list only: websocket, retries → http → `response_check` → body → connections,
+//! `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
 
-mod agent;
 mod body;
-mod check;
 mod connect;
+mod connections;
 mod dial;
-mod fault;
+mod error;
 mod http;
-mod proxied;
 mod proxy;
+mod proxy_exchange;
 mod request;
+mod response_check;
 mod retries;
 mod settings;
 #[cfg(feature = "tls")]
@@ -20,7 +20,7 @@ mod tls;
 mod token;
 mod websocket;
 
-pub(crate) use body::{Answer, ContentRange, Stream, StreamError};
+pub(crate) use body::{ContentRange, Response, Stream, StreamError};
 pub(crate) use connect::{Connection, Register};
 pub(crate) use http::Http;
 pub(crate) use proxy::Proxies;

@@ -26,10 +26,10 @@ pub(crate) fn path(segments: &[&str]) -> String {
     path
 }
 
-/// One request. `what` names the operation and the resource in every error about it.
+/// One request. `operation` names the operation and the resource in every error about it.
 #[derive(Clone)]
 pub(crate) struct Request {
-    pub(crate) what: String,
+    pub(crate) operation: String,
     pub(super) method: Method,
     pub(crate) path: String,
     query: String,
@@ -38,17 +38,17 @@ pub(crate) struct Request {
     pub(super) body: Option<Arc<Vec<u8>>>,
     pub(super) is_idempotent: bool,
     pub(super) extra_time: Duration,
-    pub(super) is_unhurried: bool,
+    pub(super) idle_timeout_only: bool,
     pub(super) wants_bytes: bool,
     pub(super) first_bytes: Option<usize>,
     pub(super) deadline: Option<Instant>,
 }
 
 impl Request {
-    fn new(method: Method, what: impl fmt::Display, path: String) -> Self {
+    fn new(method: Method, operation: impl fmt::Display, path: String) -> Self {
         let is_idempotent = method != Method::POST;
         Self {
-            what: what.to_string(),
+            operation: operation.to_string(),
             method,
             path,
             query: String::new(),
@@ -56,27 +56,27 @@ impl Request {
             body: None,
             is_idempotent,
             extra_time: Duration::ZERO,
-            is_unhurried: false,
+            idle_timeout_only: false,
             wants_bytes: false,
             first_bytes: None,
             deadline: None,
         }
     }
 
-    pub(crate) fn get(what: impl fmt::Display, path: String) -> Self {
-        Self::new(Method::GET, what, path)
+    pub(crate) fn get(operation: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::GET, operation, path)
     }
 
-    pub(crate) fn post(what: impl fmt::Display, path: String) -> Self {
-        Self::new(Method::POST, what, path)
+    pub(crate) fn post(operation: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::POST, operation, path)
     }
 
-    pub(crate) fn put(what: impl fmt::Display, path: String) -> Self {
-        Self::new(Method::PUT, what, path)
+    pub(crate) fn put(operation: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::PUT, operation, path)
     }
 
-    pub(crate) fn delete(what: impl fmt::Display, path: String) -> Self {
-        Self::new(Method::DELETE, what, path)
+    pub(crate) fn delete(operation: impl fmt::Display, path: String) -> Self {
+        Self::new(Method::DELETE, operation, path)
     }
 
     pub(crate) fn query(mut self, key: &str, value: impl fmt::Display) -> Self {
@@ -107,7 +107,7 @@ impl Request {
 
     pub(crate) fn json(mut self, body: &impl Serialize) -> Result<Self, ClientError> {
         let bytes = serde_json::to_vec(body)
-            .map_err(|error| ClientError::invalid(format_args!("{}: {error}", self.what)))?;
+            .map_err(|error| ClientError::invalid(format_args!("{}: {error}", self.operation)))?;
         self.body = Some(Arc::new(bytes));
         Ok(self)
     }
@@ -132,8 +132,8 @@ impl Request {
 
     /// Bounds the silence within the answer, not the time of the whole: for large files. The
     /// deadline then ends with the answer's header.
-    pub(crate) fn unhurried(mut self) -> Self {
-        self.is_unhurried = true;
+    pub(crate) fn idle_timeout_only(mut self) -> Self {
+        self.idle_timeout_only = true;
         self
     }
 

@@ -2,20 +2,23 @@
 
 use std::time::Instant;
 
-use super::body::Answer;
-use super::fault::never_arrived;
+use super::body::Response;
+use super::error::never_arrived;
 use super::http::Http;
 use super::request::{Request, Upload};
 use crate::ClientError;
 
 impl Http {
     /// Sends and reads the whole answer, again as the retry policy says.
-    pub(crate) fn send(&self, request: &Request) -> Result<Answer, ClientError> {
-        self.send_again(request).0
+    pub(crate) fn send(&self, request: &Request) -> Result<Response, ClientError> {
+        self.send_tracking_arrival(request).0
     }
 
     /// The same, and whether an attempt before the last may have reached the server.
-    pub(crate) fn send_again(&self, request: &Request) -> (Result<Answer, ClientError>, bool) {
+    pub(crate) fn send_tracking_arrival(
+        &self,
+        request: &Request,
+    ) -> (Result<Response, ClientError>, bool) {
         self.attempts(request, None)
     }
 
@@ -27,7 +30,7 @@ impl Http {
         request: &Request,
         length: u64,
         open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<Response, ClientError> {
         let upload = Upload { length, open: &open };
         self.attempts(request, Some(&upload)).0
     }
@@ -36,7 +39,7 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-    ) -> (Result<Answer, ClientError>, bool) {
+    ) -> (Result<Response, ClientError>, bool) {
         let policy = &self.settings.retry;
         let mut start = Instant::now();
         let mut attempt = 1;
@@ -44,7 +47,7 @@ impl Http {
         loop {
             let began = Instant::now();
             let error = match self.send_once(request, upload) {
-                Ok(answer) => return (Ok(answer), arrived),
+                Ok(response) => return (Ok(response), arrived),
                 Err(error) => error,
             };
             if upload.is_some() {

@@ -12,7 +12,7 @@ use super::{HeaderMap, Uri};
 use crate::ClientError;
 use crate::retry::RetryPolicy;
 
-/// The longest time that an unhurried body may take, however slowly it is read. Ray's dashboard ends
+/// The longest time that a body without a total timeout may take, however slowly it is read. Ray's dashboard ends
 /// such an answer after 300 s.
 const MAX_BODY: Duration = Duration::from_secs(20 * 60);
 
@@ -114,13 +114,13 @@ pub(super) struct Timeouts {
 }
 
 impl Timeouts {
-    pub(super) fn of(settings: &Settings, request: &Request, is_unhurried: bool) -> Self {
+    pub(super) fn of(settings: &Settings, request: &Request, idle_timeout_only: bool) -> Self {
         let read = settings.read_timeout;
         Self {
             connect: request.at_most(settings.connect_timeout),
             send: read,
             response: request.at_most(read + request.extra_time),
-            body: if is_unhurried { MAX_BODY } else { request.at_most(read) },
+            body: if idle_timeout_only { MAX_BODY } else { request.at_most(read) },
         }
     }
 }

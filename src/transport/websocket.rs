@@ -9,12 +9,12 @@ use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, Utf8Bytes};
 use ureq::Timeout;
 
-use super::check::rejection;
 use super::connect::Register;
 use super::dial::{MaybeTlsStream, dial};
-use super::fault::{MAX_HEADERS, explain};
+use super::error::{MAX_HEADERS, explain};
 use super::http::{Http, is_denied};
 use super::request::Request;
+use super::response_check::rejection;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
 
@@ -25,7 +25,7 @@ const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// An open WebSocket.
 pub(crate) struct WebSocket {
     socket: tungstenite::WebSocket<Socket>,
-    what: String,
+    operation: String,
 }
 
 /// What a read of a [`WebSocket`] gave.
@@ -54,19 +54,19 @@ impl WebSocket {
     }
 
     fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
-        let what = &request.what;
+        let operation = &request.operation;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);
         let mut stream = dial(&http.settings, true, limit, register).map_err(failed)?;
         stream.wait_at_most(request.at_most(http.settings.read_timeout));
-        let socket = Socket { stream, head: Head::Coming(Vec::new()) };
+        let socket = Socket { stream, head: HandshakeHead::Coming(Vec::new()) };
         let config = WebSocketConfig::default()
             .read_buffer_size(64 * 1024)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let upgrade = upgrade(http, request)?;
         match tungstenite::client::client_with_config(upgrade, socket, Some(config)) {
-            Ok((socket, _)) => Ok(Self { socket, what: what.clone() }),
+            Ok((socket, _)) => Ok(Self { socket, operation: operation.clone() }),
             Err(HandshakeError::Interrupted(_)) => {
                 Err(failed(ureq::Error::Timeout(Timeout::RecvResponse)))
             }
@@ -85,10 +85,10 @@ impl WebSocket {
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Event::Idle),
             Ok(Message::Binary(_)) => Err(ClientError::unexpected(format_args!(
                 "{}: a binary WebSocket message, where Ray sends text",
-                self.what
+                self.operation
             ))),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(Event::Idle),
-            Err(error) => Err(broken(&self.what, error)),
+            Err(error) => Err(broken(&self.operation, error)),
         }
     }
 }
@@ -97,7 +97,7 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
     let base = &http.settings.base;
     let url = format!("ws{}{}", base.trim_start_matches("http"), request.path_and_query());
     let invalid = |error: &dyn std::fmt::Display| {
-        ClientError::invalid(format_args!("{}: {error}", request.what))
+        ClientError::invalid(format_args!("{}: {error}", request.operation))
     };
     let uri = url.parse::<Uri>().map_err(|error| invalid(&error))?;
     let host = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
@@ -116,11 +116,11 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
 }
 
 fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
-    let what = &request.what;
+    let operation = &request.operation;
     match error {
         Error::Http(response) if response.status().is_success() => {
             ClientError::unexpected(format_args!(
-                "{what}: the answer is not a WebSocket handshake: status {}",
+                "{operation}: the answer is not a WebSocket handshake: status {}",
                 response.status().as_u16()
             ))
         }
@@ -128,7 +128,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             let body = response.body().as_deref().unwrap_or_default();
             let content_type = response.headers().get("content-type");
             let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            rejection(what, &http.settings, response.status(), content_type, body)
+            rejection(operation, &http.settings, response.status(), content_type, body)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
@@ -136,13 +136,13 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             explain(request, &http.settings, ureq::Error::Io(cut))
         }
         other => ClientError::unexpected(format_args!(
-            "{what}: the answer is not a WebSocket handshake: {other}"
+            "{operation}: the answer is not a WebSocket handshake: {other}"
         ))
         .caused_by(other),
     }
 }
 
-fn broken(what: &str, error: Error) -> ClientError {
+fn broken(operation: &str, error: Error) -> ClientError {
     let said = match &error {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             "the connection broke off".to_owned()
@@ -151,18 +151,18 @@ fn broken(what: &str, error: Error) -> ClientError {
         Error::Capacity(_) => format!("a message of more than {MAX_MESSAGE} bytes"),
         other => other.to_string(),
     };
-    ClientError::unreachable(format_args!("{what}: {said}")).caused_by(error)
+    ClientError::unreachable(format_args!("{operation}: {said}")).caused_by(error)
 }
 
 /// The connection as tungstenite gets it: with the headers of the handshake's answer in one piece.
 struct Socket {
     stream: MaybeTlsStream,
-    head: Head,
+    head: HandshakeHead,
 }
 
 /// The headers of the handshake's answer. tungstenite gets them whole, because it takes a handshake
 /// that comes in many small pieces for an attack.
-enum Head {
+enum HandshakeHead {
     Coming(Vec<u8>),
     /// Complete, and handed over up to here.
     Whole(Vec<u8>, usize),
@@ -173,15 +173,17 @@ impl Read for Socket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             match &mut self.head {
-                Head::Over => return self.stream.read(buf),
-                Head::Whole(head, start) if *start == head.len() => self.head = Head::Over,
-                Head::Whole(head, start) => {
+                HandshakeHead::Over => return self.stream.read(buf),
+                HandshakeHead::Whole(head, start) if *start == head.len() => {
+                    self.head = HandshakeHead::Over;
+                }
+                HandshakeHead::Whole(head, start) => {
                     let length = buf.len().min(head.len() - *start);
                     buf[..length].copy_from_slice(&head[*start..*start + length]);
                     *start += length;
                     return Ok(length);
                 }
-                Head::Coming(head) => {
+                HandshakeHead::Coming(head) => {
                     let so_far = head.len();
                     let mut piece = [0; 4096];
                     let length = self.stream.read(&mut piece)?;
@@ -189,7 +191,7 @@ impl Read for Socket {
                     let border = so_far.saturating_sub(3);
                     let is_whole = head[border..].windows(4).any(|bytes| bytes == b"\r\n\r\n");
                     if is_whole || length == 0 || head.len() > MAX_HEADERS {
-                        self.head = Head::Whole(std::mem::take(head), 0);
+                        self.head = HandshakeHead::Whole(std::mem::take(head), 0);
                     }
                 }
             }

@@ -2,9 +2,9 @@
 //!
 //! A program of its own, since it counts those of the process.
 
-#[path = "../../src/chance.rs"]
+#[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]
-mod chance;
+mod rng;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
@@ -17,8 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chance::Chance;
 use ray_client::{JobSubmission, Protocol, RayClient, StreamLimits, TailOptions};
+use rng::TestRng;
 use server::{
     CHUNKED, PING, Server, TEXT, chunk, close, frame, full_listener, hold, job, respond_json,
 };
@@ -195,20 +195,20 @@ fn drop_a_thousand_tails() {
         for thread in 0..8 {
             let (client, unconnected) = (client.clone(), unconnected.clone());
             scope.spawn(move || {
-                let mut chance = Chance(thread);
+                let mut rng = TestRng(thread);
                 let jobs =
                     ["away", "pending", "stuck", "silent", "broken", "pinged", "flood", "none"];
                 for n in 0..125 {
-                    let id = *chance.pick(&jobs);
+                    let id = *rng.pick(&jobs);
                     let client = if id == "none" { &unconnected } else { &client };
                     let options = options(protocol(n)).reconnects(99);
                     let mut tail = client.tail_job_logs_with(id, options).unwrap();
-                    if id == "flood" && chance.below(2) == 0 {
-                        for _ in 0..chance.below(3000) {
+                    if id == "flood" && rng.below(2) == 0 {
+                        for _ in 0..rng.below(3000) {
                             assert!(tail.next().unwrap().is_ok());
                         }
                     } else {
-                        thread::sleep(Duration::from_micros(chance.between(0, 20_000)));
+                        thread::sleep(Duration::from_micros(rng.between(0, 20_000)));
                     }
                 }
             });

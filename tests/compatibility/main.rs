@@ -7,9 +7,11 @@ mod support;
 use std::io::Read;
 use std::time::Duration;
 
+use ray_client::jobs::JobType;
+use ray_client::logs::LogFile;
 use ray_client::{
-    AgentAccess, ClientError, Filter, JobStatus, JobSubmission, JobType, ListOptions, LogFile,
-    Protocol, RayClient, ServeApplicationConfig, StreamLimits, TailOptions,
+    AgentAccess, ClientError, Filter, JobStatus, JobSubmission, ListOptions, Protocol, RayClient,
+    ServeApplicationConfig, StreamLimits, TailOptions,
 };
 use support::{Head, eventually};
 

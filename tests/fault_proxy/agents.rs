@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use ray_client::{JobSubmission, Protocol, RayClient};
 
-use crate::chance::Chance;
 use crate::proxy::{Plan, Proxy};
+use crate::rng::TestRng;
 use crate::server::{Request, Server, close, hold};
 use crate::{head, patient, read_all, setting};
 
@@ -39,12 +39,12 @@ enum Listener {
 
 impl Listener {
     fn start(what: AtItsAddress, agent: &str, seed: u64) -> Listener {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         match what {
             TheAgent => Listener::Proxy(Proxy::start(agent, |_| Plan::default())),
             AnAgentThatIsCutOff => Listener::Proxy(Proxy::start(agent, move |_| Plan {
-                cut: Some(chance.between(50_000, 500_000)),
-                reset: chance.below(2) == 0,
+                cut: Some(rng.between(50_000, 500_000)),
+                reset: rng.below(2) == 0,
                 ..Plan::default()
             })),
             SomethingSilent => Listener::Server(Server::start(|_, stream| Err(hold(stream)))),

@@ -4,11 +4,11 @@
 //! the full run, and `RAY_CLIENT_RAY=2.9.3` runs it on another Ray. A failure prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` runs it
 //! again.
 
-#[path = "../../src/chance.rs"]
-#[allow(dead_code, reason = "each user takes what it needs")]
-mod chance;
 #[path = "../support/proxy.rs"]
 mod proxy;
+#[path = "../support/rng.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod rng;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/mod.rs"]
@@ -22,11 +22,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chance::Chance;
 use proxy::{Plan, Proxy};
 use ray_client::{
     ClientError, JobSubmission, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions,
 };
+use rng::TestRng;
 use support::{Head, eventually};
 
 /// What one test does to the head would be a fault in another: they take turns.
@@ -62,17 +62,17 @@ fn read_all(client: &RayClient, id: &str, options: TailOptions) -> (Vec<u8>, Opt
 /// lets the whole log pass: cuts at 50 to 500 KB of every connection would keep a log of 1 MB from
 /// anybody. So each connection is cut there with a chance of one half; the others pass, with delays
 /// and stalls. Over the WebSocket two connections have to pass, since the log is checked at the end.
-fn plan(chance: &mut Chance) -> Plan {
-    let mut plan = Plan { reset: chance.below(2) == 0, ..Plan::default() };
-    match chance.below(20) {
+fn plan(rng: &mut TestRng) -> Plan {
+    let mut plan = Plan { reset: rng.below(2) == 0, ..Plan::default() };
+    match rng.below(20) {
         0 => plan.refuse = true,
-        1 => plan.cut = Some(chance.between(1, 1000)),
-        2..=9 => plan.cut = Some(chance.between(50_000, 500_000)),
+        1 => plan.cut = Some(rng.between(1, 1000)),
+        2..=9 => plan.cut = Some(rng.between(50_000, 500_000)),
         10..=12 => {
-            plan.stall = Some((chance.between(1, 500_000), Duration::from_millis(500)));
+            plan.stall = Some((rng.between(1, 500_000), Duration::from_millis(500)));
         }
         13..=14 => plan.single_bytes = 2000,
-        15..=16 => plan.delay = Duration::from_millis(chance.between(0, 200)),
+        15..=16 => plan.delay = Duration::from_millis(rng.between(0, 200)),
         _ => {}
     }
     plan
@@ -97,10 +97,10 @@ fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
                     }
                     let job = JobSubmission::new(format!("python {flood} 11000"));
                     let id = head.client().submit_job(&job).unwrap();
-                    let mut chance = Chance(seed);
+                    let mut rng = TestRng(seed);
                     let protocol =
                         if seed % 2 == 0 { Protocol::Stream } else { Protocol::WebSocket };
-                    let proxy = Proxy::start(&head.address, move |_| plan(&mut chance));
+                    let proxy = Proxy::start(&head.address, move |_| plan(&mut rng));
                     let client = RayClient::new(proxy.address()).unwrap();
                     let (log, error) = read_all(&client, &id, patient(protocol));
                     assert!(error.is_none(), "seed {seed}: {error:?}");

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{AgentAccess, LogFile, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
+use ray_client::logs::LogFile;
+use ray_client::{AgentAccess, LogTail, Protocol, RayClient, RetryPolicy, TailOptions};
 
 use crate::cluster::{Answer, Cluster, eventually, hurried, next, numbered, rest};
 use crate::server::{Request, close, full_listener, hold, reset, respond, respond_range};

@@ -4,7 +4,8 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ray_client::{LogFile, Protocol, RayClient};
+use ray_client::logs::LogFile;
+use ray_client::{Protocol, RayClient};
 
 use crate::server::{Server, close, finished_job};
 use crate::{client, collect, lines_of, log, options};

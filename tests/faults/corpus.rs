@@ -14,7 +14,7 @@ use std::thread;
 use ray_client::{ClientError, ListOptions, Protocol, RayClient};
 use serde_json::{Value, json};
 
-use crate::chance::Chance;
+use crate::rng::TestRng;
 use crate::server::{FakeRay, Fault, Server, job, respond, respond_json};
 use crate::{check_message, client, options};
 
@@ -124,23 +124,23 @@ fn every_answer_of_a_real_ray_is_read() {
 }
 
 /// Something else in the place of any value.
-fn break_json(chance: &mut Chance, value: &mut Value) {
-    let deeper = chance.below(8) > 0;
+fn break_json(rng: &mut TestRng, value: &mut Value) {
+    let deeper = rng.below(8) > 0;
     match value {
         Value::Array(items) if deeper && !items.is_empty() => {
-            let at = chance.below(items.len());
-            break_json(chance, &mut items[at]);
+            let at = rng.below(items.len());
+            break_json(rng, &mut items[at]);
         }
         Value::Object(fields) if deeper && !fields.is_empty() => {
-            let key = fields.keys().nth(chance.below(fields.len())).unwrap().clone();
-            if chance.below(8) == 0 {
+            let key = fields.keys().nth(rng.below(fields.len())).unwrap().clone();
+            if rng.below(8) == 0 {
                 fields.remove(&key);
             } else {
-                break_json(chance, &mut fields[&key]);
+                break_json(rng, &mut fields[&key]);
             }
         }
         other => {
-            let huge = format!("9{}", "0".repeat(chance.below(25)));
+            let huge = format!("9{}", "0".repeat(rng.below(25)));
             let values = [
                 json!(null),
                 json!(true),
@@ -156,7 +156,7 @@ fn break_json(chance: &mut Chance, value: &mut Value) {
                 json!({}),
                 json!([[], {"": null}]),
             ];
-            *other = chance.pick(&values).clone();
+            *other = rng.pick(&values).clone();
         }
     }
 }
@@ -166,14 +166,14 @@ fn a_broken_answer_is_an_answer_or_one_clear_error() {
     let files = corpus("answers");
     let (answers, errors) = (Mutex::new(0), Mutex::new(0));
     let check = |subject: &Subject, file: &Path, seed: u64| {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         let whole = fs::read(file).unwrap();
         let body = if seed % 2 == 0 {
-            chance.mutate(&whole)
+            rng.mutate(&whole)
         } else {
             let mut value = serde_json::from_slice(&whole).unwrap();
-            for _ in 0..=chance.below(3) {
-                break_json(&mut chance, &mut value);
+            for _ in 0..=rng.below(3) {
+                break_json(&mut rng, &mut value);
             }
             value.to_string().into_bytes()
         };
@@ -230,7 +230,7 @@ fn every_error_of_a_real_ray_broken_or_not_is_one_line_without_its_insides() {
         assert!(message.len() > "get job `a`: ".len(), "{}", file.display());
         for seed in 0..ways() {
             let _on_panic = OnPanic(&file, seed);
-            let broken = Chance(seed).mutate(&whole);
+            let broken = TestRng(seed).mutate(&whole);
             check_message(&subject.read("get_job", status, broken).unwrap_err());
         }
     }
@@ -239,11 +239,11 @@ fn every_error_of_a_real_ray_broken_or_not_is_one_line_without_its_insides() {
 #[test]
 fn every_log_of_a_real_ray_arrives_byte_for_byte_however_its_answers_are_cut() {
     let cut: Fault = |stream, log| {
-        let mut chance = Chance(log.len() as u64);
+        let mut rng = TestRng(log.len() as u64);
         stream.write_all(crate::server::CHUNKED.as_bytes())?;
-        let mut left = &log[..chance.below(log.len().max(1))];
+        let mut left = &log[..rng.below(log.len().max(1))];
         while !left.is_empty() {
-            let (piece, rest) = left.split_at(1 + chance.below(left.len().min(40)));
+            let (piece, rest) = left.split_at(1 + rng.below(left.len().min(40)));
             stream.write_all(&crate::server::chunk(piece))?;
             left = rest;
         }

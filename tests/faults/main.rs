@@ -1,8 +1,8 @@
 //! The library against servers that fail in every way, without a Ray.
 
-#[path = "../../src/chance.rs"]
+#[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]
-mod chance;
+mod rng;
 #[path = "../support/server.rs"]
 mod server;
 #[cfg(feature = "tls")]

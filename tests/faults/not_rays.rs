@@ -6,7 +6,8 @@ use std::io::{self, BufRead, BufReader};
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 
-use ray_client::{ClientError, LogFile, Protocol, RayClient};
+use ray_client::logs::LogFile;
+use ray_client::{ClientError, Protocol, RayClient};
 #[cfg(feature = "tls")]
 use rustls::ServerConfig;
 

@@ -12,9 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{
-    ClientError, LogFile, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions,
-};
+use ray_client::logs::LogFile;
+use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
 use server::{Server, close, finished_job, job, respond, respond_json, version};
 
 /// A daemon with a folder of its own, which ends with this.

@@ -1,11 +1,11 @@
 //! Local code and its way to the cluster: named as Ray names it, whole, once, and by real Rays run.
 
-#[path = "../../src/chance.rs"]
-#[allow(dead_code, reason = "each user takes what it needs")]
-mod chance;
 mod faults;
 mod jobs;
 mod names;
+#[path = "../support/rng.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod rng;
 #[path = "../support/server.rs"]
 mod server;
 mod trees;

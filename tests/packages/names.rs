@@ -12,7 +12,7 @@ use ray_client::{Package, RayClient};
 use serde_json::{Value, json};
 
 use crate::Folder;
-use crate::chance::Chance;
+use crate::rng::TestRng;
 use crate::server::{Server, respond};
 use crate::trees;
 
@@ -54,10 +54,10 @@ fn compare_generated_directories(count: u64) {
     let mut cases = Vec::new();
     let mut ours = Vec::new();
     for seed in 0..count {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         let path = folder.path().join(seed.to_string()).join("größe");
-        trees::write(&path, &mut chance);
-        let excludes: Vec<_> = (0..chance.below(3)).map(|_| trees::pattern(&mut chance)).collect();
+        trees::write(&path, &mut rng);
+        let excludes: Vec<_> = (0..rng.below(3)).map(|_| trees::pattern(&mut rng)).collect();
         for role in ROLES {
             let package = package(role, &path).excludes(excludes.clone());
             let uploaded = store.client.upload_package(&package);
@@ -92,13 +92,12 @@ fn compare_generated_directories(count: u64) {
 #[test]
 fn each_pattern_leaves_out_what_ray_leaves_out() {
     let folder = Folder::new();
-    let mut chance = Chance(7);
+    let mut rng = TestRng(7);
     let root = folder.path().join("root");
     trees::write_all_names(&root);
     let cases: Vec<_> = (0..2000)
         .map(|_| {
-            let excludes: Vec<_> =
-                (0..=chance.below(6)).map(|_| trees::pattern(&mut chance)).collect();
+            let excludes: Vec<_> = (0..=rng.below(6)).map(|_| trees::pattern(&mut rng)).collect();
             json!({"path": root, "role": "working_dir", "excludes": excludes, "zip": null})
         })
         .collect();
@@ -179,7 +178,7 @@ fn a_file_that_cannot_be_read_counts_by_its_name_and_is_not_sent() {
     const NOBODY: u32 = 65534;
     let folder = Folder::new();
     let closed = folder.write("closed", "");
-    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     if std::fs::File::open(&closed).is_ok() {
         // Root reads everything. The copy is where everybody can run it.
@@ -204,7 +203,7 @@ fn an_unreadable_file() {
         folder.write("m.py", "x=1\n");
     }
     let secret = folder.write("secret.txt", "x");
-    std::fs::set_permissions(secret, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(secret, PermissionsExt::from_mode(0o000)).unwrap();
     std::os::unix::fs::symlink("nowhere", other.path().join("secret.txt")).unwrap();
     let package = Package::working_dir(folder.path());
     assert_eq!(package.uri().unwrap(), Package::working_dir(other.path()).uri().unwrap());

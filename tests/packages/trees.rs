@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::chance::Chance;
+use crate::rng::TestRng;
 
 const NAMES: [&str; 36] = [
     "a",
@@ -79,30 +79,30 @@ const SEGMENTS: [&str; 30] = [
 ];
 
 /// A line of an ignore file.
-pub fn pattern(chance: &mut Chance) -> String {
+pub fn pattern(rng: &mut TestRng) -> String {
     let mut pattern = String::new();
-    if chance.below(5) == 0 {
+    if rng.below(5) == 0 {
         pattern.push('!');
     }
-    if chance.below(20) == 0 {
+    if rng.below(20) == 0 {
         pattern.push('\\');
     }
-    if chance.below(4) == 0 {
+    if rng.below(4) == 0 {
         pattern.push('/');
     }
-    for i in 0..=chance.below(3) {
+    for i in 0..=rng.below(3) {
         if i > 0 {
             pattern.push('/');
         }
         // A star alone leaves out the root, and with it all.
-        let names = i == 0 && chance.below(8) > 0 || chance.below(2) == 0;
+        let names = i == 0 && rng.below(8) > 0 || rng.below(2) == 0;
         let from = if names { &NAMES[..] } else { &SEGMENTS[..] };
-        pattern += *chance.pick(from);
+        pattern += *rng.pick(from);
     }
-    if chance.below(5) == 0 {
+    if rng.below(5) == 0 {
         pattern.push('/');
     }
-    match chance.below(40) {
+    match rng.below(40) {
         0 => format!("# {pattern}"),
         1 => format!("  {pattern}\u{1f}\t"),
         2 => String::new(),
@@ -128,44 +128,44 @@ pub fn write_all_names(root: &Path) {
 }
 
 /// Writes a directory of one to about a hundred paths here.
-pub fn write(root: &Path, chance: &mut Chance) {
+pub fn write(root: &Path, rng: &mut TestRng) {
     fs::create_dir_all(root).unwrap();
-    let circle = chance.below(10) == 0;
-    fill(root, chance, 3, circle);
+    let circle = rng.below(10) == 0;
+    fill(root, rng, 3, circle);
     if circle {
         symlink(".", root.join("circle")).unwrap();
     }
 }
 
 /// With a link round in a circle no other link goes to a directory, since each would double the way.
-fn fill(folder: &Path, chance: &mut Chance, depth: usize, circle: bool) {
+fn fill(folder: &Path, rng: &mut TestRng, depth: usize, circle: bool) {
     for (file, among) in [(".gitignore", 3), (".rayignore", 5)] {
-        if chance.below(among) == 0 {
-            let end = *chance.pick(&["\n", "\r\n", "\r"]);
-            let lines: Vec<_> = (0..=chance.below(4)).map(|_| pattern(chance)).collect();
+        if rng.below(among) == 0 {
+            let end = *rng.pick(&["\n", "\r\n", "\r"]);
+            let lines: Vec<_> = (0..=rng.below(4)).map(|_| pattern(rng)).collect();
             fs::write(folder.join(file), lines.join(end) + end).unwrap();
         }
     }
     let mut folders = Vec::new();
-    for _ in 0..chance.below(7) {
-        let name = *chance.pick(&NAMES);
+    for _ in 0..rng.below(7) {
+        let name = *rng.pick(&NAMES);
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
             continue;
         }
-        match chance.below(20) {
+        match rng.below(20) {
             0 => symlink("nowhere", path).unwrap(),
             1 => symlink(".gitignore", path).unwrap(),
-            2 if !circle && !folders.is_empty() => symlink(chance.pick(&folders), path).unwrap(),
+            2 if !circle && !folders.is_empty() => symlink(rng.pick(&folders), path).unwrap(),
             3..8 if depth > 0 => {
                 fs::create_dir(&path).unwrap();
-                fill(&path, chance, depth - 1, circle);
+                fill(&path, rng, depth - 1, circle);
                 folders.push(name);
             }
             8 => fs::create_dir(&path).unwrap(),
             _ => {
-                fs::write(&path, "content ".repeat(chance.below(9))).unwrap();
-                if chance.below(3) == 0 {
+                fs::write(&path, "content ".repeat(rng.below(9))).unwrap();
+                if rng.below(3) == 0 {
                     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
                 }
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::LineEnding::{self, Cr, CrLf, Lf};
+use ray_client::logs::LineEnding::{self, Cr, CrLf, Lf};
 use ray_client::{JobSubmission, LogLine, NextLine, Protocol, RayClient};
 
 use crate::support::{Head, delete_for_good, eventually};

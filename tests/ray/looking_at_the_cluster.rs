@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use ray_client::{
-    ActorState, ClientError, Filter, JobSubmission, ListOptions, Listing, NodeUsage, RayClient,
-    TaskState, TaskType,
-};
+use ray_client::state::{ActorState, TaskState, TaskType};
+use ray_client::{ClientError, Filter, JobSubmission, ListOptions, Listing, NodeUsage, RayClient};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -319,7 +317,7 @@ fn objects_are_what_ray_says() {
     assert_same_in_the_end(list, &format!("rows(list_objects, *equal(pid={pid}))"));
     let objects = list();
     assert!(objects.warnings[0].starts_with("Callsite is not being recorded"));
-    let size = |object: &ray_client::Object| object.object_size.unwrap_or_default();
+    let size = |object: &ray_client::state::Object| object.object_size.unwrap_or_default();
     assert!(objects.results.iter().any(|object| size(object) > 300_000));
     let one = ListOptions::default().filter("object_id", Filter::Eq, &objects.results[0].object_id);
     assert!(!work.client.list_objects_with(&one).unwrap().results.is_empty());

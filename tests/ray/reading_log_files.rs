@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ray_client::{JobSubmission, LogFile, LogTail, Protocol, RayClient};
+use ray_client::logs::LogFile;
+use ray_client::{JobSubmission, LogTail, Protocol, RayClient};
 use serde_json::Value;
 
 use crate::support::{Head, eventually};

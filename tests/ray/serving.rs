@@ -10,9 +10,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ray_client::serve::{
+    ServeDeploymentConfig, ServeDetails, ServeProxyLocation, ServeReplicaState, ServeSource,
+};
 use ray_client::{
     ClientError, RayClient, ServeApplicationConfig, ServeApplicationStatus, ServeConfig,
-    ServeDeploymentConfig, ServeDetails, ServeProxyLocation, ServeReplicaState, ServeSource,
 };
 use serde_json::{Value, json};
 

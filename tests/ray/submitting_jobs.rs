@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ray_client::{JobStatus, JobSubmission, JobType, ListOptions, Protocol};
+use ray_client::jobs::JobType;
+use ray_client::{JobStatus, JobSubmission, ListOptions, Protocol};
 
 use crate::support::{self, Head, eventually};
 use crate::{client, finish, patient, python, submit};

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::dashboard::{Dashboard, FileServer, lines_to_compare};
-use super::{Certainty, Delivered, Interrupt, Look, Source, Step, became_shorter};
+use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult, became_shorter};
 use crate::ClientError;
 use crate::logs::last_lines::starts_of_lines;
-use crate::transport::{Answer, ByteRange, ContentRange, Http, Request};
+use crate::transport::{ByteRange, ContentRange, Http, Request, Response};
 
-/// The most bytes that one look takes.
+/// The most bytes that one poll takes.
 const PIECE: u64 = 1024 * 1024;
-/// How many bytes that were handed out are asked for once more at each look: if they differ, the file is
+/// How many bytes that were handed out are asked for once more at each poll: if they differ, the file is
 /// not the one that it was.
 const OVERLAP: usize = 32;
 
@@ -21,15 +21,20 @@ pub(crate) struct AgentSource {
     http: Http,
     path: String,
     dashboard: Dashboard,
-    /// The longest time that one look may take.
-    stall: Duration,
+    /// The longest time that one poll may take.
+    stall_timeout: Duration,
     is_over: bool,
 }
 
 impl AgentSource {
     /// The file at this path of an agent that was proved to serve it.
-    pub(crate) fn new(http: Http, path: String, dashboard: Dashboard, stall: Duration) -> Self {
-        Self { http, path, dashboard, stall, is_over: false }
+    pub(crate) fn new(
+        http: Http,
+        path: String,
+        dashboard: Dashboard,
+        stall_timeout: Duration,
+    ) -> Self {
+        Self { http, path, dashboard, stall_timeout, is_over: false }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -37,24 +42,24 @@ impl AgentSource {
     }
 
     /// These bytes of the file, and which of how many they are. Fewer if the file ends before.
-    pub(super) fn get(&self, range: ByteRange) -> Step<(Answer, ContentRange)> {
-        let what = format!("{}: the agent", self.dashboard.what());
-        let request = Request::get(what, self.path.clone()).bytes().range(range);
+    pub(super) fn get(&self, range: ByteRange) -> TailResult<(Response, ContentRange)> {
+        let operation = format!("{}: the agent", self.dashboard.operation());
+        let request = Request::get(operation, self.path.clone()).bytes().range(range);
         // An agent that knows no ranges may send all of a large file.
         let request = request.first_bytes(range.length());
-        let request = request.deadline(Some(Instant::now() + self.stall));
-        let answer = self.http.send(&request).map_err(Interrupt::Broken)?;
-        let Some(found) = answer.content_range else {
+        let request = request.deadline(Some(Instant::now() + self.stall_timeout));
+        let response = self.http.send(&request).map_err(TailError::Broken)?;
+        let Some(found) = response.content_range else {
             return Err(self.no_longer("it does not answer with ranges of bytes"));
         };
-        if answer.goes_on || answer.body.len() as u64 != found.end - found.start {
+        if response.goes_on || response.body.len() as u64 != found.end - found.start {
             return Err(self.no_longer("its answer is not as long as it says"));
         }
-        Ok((answer, found))
+        Ok((response, found))
     }
 
-    fn no_longer(&self, why: &str) -> Interrupt {
-        Interrupt::Broken(self.unusable(why))
+    fn no_longer(&self, why: &str) -> TailError {
+        TailError::Broken(self.unusable(why))
     }
 
     pub(super) fn is_another(&self) -> ClientError {
@@ -62,14 +67,14 @@ impl AgentSource {
     }
 
     fn unusable(&self, why: &str) -> ClientError {
-        let (what, address) = (self.dashboard.what(), self.http.address());
+        let (operation, address) = (self.dashboard.operation(), self.http.address());
         ClientError::unreachable(format_args!(
-            "{what}: the agent at {address} cannot be used: {why}"
+            "{operation}: the agent at {address} cannot be used: {why}"
         ))
     }
 
     /// Whether the dashboard, too, says that the file ends with what was handed out.
-    fn check_end(&self, delivered: &Delivered) -> Step<()> {
+    fn check_end(&self, delivered: &Delivered) -> TailResult<()> {
         let window = delivered.window();
         let Some(last) = self.dashboard.last_lines(lines_to_compare(window, COMPARED))? else {
             return Ok(());
@@ -87,58 +92,60 @@ impl FileServer for AgentSource {
     /// The next offset.
     type Reading = u64;
 
-    fn what(&self) -> &str {
-        self.dashboard.what()
+    fn operation(&self) -> &str {
+        self.dashboard.operation()
     }
 
-    fn whole(&self) -> Step<u64> {
+    fn whole(&self) -> TailResult<u64> {
         Ok(0)
     }
 
-    fn read(&self, offset: &mut u64, piece: &mut [u8]) -> Step<usize> {
-        let (answer, found) =
+    fn read(&self, offset: &mut u64, piece: &mut [u8]) -> TailResult<usize> {
+        let (response, found) =
             self.get(ByteRange::Between(*offset, *offset + piece.len() as u64))?;
         if found.start != *offset {
             return Err(self.no_longer("its file became shorter"));
         }
-        piece[..answer.body.len()].copy_from_slice(&answer.body);
+        piece[..response.body.len()].copy_from_slice(&response.body);
         *offset = found.end;
-        Ok(answer.body.len())
+        Ok(response.body.len())
     }
 
-    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+    fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>> {
         self.dashboard.last_lines(lines)
     }
 }
 
-impl Source for AgentSource {
-    fn read(&mut self, delivered: &Delivered) -> Step<Look> {
+impl LogSource for AgentSource {
+    fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let window = delivered.window();
         let known = &window[window.len().saturating_sub(OVERLAP)..];
         let position = delivered.position();
         let from = position - known.len() as u64;
-        let (answer, found) = self.get(ByteRange::Between(from, position + PIECE))?;
+        let (response, found) = self.get(ByteRange::Between(from, position + PIECE))?;
         if found.total < position {
             return match (delivered.is_empty(), self.is_over) {
-                (true, false) => Ok(Look::Nothing),
-                (true, true) => Err(became_shorter(self.dashboard.what(), delivered, found.total)),
+                (true, false) => Ok(ReadOutcome::UpToDate),
+                (true, true) => {
+                    Err(became_shorter(self.dashboard.operation(), delivered, found.total))
+                }
                 (false, _) => Err(self.no_longer("its file became shorter")),
             };
         }
-        let is_expected = found.start == from || (found.total == from && answer.body.is_empty());
-        if !is_expected || !answer.body.starts_with(known) {
+        let is_expected = found.start == from || (found.total == from && response.body.is_empty());
+        if !is_expected || !response.body.starts_with(known) {
             return Err(self.no_longer("its file is another one"));
         }
-        let new = &answer.body[known.len()..];
+        let new = &response.body[known.len()..];
         if !new.is_empty() {
             let is_all = found.end == found.total;
-            return Ok(Look::Data { bytes: new.to_vec(), is_all });
+            return Ok(ReadOutcome::Data { bytes: new.to_vec(), is_all });
         }
         if !self.is_over {
-            return Ok(Look::Nothing);
+            return Ok(ReadOutcome::UpToDate);
         }
         self.check_end(delivered)?;
-        Ok(Look::End(Certainty::Sure))
+        Ok(ReadOutcome::End(Certainty::Sure))
     }
 
     fn nothing_more_is_written(&mut self) {
@@ -146,7 +153,7 @@ impl Source for AgentSource {
     }
 
     /// Reads backwards, in steps that grow, so that what stands before the lines is hardly read.
-    fn start_of_last_lines(&mut self, lines: usize) -> Step<u64> {
+    fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {
         const FIRST_STEP: u64 = 16 * 1024;
         let (_, found) = self.get(ByteRange::Last(1))?;
         let end = found.total;
@@ -156,17 +163,17 @@ impl Source for AgentSource {
         let mut next_byte = None;
         while start > 0 {
             let from = start.saturating_sub(step);
-            let (answer, found) = self.get(ByteRange::Between(from, start))?;
+            let (response, found) = self.get(ByteRange::Between(from, start))?;
             if found.start != from || found.end != start {
                 return Err(self.no_longer("its file became shorter"));
             }
-            let starts = starts_of_lines(&answer.body, next_byte);
+            let starts = starts_of_lines(&response.body, next_byte);
             let wanted = lines - starts_found;
             if starts.len() >= wanted {
                 return Ok(from + starts[starts.len() - wanted] as u64);
             }
             starts_found += starts.len();
-            next_byte = answer.body.first().copied();
+            next_byte = response.body.first().copied();
             start = from;
             step = (step * 2).min(PIECE);
         }

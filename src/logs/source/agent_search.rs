@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 use memchr::memmem;
 
-use super::Interrupt;
+use super::TailError;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
 use crate::transport::{ByteRange, Http};
@@ -27,7 +27,7 @@ const LAST_LINES: u64 = 5;
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long an agent that could not be used is left alone.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
+const AVOID_FOR: Duration = Duration::from_secs(60);
 
 /// A file of an agent.
 #[derive(Clone)]
@@ -50,26 +50,26 @@ impl AgentFile {
     }
 
     /// The agent, if it is proved to serve this file.
-    pub(crate) fn find(self, dashboard: &Dashboard, stall: Duration) -> Found {
-        let agent = AgentSource::new(self.http, self.path, dashboard.clone(), stall);
+    pub(crate) fn find(self, dashboard: &Dashboard, stall_timeout: Duration) -> SearchResult {
+        let agent = AgentSource::new(self.http, self.path, dashboard.clone(), stall_timeout);
         prove(agent, dashboard, &crossbeam_channel::never())
     }
 }
 
 /// The agents that could not be used, and since when.
 #[derive(Default)]
-pub(crate) struct AgentAddresses {
+pub(crate) struct UnusableAgents {
     unusable: Mutex<HashMap<String, Instant>>,
 }
 
-impl AgentAddresses {
-    pub(crate) fn is_left_alone(&self, address: &str) -> bool {
+impl UnusableAgents {
+    pub(crate) fn is_avoided(&self, address: &str) -> bool {
         let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
-        unusable.retain(|_, since| since.elapsed() < LEFT_ALONE);
+        unusable.retain(|_, since| since.elapsed() < AVOID_FOR);
         unusable.contains_key(address)
     }
 
-    pub(crate) fn leave_alone(&self, address: &str) {
+    pub(crate) fn avoid(&self, address: &str) {
         let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
         unusable.insert(address.to_owned(), Instant::now());
     }
@@ -77,12 +77,12 @@ impl AgentAddresses {
 
 /// A search for an agent, in a thread of its own, so that no line waits for it.
 pub(crate) struct AgentSearch {
-    answer: Receiver<Found>,
+    response: Receiver<SearchResult>,
     address: String,
 }
 
 /// What a search came to.
-pub(crate) enum Found {
+pub(crate) enum SearchResult {
     Agent(Box<AgentSource>),
     /// There is nothing in the file yet that could be compared.
     NotYet,
@@ -97,20 +97,20 @@ impl AgentSearch {
     pub(crate) fn begin(
         file: AgentFile,
         dashboard: &Dashboard,
-        stall: Duration,
+        stall_timeout: Duration,
         cancelled: Receiver<Infallible>,
     ) -> Option<Self> {
-        let (sender, answer) = bounded(1);
+        let (sender, response) = bounded(1);
         let address = file.http.address().to_owned();
         let dashboard = dashboard.clone();
         let search = move || {
-            let agent = AgentSource::new(file.http, file.path, dashboard.clone(), stall);
+            let agent = AgentSource::new(file.http, file.path, dashboard.clone(), stall_timeout);
             let found = prove(agent, &dashboard, &cancelled);
             // Whoever asked may be gone.
             let _ = sender.send(found);
         };
         thread::Builder::new().name("ray-client-agent".to_owned()).spawn(search).ok()?;
-        Some(Self { answer, address })
+        Some(Self { response, address })
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -118,8 +118,8 @@ impl AgentSearch {
     }
 
     /// What it came to, if it is over.
-    pub(crate) fn poll(&self) -> Option<Found> {
-        match self.answer.try_recv() {
+    pub(crate) fn poll(&self) -> Option<SearchResult> {
+        match self.response.try_recv() {
             Ok(found) => Some(found),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => Some(ended_early()),
@@ -127,8 +127,8 @@ impl AgentSearch {
     }
 
     /// Waits for what it comes to, at most this long.
-    pub(crate) fn wait(&self, most: Duration) -> Option<Found> {
-        match self.answer.recv_timeout(most) {
+    pub(crate) fn wait(&self, most: Duration) -> Option<SearchResult> {
+        match self.response.recv_timeout(most) {
             Ok(found) => Some(found),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => None,
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Some(ended_early()),
@@ -136,23 +136,29 @@ impl AgentSearch {
     }
 }
 
-fn ended_early() -> Found {
-    Found::Unusable(ClientError::unexpected("the search for the agent ended early"))
+fn ended_early() -> SearchResult {
+    SearchResult::Unusable(ClientError::unexpected("the search for the agent ended early"))
 }
 
-fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infallible>) -> Found {
-    let mut result = Found::NotYet;
+fn prove(
+    agent: AgentSource,
+    dashboard: &Dashboard,
+    cancelled: &Receiver<Infallible>,
+) -> SearchResult {
+    let mut result = SearchResult::NotYet;
     for attempt in 0..ATTEMPTS {
         let is_cancelled = attempt > 0
             && cancelled.recv_timeout(PAUSE) != Err(crossbeam_channel::RecvTimeoutError::Timeout);
         if is_cancelled {
-            return Found::NotYet;
+            return SearchResult::NotYet;
         }
         result = match is_same_file(&agent, dashboard) {
-            Ok(true) => return Found::Agent(Box::new(agent)),
-            Ok(false) => Found::Unusable(agent.is_another()),
-            Err(Found::Unusable(error)) if error.status() == 404 => Found::Unusable(error),
-            Err(Found::Unknown(error)) => Found::Unknown(error),
+            Ok(true) => return SearchResult::Agent(Box::new(agent)),
+            Ok(false) => SearchResult::Unusable(agent.is_another()),
+            Err(SearchResult::Unusable(error)) if error.status() == 404 => {
+                SearchResult::Unusable(error)
+            }
+            Err(SearchResult::Unknown(error)) => SearchResult::Unknown(error),
             Err(found) => return found,
         };
     }
@@ -161,23 +167,23 @@ fn prove(agent: AgentSource, dashboard: &Dashboard, cancelled: &Receiver<Infalli
 
 /// Whether the agent's file begins and ends as the dashboard's does. What it costs does not grow with
 /// the file.
-fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Result<bool, Found> {
-    let of_agent = |interrupt: Interrupt| Found::Unusable(interrupt.into_error());
-    let of_dashboard = |interrupt: Interrupt| Found::Unknown(interrupt.into_error());
+fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Result<bool, SearchResult> {
+    let of_agent = |error: TailError| SearchResult::Unusable(error.into_error());
+    let of_dashboard = |error: TailError| SearchResult::Unknown(error.into_error());
     let head = dashboard.head(HEAD).map_err(of_dashboard)?;
     if head.is_empty() {
-        return Err(Found::NotYet);
+        return Err(SearchResult::NotYet);
     }
     // First the length at the agent, then what the dashboard has: that cannot be shorter.
     let (_, before) = agent.get(ByteRange::Last(1)).map_err(of_agent)?;
-    let (answer, _) = agent.get(ByteRange::Between(0, head.len() as u64)).map_err(of_agent)?;
-    if answer.body.is_empty() || !head.starts_with(&answer.body) {
+    let (response, _) = agent.get(ByteRange::Between(0, head.len() as u64)).map_err(of_agent)?;
+    if response.body.is_empty() || !head.starts_with(&response.body) {
         return Ok(false);
     }
     let last = dashboard.last_lines(LAST_LINES).map_err(of_dashboard)?;
     let Some(last) = last else { return Ok(true) };
     let from = before.total.saturating_sub(last.len() as u64);
     let range = ByteRange::Between(from, from + 2 * MAX_LAST_LINES as u64);
-    let (answer, _) = agent.get(range).map_err(of_agent)?;
-    Ok(memmem::find(&answer.body, &last).is_some())
+    let (response, _) = agent.get(range).map_err(of_agent)?;
+    Ok(memmem::find(&response.body, &last).is_some())
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::overlap::count_lines;
-use super::{Interrupt, Step};
+use super::{TailError, TailResult};
 use crate::ClientError;
-use crate::transport::{Answer, Http, Request, Stream, StreamError};
+use crate::transport::{Http, Request, Response, Stream, StreamError};
 
 /// The most of a file's last lines that is taken.
 pub(super) const MAX_LAST_LINES: usize = 4 * 1024 * 1024;
@@ -19,16 +19,16 @@ pub(crate) trait FileServer: Send {
     type Reading: Send;
 
     /// The log, for messages.
-    fn what(&self) -> &str;
+    fn operation(&self) -> &str;
 
     /// Begins to read the whole file.
-    fn whole(&self) -> Step<Self::Reading>;
+    fn whole(&self) -> TailResult<Self::Reading>;
 
     /// The next bytes of a reading; 0 at its end, which something on the way may have made.
-    fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> Step<usize>;
+    fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> TailResult<usize>;
 
     /// The last lines of the file; `None` if they are too large to be taken.
-    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>>;
+    fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>>;
 }
 
 /// How to ask the dashboard for a log file. `/api/v0/logs/stream` is not used: it does not notice that
@@ -39,15 +39,20 @@ pub(crate) struct Dashboard {
     pub(crate) http: Http,
     request: Request,
     /// The longest silence within an answer.
-    stall: Duration,
+    stall_timeout: Duration,
     /// Whether each piece of an answer begins with a marker byte, as before Ray 2.45.
     has_markers: bool,
 }
 
 impl Dashboard {
-    pub(crate) fn new(http: Http, request: Request, stall: Duration, has_markers: bool) -> Self {
+    pub(crate) fn new(
+        http: Http,
+        request: Request,
+        stall_timeout: Duration,
+        has_markers: bool,
+    ) -> Self {
         let request = request.query("timeout", SERVER_TIMEOUT);
-        Self { http, request, stall, has_markers }
+        Self { http, request, stall_timeout, has_markers }
     }
 
     /// The same by connections of its own.
@@ -56,42 +61,42 @@ impl Dashboard {
     }
 
     /// The first bytes of the file, at most this many. What they cost does not grow with the file.
-    pub(super) fn head(&self, most: usize) -> Step<Vec<u8>> {
+    pub(super) fn head(&self, most: usize) -> TailResult<Vec<u8>> {
         let request = self.request.clone().query("lines", -1).first_bytes(most);
         let mut head = self.send(request)?.body;
         self.remove_marker(&mut head)?;
         Ok(head)
     }
 
-    fn send(&self, request: Request) -> Step<Answer> {
-        let request = request.deadline(Some(Instant::now() + self.stall));
-        self.http.send(&request).map_err(Interrupt::of)
+    fn send(&self, request: Request) -> TailResult<Response> {
+        let request = request.deadline(Some(Instant::now() + self.stall_timeout));
+        self.http.send(&request).map_err(TailError::classify)
     }
 
     /// Before Ray 2.45 each block of the answer begins with a marker, which says whether what follows is
     /// the log or an error.
-    fn remove_marker(&self, bytes: &mut Vec<u8>) -> Step<()> {
+    fn remove_marker(&self, bytes: &mut Vec<u8>) -> TailResult<()> {
         if !self.has_markers || bytes.is_empty() {
             return Ok(());
         }
-        let what = self.what();
+        let operation = self.operation();
         if bytes[0] != b'1' {
-            return Err(Interrupt::Fatal(ClientError::not_found(format_args!(
-                "{what}: Ray finds no such log"
+            return Err(TailError::Fatal(ClientError::not_found(format_args!(
+                "{operation}: Ray finds no such log"
             ))));
         }
         *bytes = without_markers(bytes).ok_or_else(|| {
-            Interrupt::Broken(ClientError::unreachable(format_args!(
-                "{what}: the server broke off in the middle of the log"
+            TailError::Broken(ClientError::unreachable(format_args!(
+                "{operation}: the server broke off in the middle of the log"
             )))
         })?;
         Ok(())
     }
 
-    fn stalled(&self) -> Interrupt {
-        Interrupt::Broken(ClientError::timeout(format_args!(
+    fn stalled(&self) -> TailError {
+        TailError::Broken(ClientError::timeout(format_args!(
             "{}: the answer stalled for {:?}",
-            self.request.what, self.stall
+            self.request.operation, self.stall_timeout
         )))
     }
 }
@@ -99,27 +104,27 @@ impl Dashboard {
 impl FileServer for Dashboard {
     type Reading = Stream;
 
-    fn what(&self) -> &str {
-        &self.request.what
+    fn operation(&self) -> &str {
+        &self.request.operation
     }
 
-    fn whole(&self) -> Step<Stream> {
-        let request = self.request.clone().query("lines", -1).unhurried();
-        self.http.stream(&request, self.stall).map_err(Interrupt::of)
+    fn whole(&self) -> TailResult<Stream> {
+        let request = self.request.clone().query("lines", -1).idle_timeout_only();
+        self.http.stream(&request, self.stall_timeout).map_err(TailError::classify)
     }
 
-    fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> Step<usize> {
+    fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> TailResult<usize> {
         stream.read(piece).map_err(|error| match error {
-            StreamError::Broken(error) => Interrupt::Broken(error),
+            StreamError::Broken(error) => TailError::Broken(error),
             StreamError::Idle => self.stalled(),
         })
     }
 
-    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+    fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>> {
         let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
-        let mut answer = self.send(request)?;
-        self.remove_marker(&mut answer.body)?;
-        Ok((!answer.goes_on).then_some(answer.body))
+        let mut response = self.send(request)?;
+        self.remove_marker(&mut response.body)?;
+        Ok((!response.goes_on).then_some(response.body))
     }
 }
 
@@ -130,16 +135,16 @@ pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
 
 /// An answer of a Ray before 2.45 without the marker `1` before each block of 64 KiB. `None` if there is
 /// another one, since an error follows it (read in the sources of Ray 2.9.3 and 2.40.0).
-fn without_markers(answer: &[u8]) -> Option<Vec<u8>> {
+fn without_markers(response: &[u8]) -> Option<Vec<u8>> {
     const BLOCK: usize = 64 * 1024;
-    let blocks = answer.chunks(1 + BLOCK).map(|block| block.strip_prefix(b"1"));
+    let blocks = response.chunks(1 + BLOCK).map(|block| block.strip_prefix(b"1"));
     Some(blocks.collect::<Option<Vec<_>>>()?.concat())
 }
 
 /// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`
 /// lines of it. `None` if that cannot be told, since the file repeats itself.
 pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
-    const SURE: usize = 1024;
+    const MIN_OVERLAP: usize = 1024;
     let count = count_lines(last);
     if count > lines || last.is_empty() != (whole_length == 0) {
         return Some(true);
@@ -153,7 +158,7 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
         return Some(true);
     }
     let is_unique = memchr::memmem::find(&longer[..longer.len() - 1], shorter).is_none();
-    (is_unique && shorter.len() >= SURE).then_some(false)
+    (is_unique && shorter.len() >= MIN_OVERLAP).then_some(false)
 }
 
 #[cfg(test)]

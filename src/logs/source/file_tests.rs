@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use super::dashboard::FileServer;
 use super::file::FileSource;
-use super::{Certainty, Delivered, Interrupt, Look, Source, Step};
+use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult};
 use crate::ClientError;
-use crate::chance::Chance;
+use crate::rng::TestRng;
 
 /// A dashboard with one file. Answers are cut off now and then, and look whole all the same.
 #[derive(Clone)]
@@ -17,7 +17,7 @@ struct Model {
 
 struct File {
     bytes: Vec<u8>,
-    chance: Chance,
+    rng: TestRng,
     /// One answer in so many is cut off; 0 for none.
     cuts: usize,
     sent: u64,
@@ -25,8 +25,8 @@ struct File {
 
 impl File {
     fn send(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let is_cut = self.cuts > 0 && self.chance.below(self.cuts) == 0;
-        let length = if is_cut { self.chance.below(bytes.len() + 1) } else { bytes.len() };
+        let is_cut = self.cuts > 0 && self.rng.below(self.cuts) == 0;
+        let length = if is_cut { self.rng.below(bytes.len() + 1) } else { bytes.len() };
         self.sent += length as u64;
         bytes[..length].to_vec()
     }
@@ -35,24 +35,24 @@ impl File {
 impl FileServer for Model {
     type Reading = (Vec<u8>, usize);
 
-    fn what(&self) -> &'static str {
+    fn operation(&self) -> &'static str {
         "model"
     }
 
-    fn whole(&self) -> Step<Self::Reading> {
+    fn whole(&self) -> TailResult<Self::Reading> {
         let mut file = self.file.lock().unwrap();
         let bytes = file.bytes.clone();
         Ok((file.send(&bytes), 0))
     }
 
-    fn read(&self, (bytes, at): &mut Self::Reading, piece: &mut [u8]) -> Step<usize> {
+    fn read(&self, (bytes, at): &mut Self::Reading, piece: &mut [u8]) -> TailResult<usize> {
         let length = piece.len().min(bytes.len() - *at);
         piece[..length].copy_from_slice(&bytes[*at..*at + length]);
         *at += length;
         Ok(length)
     }
 
-    fn last_lines(&self, lines: u64) -> Step<Option<Vec<u8>>> {
+    fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>> {
         let mut file = self.file.lock().unwrap();
         let end = file.bytes.len() - usize::from(file.bytes.ends_with(b"\n"));
         let mut newlines = memchr::memrchr_iter(b'\n', &file.bytes[..end]);
@@ -63,69 +63,69 @@ impl FileServer for Model {
 }
 
 /// What a job writes at once.
-fn written(shape: usize, chance: &mut Chance, count: &mut usize, block: &[u8]) -> Vec<u8> {
+fn written(shape: usize, rng: &mut TestRng, count: &mut usize, block: &[u8]) -> Vec<u8> {
     let mut line = |text: &str| {
         *count += 1;
         format!("{text} {count}\n").into_bytes()
     };
     match shape {
         // One line for ever.
-        0 => b"the same line\n".repeat(chance.below(200)),
+        0 => b"the same line\n".repeat(rng.below(200)),
         // A block again and again, in bursts.
-        1 => block.repeat(chance.below(4)),
+        1 => block.repeat(rng.below(4)),
         // The same, cut anywhere.
-        2 => block[..chance.below(block.len() + 1)].to_vec(),
+        2 => block[..rng.below(block.len() + 1)].to_vec(),
         // Lines that are all different.
-        3 => (0..chance.below(60)).flat_map(|_| line("step")).collect(),
+        3 => (0..rng.below(60)).flat_map(|_| line("step")).collect(),
         // Different lines between the same ones.
-        4 => [&b"=====\nepoch\n=====\n"[..], &line("loss")].concat().repeat(1 + chance.below(3)),
+        4 => [&b"=====\nepoch\n=====\n"[..], &line("loss")].concat().repeat(1 + rng.below(3)),
         // A progress bar, which writes no newline.
-        5 => (0..chance.below(30)).flat_map(|n| format!("{n}%\r").into_bytes()).collect(),
+        5 => (0..rng.below(30)).flat_map(|n| format!("{n}%\r").into_bytes()).collect(),
         // Anything of a few letters.
-        6 => (0..chance.below(300)).map(|_| *chance.pick(b"ab\n")).collect(),
+        6 => (0..rng.below(300)).map(|_| *rng.pick(b"ab\n")).collect(),
         // Any of these.
         _ => {
-            let other = chance.below(7);
-            written(other, chance, count, block)
+            let other = rng.below(7);
+            written(other, rng, count, block)
         }
     }
 }
 
 /// Follows one log to its end. The file, what was handed out, and how it ended.
 fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result<(), ClientError>) {
-    let mut chance = Chance(seed);
-    let shape = chance.below(8);
+    let mut rng = TestRng(seed);
+    let shape = rng.below(8);
     let block: Vec<u8> = (0..block_length)
-        .map(|n| if n + 1 == block_length { b'\n' } else { *chance.pick(b"abcdefgh \n") })
+        .map(|n| if n + 1 == block_length { b'\n' } else { *rng.pick(b"abcdefgh \n") })
         .collect();
     let mut count = 0;
-    let bytes = written(shape, &mut chance, &mut count, &block);
-    let file = File { bytes, chance: chance.clone(), cuts, sent: 0 };
+    let bytes = written(shape, &mut rng, &mut count, &block);
+    let file = File { bytes, rng: rng.clone(), cuts, sent: 0 };
     let model = Model { file: Arc::new(Mutex::new(file)) };
     let mut delivered = Delivered::from(0);
     let mut out = Vec::new();
     let mut source = FileSource::new(model.clone(), &delivered);
-    let mut growths = 1 + chance.below(12);
+    let mut growths = 1 + rng.below(12);
     let mut is_over = false;
     let mut breaks = 0;
     let end = loop {
         match source.read(&delivered) {
-            Ok(Look::Data { bytes, .. } | Look::Message(bytes)) => {
+            Ok(ReadOutcome::Data { bytes, .. } | ReadOutcome::Message(bytes)) => {
                 delivered.push(&bytes);
                 out.extend(bytes);
             }
-            Ok(Look::GoesOn) => {}
-            Ok(Look::End(Certainty::Sure)) => break Ok(()),
+            Ok(ReadOutcome::Continue) => {}
+            Ok(ReadOutcome::End(Certainty::Sure)) => break Ok(()),
             Ok(_) if growths > 0 => {
                 growths -= 1;
-                let more = written(shape, &mut chance, &mut count, &block);
+                let more = written(shape, &mut rng, &mut count, &block);
                 model.file.lock().unwrap().bytes.extend(more);
             }
             Ok(_) => {
                 is_over = true;
                 source.nothing_more_is_written();
             }
-            Err(Interrupt::Broken(_)) if breaks < 20 => {
+            Err(TailError::Broken(_)) if breaks < 20 => {
                 breaks += 1;
                 source = FileSource::new(model.clone(), &delivered);
                 if is_over {
@@ -177,35 +177,35 @@ fn a_block_of_a_megabyte_printed_again_and_again_is_whole_or_an_error() {
 
 #[test]
 fn lines_that_are_all_different_come_down_little_more_than_twice() {
-    let file = File { bytes: Vec::new(), chance: Chance(1), cuts: 0, sent: 0 };
+    let file = File { bytes: Vec::new(), rng: TestRng(1), cuts: 0, sent: 0 };
     let model = Model { file: Arc::new(Mutex::new(file)) };
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
-    let mut looks = 0;
+    let mut polls = 0;
     for round in 0..1000 {
         let lines =
             (0..50).flat_map(|n| format!("{round} {n} of a log of many lines\n").into_bytes());
         model.file.lock().unwrap().bytes.extend(lines);
         loop {
-            looks += 1;
+            polls += 1;
             match source.read(&delivered).unwrap() {
-                Look::Data { bytes, is_all } => {
+                ReadOutcome::Data { bytes, is_all } => {
                     delivered.push(&bytes);
                     if is_all {
                         break;
                     }
                 }
-                Look::GoesOn => {}
+                ReadOutcome::Continue => {}
                 _ => break,
             }
         }
     }
     source.nothing_more_is_written();
-    while !matches!(source.read(&delivered).unwrap(), Look::End(Certainty::Sure)) {}
+    while !matches!(source.read(&delivered).unwrap(), ReadOutcome::End(Certainty::Sure)) {}
     let file = model.file.lock().unwrap();
     assert_eq!(delivered.position(), file.bytes.len() as u64);
-    let small_look = 8 * 1024;
-    let most = file.bytes.len() as u64 * 5 / 2 + looks * small_look;
+    let small_poll = 8 * 1024;
+    let most = file.bytes.len() as u64 * 5 / 2 + polls * small_poll;
     assert!(file.sent <= most, "{} of {}", file.sent, file.bytes.len());
 }
 
@@ -214,14 +214,14 @@ fn a_burst_of_lines_is_read_without_the_rest_of_the_file() {
     let lines = |from: usize, to: usize| {
         (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
     };
-    let file = File { bytes: lines(0, 100_000).collect(), chance: Chance(1), cuts: 0, sent: 0 };
+    let file = File { bytes: lines(0, 100_000).collect(), rng: TestRng(1), cuts: 0, sent: 0 };
     let model = Model { file: Arc::new(Mutex::new(file)) };
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     loop {
         match source.read(&delivered).unwrap() {
-            Look::Data { bytes, .. } => delivered.push(&bytes),
-            Look::Nothing => break,
+            ReadOutcome::Data { bytes, .. } => delivered.push(&bytes),
+            ReadOutcome::UpToDate => break,
             _ => {}
         }
     }
@@ -229,8 +229,8 @@ fn a_burst_of_lines_is_read_without_the_rest_of_the_file() {
     model.file.lock().unwrap().sent = 0;
     while delivered.position() < model.file.lock().unwrap().bytes.len() as u64 {
         match source.read(&delivered).unwrap() {
-            Look::Data { bytes, .. } => delivered.push(&bytes),
-            Look::GoesOn => {}
+            ReadOutcome::Data { bytes, .. } => delivered.push(&bytes),
+            ReadOutcome::Continue => {}
             _ => panic!("the rest has to wait"),
         }
     }

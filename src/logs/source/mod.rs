@@ -1,7 +1,7 @@
-//! Where the bytes of a log come from: three ways to read one, and what each gives at a look.
+//! Where the bytes of a log come from: three ways to read one, and what each read gives.
 //!
 //! A source is opened behind what was handed out and then read, again and again. It knows neither the
-//! queue nor the caller; a byte goes from here down to the loop in `worker/follow.rs`, never back.
+//! queue nor the caller; a byte goes from here down to the loop in `tail_worker/follow.rs`, never back.
 
 mod agent;
 mod agent_search;
@@ -16,30 +16,32 @@ mod websocket;
 mod window;
 
 pub(super) use agent::AgentSource;
-pub(super) use agent_search::{AgentAddresses, AgentFile, AgentSearch, Found};
+pub(super) use agent_search::{AgentFile, AgentSearch, SearchResult, UnusableAgents};
 pub(super) use dashboard::{Dashboard, FileServer, lines_to_compare};
 pub(super) use delivered::Delivered;
 pub(super) use file::FileSource;
 pub(super) use overlap::{Join, count_lines, join};
-pub(super) use websocket::{TextLog, WebSocketSource, WholeLog, is_no_route, whole_log_request};
+pub(super) use websocket::{
+    WebSocketLog, WebSocketSource, WholeLog, is_no_route, whole_log_request,
+};
 
 use crate::ClientError;
 
-/// One way to read a log.
-pub(super) trait Source: Send {
+/// A log that is read by one protocol.
+pub(super) trait LogSource: Send {
     /// What is new behind `delivered`.
-    fn read(&mut self, delivered: &Delivered) -> Step<Look>;
+    fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome>;
 
     /// Says that nothing more is written. From now on `read` goes on until an end that is sure.
     fn nothing_more_is_written(&mut self);
 
     /// Where the last lines of the log, as it stands, begin.
-    fn start_of_last_lines(&mut self, lines: usize) -> Step<u64>;
+    fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64>;
 }
 
-/// What came of a look at a log.
+/// What came of a poll at a log.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(super) enum ReadOutcome {
     /// The next bytes of the log.
     Data {
         bytes: Vec<u8>,
@@ -49,12 +51,12 @@ pub(super) enum Look {
     /// The next bytes of the log, as one message of the WebSocket.
     Message(Vec<u8>),
     /// Nothing new yet, but the answer goes on: read on at once.
-    GoesOn,
+    Continue,
     /// The log holds nothing new.
-    Nothing,
+    UpToDate,
     /// The source waited for something new, and nothing came.
-    Waited,
-    /// The source may not look again before this.
+    Idle,
+    /// The source may not read again before this.
     NotBefore(std::time::Instant),
     /// The log ended.
     End(Certainty),
@@ -71,7 +73,7 @@ pub(super) enum Certainty {
 
 /// Why a worker leaves what it was doing.
 #[derive(Debug)]
-pub(super) enum Interrupt {
+pub(super) enum TailError {
     /// The tail was closed; nobody listens.
     Cancelled,
     /// The connection broke off; another attempt may go on.
@@ -80,9 +82,9 @@ pub(super) enum Interrupt {
     Fatal(ClientError),
 }
 
-impl Interrupt {
+impl TailError {
     /// What may pass by itself is a break; what is about the caller's parameters or settings is not.
-    pub(super) fn of(error: ClientError) -> Self {
+    pub(super) fn classify(error: ClientError) -> Self {
         let is_callers = matches!(error, ClientError::Misconfigured { .. })
             || matches!(error.status(), 400 | 401 | 403 | 404);
         if is_callers && !error.is_retryable() { Self::Fatal(error) } else { Self::Broken(error) }
@@ -105,19 +107,19 @@ impl Interrupt {
     }
 }
 
-pub(super) type Step<T> = Result<T, Interrupt>;
+pub(super) type TailResult<T> = Result<T, TailError>;
 
 /// What it means that a log ends before the position.
-fn became_shorter(what: &str, delivered: &Delivered, total: u64) -> Interrupt {
+fn became_shorter(operation: &str, delivered: &Delivered, total: u64) -> TailError {
     let position = delivered.position();
     let beyond = position - total;
-    Interrupt::Fatal(if delivered.is_empty() {
+    TailError::Fatal(if delivered.is_empty() {
         ClientError::invalid(format_args!(
-            "{what}: position {position} is beyond the end of the log by {beyond} bytes"
+            "{operation}: position {position} is beyond the end of the log by {beyond} bytes"
         ))
     } else {
         ClientError::log_lost(format_args!(
-            "{what}: the log became shorter than what was delivered, by {beyond} bytes"
+            "{operation}: the log became shorter than what was delivered, by {beyond} bytes"
         ))
     })
 }

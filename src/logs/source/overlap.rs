@@ -4,7 +4,7 @@
 use memchr::memmem;
 
 /// An overlap shorter than this could be there by chance.
-const SURE: usize = 1024;
+const MIN_OVERLAP: usize = 1024;
 
 /// What the last lines of a file are to what was handed out.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn join(known: &[u8], is_all: bool, last: &[u8], lines: u64) -> Join 
     }
     let [overlap] = overlaps(known, last)[..] else { return Join::Unsure };
     let common = &last[overlap.saturating_sub(known.len())..overlap];
-    let is_long = common.len() >= SURE;
+    let is_long = common.len() >= MIN_OVERLAP;
     let is_elsewhere = memmem::find(&known[..known.len() - 1], common).is_some();
     if is_long && !is_elsewhere { Join::NewFrom(overlap) } else { Join::Unsure }
 }
@@ -92,7 +92,7 @@ fn border_table(bytes: &[u8]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Chance;
+    use crate::rng::TestRng;
 
     fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
         lines.flat_map(|n| format!("this is line number {n}\n").into_bytes()).collect()
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn overlaps_are_those_that_a_search_in_every_place_finds() {
         for seed in 0..20_000_usize {
-            let mut chance = Chance(seed as u64);
-            let letters = &b"abc"[..=chance.below(3)];
+            let mut rng = TestRng(seed as u64);
+            let letters = &b"abc"[..=rng.below(3)];
             let mut text =
-                |length: usize| (0..length).map(|_| *chance.pick(letters)).collect::<Vec<u8>>();
+                |length: usize| (0..length).map(|_| *rng.pick(letters)).collect::<Vec<u8>>();
             let (window, last) = (text(1 + seed % 9), text(1 + seed % 13));
             let fits = |k: &usize| {
                 let common = &last[..*k];

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::replay::Replay;
-use super::{Certainty, Dashboard, Delivered, FileServer, Interrupt, Look, Source, Step};
+use super::{
+    Certainty, Dashboard, Delivered, FileServer, LogSource, ReadOutcome, TailError, TailResult,
+};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 use crate::logs::newlines::UniversalNewlines;
@@ -17,8 +19,8 @@ const SLICE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What to ask for, and how.
 #[derive(Clone)]
-pub(crate) struct TextLog {
-    pub(crate) what: String,
+pub(crate) struct WebSocketLog {
+    pub(crate) operation: String,
     pub(crate) id: String,
     pub(crate) http: Http,
     /// The log's file, if this Ray serves it byte by byte.
@@ -28,7 +30,7 @@ pub(crate) struct TextLog {
 }
 
 pub(crate) struct WebSocketSource {
-    log: TextLog,
+    log: WebSocketLog,
     register: Arc<Register>,
     socket: Option<WebSocket>,
     replay: Replay,
@@ -54,7 +56,11 @@ enum Text {
 }
 
 impl WebSocketSource {
-    pub(crate) fn open(log: TextLog, register: Arc<Register>, delivered: &Delivered) -> Step<Self> {
+    pub(crate) fn open(
+        log: WebSocketLog,
+        register: Arc<Register>,
+        delivered: &Delivered,
+    ) -> TailResult<Self> {
         let mut source = Self {
             log,
             register,
@@ -69,84 +75,84 @@ impl WebSocketSource {
         Ok(source)
     }
 
-    fn connect(&mut self, delivered: &Delivered) -> Step<()> {
+    fn connect(&mut self, delivered: &Delivered) -> TailResult<()> {
         let log = &self.log;
-        let request = Request::get(&log.what, path(&["api", "jobs", &log.id, "logs", "tail"]));
+        let request = Request::get(&log.operation, path(&["api", "jobs", &log.id, "logs", "tail"]));
         let socket = WebSocket::open(&log.http, &request, &*self.register);
-        self.socket = Some(socket.map_err(Interrupt::of)?);
+        self.socket = Some(socket.map_err(TailError::classify)?);
         self.replay = Replay::behind(delivered.start(), delivered.text());
         Ok(())
     }
 
-    fn read_socket(&mut self, mut socket: WebSocket) -> Step<Look> {
-        let look = match socket.read(SLICE).map_err(Interrupt::Broken)? {
-            Event::Text(text) if text.is_empty() => Look::Waited,
+    fn read_socket(&mut self, mut socket: WebSocket) -> TailResult<ReadOutcome> {
+        let outcome = match socket.read(SLICE).map_err(TailError::Broken)? {
+            Event::Text(text) if text.is_empty() => ReadOutcome::Idle,
             Event::Text(text) => match self.replay.rest(text.as_bytes()) {
-                [] => Look::GoesOn,
-                new => Look::Message(new.to_vec()),
+                [] => ReadOutcome::Continue,
+                new => ReadOutcome::Message(new.to_vec()),
             },
-            Event::Idle => Look::Waited,
+            Event::Idle => ReadOutcome::Idle,
             Event::Closed(code) => {
                 self.closed_with = code;
-                return Ok(Look::End(Certainty::Claimed));
+                return Ok(ReadOutcome::End(Certainty::Claimed));
             }
         };
         self.socket = Some(socket);
-        Ok(look)
+        Ok(outcome)
     }
 
     /// Whether the WebSocket carried the whole log: it closes with 1000, too, if it could not.
-    fn compare(&mut self, delivered: &Delivered) -> Step<Look> {
+    fn compare(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let Some(mut whole) = self.whole.take() else {
             self.whole = Some(self.whole_text(delivered)?);
-            return Ok(Look::GoesOn);
+            return Ok(ReadOutcome::Continue);
         };
         let Some(bytes) = self.log.next_piece(&mut whole.text)? else {
             return self.end(&whole, delivered);
         };
         let text = whole.newlines.translate(&bytes);
         let new = whole.replay.rest(&text).to_vec();
-        let look = if new.is_empty() || !self.log.completes {
+        let outcome = if new.is_empty() || !self.log.completes {
             whole.left_out += new.len() as u64;
-            Look::GoesOn
+            ReadOutcome::Continue
         } else {
-            Look::Data { bytes: new, is_all: false }
+            ReadOutcome::Data { bytes: new, is_all: false }
         };
         self.whole = Some(whole);
-        Ok(look)
+        Ok(outcome)
     }
 
-    fn end(&mut self, whole: &WholeText, delivered: &Delivered) -> Step<Look> {
-        let what = &self.log.what;
+    fn end(&mut self, whole: &WholeText, delivered: &Delivered) -> TailResult<ReadOutcome> {
+        let operation = &self.log.operation;
         if whole.replay.missing() > 0 {
             let position = delivered.position();
             return Err(super::became_shorter(
-                what,
+                operation,
                 delivered,
                 position - whole.replay.missing().min(position),
             ));
         }
         if whole.left_out == 0 {
-            return Ok(Look::End(Certainty::Sure));
+            return Ok(ReadOutcome::End(Certainty::Sure));
         }
         let at = Some(delivered.position());
         if std::mem::replace(&mut self.left_out_at, at) != at {
             // Once, it may have been something on the way; twice, it is Ray.
             self.connect(delivered)?;
-            return Ok(Look::GoesOn);
+            return Ok(ReadOutcome::Continue);
         }
         let others = if self.log.file.is_some() {
             "Protocol::Stream or Protocol::Auto"
         } else {
             "Protocol::Auto"
         };
-        Err(Interrupt::Fatal(ClientError::unexpected(format_args!(
-            "{what}: Ray's WebSocket left out {} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use {others}",
+        Err(TailError::Fatal(ClientError::unexpected(format_args!(
+            "{operation}: Ray's WebSocket left out {} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use {others}",
             whole.left_out
         ))))
     }
 
-    fn whole_text(&self, delivered: &Delivered) -> Step<WholeText> {
+    fn whole_text(&self, delivered: &Delivered) -> TailResult<WholeText> {
         Ok(WholeText {
             text: self.log.open()?,
             newlines: UniversalNewlines::default(),
@@ -156,22 +162,24 @@ impl WebSocketSource {
     }
 }
 
-impl TextLog {
+impl WebSocketLog {
     /// The whole log, by its file if the cluster serves it, otherwise by `GET /api/jobs/{id}/logs`.
-    fn open(&self) -> Step<Text> {
+    fn open(&self) -> TailResult<Text> {
         if let Some(file) = &self.file {
             match file.whole() {
-                Err(Interrupt::Broken(error) | Interrupt::Fatal(error)) if is_no_route(&error) => {}
+                Err(TailError::Broken(error) | TailError::Fatal(error)) if is_no_route(&error) => {}
                 stream => return stream.map(|stream| Text::File(Box::new(stream))),
             }
         }
-        let answer =
-            self.http.send(&whole_log_request(&self.what, &self.id)).map_err(Interrupt::of)?;
-        let log = answer.json::<WholeLog>().map_err(Interrupt::of)?.logs;
+        let response = self
+            .http
+            .send(&whole_log_request(&self.operation, &self.id))
+            .map_err(TailError::classify)?;
+        let log = response.json::<WholeLog>().map_err(TailError::classify)?.logs;
         Ok(Text::Whole(log.into_bytes()))
     }
 
-    fn next_piece(&self, text: &mut Text) -> Step<Option<Vec<u8>>> {
+    fn next_piece(&self, text: &mut Text) -> TailResult<Option<Vec<u8>>> {
         match text {
             Text::Whole(bytes) => Ok(Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty())),
             Text::File(stream) => {
@@ -187,18 +195,18 @@ impl TextLog {
     }
 }
 
-impl Source for WebSocketSource {
-    fn read(&mut self, delivered: &Delivered) -> Step<Look> {
+impl LogSource for WebSocketSource {
+    fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         if let Some(socket) = self.socket.take() {
             return self.read_socket(socket);
         }
         if !self.is_over {
-            return Ok(Look::End(Certainty::Claimed));
+            return Ok(ReadOutcome::End(Certainty::Claimed));
         }
         if self.closed_with != 1000 && !self.log.completes {
-            return Err(Interrupt::Broken(ClientError::unreachable(format_args!(
+            return Err(TailError::Broken(ClientError::unreachable(format_args!(
                 "{}: the server closed the WebSocket (code {})",
-                self.log.what, self.closed_with
+                self.log.operation, self.closed_with
             ))));
         }
         self.compare(delivered)
@@ -208,7 +216,7 @@ impl Source for WebSocketSource {
         self.is_over = true;
     }
 
-    fn start_of_last_lines(&mut self, lines: usize) -> Step<u64> {
+    fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {
         let mut last = LastLines::new(lines);
         let mut newlines = UniversalNewlines::default();
         let mut text = self.log.open()?;
@@ -227,8 +235,8 @@ pub(crate) struct WholeLog {
 }
 
 /// The whole log in one string, as old Rays send it as well.
-pub(crate) fn whole_log_request(what: &str, id: &str) -> Request {
-    Request::get(what, path(&["api", "jobs", id, "logs"])).unhurried()
+pub(crate) fn whole_log_request(operation: &str, id: &str) -> Request {
+    Request::get(operation, path(&["api", "jobs", id, "logs"])).idle_timeout_only()
 }
 
 /// Whether the server, or a gateway before it, does not have this route.

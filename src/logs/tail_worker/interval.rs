@@ -1,4 +1,4 @@
-//! How long to wait between two looks at a log. Pure.
+//! How long to wait between two polls at a log. Pure.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use std::time::Duration;
 /// log is silent before the job is asked for its status.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
-/// A log counts as growing until so many looks in a row found nothing.
+/// A log counts as growing until so many polls in a row found nothing.
 const GROWING: u32 = 8;
 
 pub(super) struct Interval {
     poll: Duration,
-    /// How many looks in a row found nothing.
+    /// How many polls in a row found nothing.
     quiet: u32,
 }
 
@@ -25,7 +25,7 @@ impl Interval {
         self.quiet = 0;
     }
 
-    /// The wait after a look that found nothing: the poll interval at first, then more and more.
+    /// The wait after a poll that found nothing: the poll interval at first, then more and more.
     pub(super) fn next(&mut self) -> Duration {
         let slower = self.quiet.saturating_sub(GROWING);
         self.quiet = (self.quiet + 1).min(GROWING + 20);

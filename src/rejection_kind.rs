@@ -1,9 +1,9 @@
-//! What a rejection means beyond its status, as `ray_fault.rs` finds it.
+//! What a rejection means beyond its status, as `ray_error.rs` finds it.
 
 /// What a rejection means beyond its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum RejectionKind {
     /// Nothing beyond it.
     #[default]
     Other,

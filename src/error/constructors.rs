@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{ClientError, Source, StreamLimit, TimeoutKind};
-use crate::fault::Fault;
+use super::{BoxError, ClientError, StreamLimit, TimeoutKind};
+use crate::rejection_kind::RejectionKind;
 use crate::{JobStatus, redact};
 
 impl ClientError {
@@ -14,7 +14,7 @@ impl ClientError {
 
     pub(crate) fn not_found(message: impl fmt::Display) -> Self {
         let message = redact::one_line(&message.to_string());
-        Self::NotFound { message, fault: Fault::Other }
+        Self::NotFound { message, rejection: RejectionKind::Other }
     }
 
     pub(crate) fn rejected(status: u16, message: impl fmt::Display) -> Self {
@@ -31,7 +31,7 @@ impl ClientError {
         }
         let message = redact::one_line(&message.to_string());
         let (retry_after, job_status) = (None, None);
-        Self::Rejected { status, message, retry_after, fault: Fault::Other, job_status }
+        Self::Rejected { status, message, retry_after, rejection: RejectionKind::Other, job_status }
     }
 
     pub(crate) fn timeout(message: impl fmt::Display) -> Self {
@@ -68,7 +68,7 @@ impl ClientError {
     }
 
     /// Keeps the error underneath behind `source()`, if the variant has a place for it.
-    pub(crate) fn caused_by(mut self, cause: impl Into<Source>) -> Self {
+    pub(crate) fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
         if let Self::Timeout { source, .. }
         | Self::Unexpected { source, .. }
         | Self::Unreachable { source, .. }
@@ -88,16 +88,16 @@ impl ClientError {
 
     /// What an answer means beyond its status. It is for callers within this library, which must not
     /// read messages.
-    pub(crate) fn fault(&self) -> Fault {
+    pub(crate) fn rejection_kind(&self) -> RejectionKind {
         match self {
-            Self::Rejected { fault, .. } | Self::NotFound { fault, .. } => *fault,
-            _ => Fault::Other,
+            Self::Rejected { rejection, .. } | Self::NotFound { rejection, .. } => *rejection,
+            _ => RejectionKind::Other,
         }
     }
 
-    pub(crate) fn with_fault(mut self, found: Fault) -> Self {
-        if let Self::Rejected { fault, .. } | Self::NotFound { fault, .. } = &mut self {
-            *fault = found;
+    pub(crate) fn with_rejection_kind(mut self, found: RejectionKind) -> Self {
+        if let Self::Rejected { rejection, .. } | Self::NotFound { rejection, .. } = &mut self {
+            *rejection = found;
         }
         self
     }

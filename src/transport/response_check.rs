@@ -2,40 +2,40 @@
 
 use std::time::Duration;
 
-use ureq::http::{Response, StatusCode};
+use ureq::http::{Response as HttpResponse, StatusCode};
 
 use super::Uri;
 use super::body::{ContentRange, Stream};
-use super::fault::proxy_wants_credentials;
+use super::error::proxy_wants_credentials;
 use super::settings::Settings;
-use crate::{ClientError, gateway, ray_fault};
+use crate::{ClientError, gateway, ray_error};
 
 /// Why this is not the answer that was asked for. Notes on the stream what its head says of the body.
-pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<ClientError> {
+pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<ClientError> {
     let request = stream.request.clone();
-    let what = &request.what;
+    let operation = &request.operation;
     let status = head.status();
     let has_range = request.range.is_some();
     let content_range = header(head, "content-range").and_then(ContentRange::parse);
     let content_type = header(head, "content-type").unwrap_or_default().to_owned();
     let is_empty_range = status == StatusCode::RANGE_NOT_SATISFIABLE && has_range;
     if status.is_redirection() {
-        return Some(redirect(what, head));
+        return Some(redirect(operation, head));
     }
     if !status.is_success() && !is_empty_range {
         let page = stream.read_error_page();
-        let error = rejection(what, &stream.settings, status, &content_type, &page);
+        let error = rejection(operation, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
         let page = stream.read_error_page();
         let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
         return Some(ClientError::unexpected(format_args!(
-            "{what}: the answer is not Ray's: {said}"
+            "{operation}: the answer is not Ray's: {said}"
         )));
     }
     let refuse = |why: &str| {
-        Some(ClientError::unexpected(format_args!("{what}: the answer is not Ray's: {why}")))
+        Some(ClientError::unexpected(format_args!("{operation}: the answer is not Ray's: {why}")))
     };
     let is_partial = status == StatusCode::PARTIAL_CONTENT;
     if let Some(encoding) = header(head, "content-encoding").filter(|it| *it != "identity") {
@@ -63,32 +63,32 @@ pub(super) fn refusal(head: &Response<()>, stream: &mut Stream) -> Option<Client
 
 /// The error of an answer that is no success.
 pub(super) fn rejection(
-    what: &str,
+    operation: &str,
     settings: &Settings,
     status: StatusCode,
     content_type: &str,
     page: &[u8],
 ) -> ClientError {
     if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
-        return proxy_wants_credentials(what, proxy);
+        return proxy_wants_credentials(operation, proxy);
     }
     let secrets = settings.secrets();
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    ray_fault::rejection(what, status.as_u16(), content_type, page, &secrets)
+    ray_error::rejection(operation, status.as_u16(), content_type, page, &secrets)
 }
 
-fn redirect(what: &str, head: &Response<()>) -> ClientError {
+fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {
     let target = redirect_target(head);
     ClientError::rejected(
         head.status().as_u16(),
         format_args!(
-            "{what}: the server redirects to {target}, and redirects are not followed; give that address to the client"
+            "{operation}: the server redirects to {target}, and redirects are not followed; give that address to the client"
         ),
     )
 }
 
 /// Scheme and host alone: the rest of a redirect may hold secrets.
-fn redirect_target(head: &Response<()>) -> String {
+fn redirect_target(head: &HttpResponse<()>) -> String {
     let uri = header(head, "location").and_then(|location| location.parse::<Uri>().ok());
     match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
         Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
@@ -98,11 +98,11 @@ fn redirect_target(head: &Response<()>) -> String {
 }
 
 /// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
-fn retry_after(head: &Response<()>) -> Option<Duration> {
+fn retry_after(head: &HttpResponse<()>) -> Option<Duration> {
     Some(Duration::from_secs(header(head, "retry-after")?.trim().parse().ok()?))
 }
 
-fn header<'h>(head: &'h Response<()>, name: &str) -> Option<&'h str> {
+fn header<'h>(head: &'h HttpResponse<()>, name: &str) -> Option<&'h str> {
     head.headers().get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -1,12 +1,12 @@
 //! Why a job failed, in one line of what Ray says of it in many (measured on Ray 2.9.3 and 2.60.0).
 
-use crate::ray_fault::{self, TRACEBACK};
+use crate::ray_error::{self, TRACEBACK};
 use crate::redact;
 
 /// What Ray puts before the end of a failed entrypoint's log.
 const LOG: &str = ", last available logs (truncated to 20,000 chars):";
 
-pub(super) fn of(message: &str) -> String {
+pub(super) fn find(message: &str) -> String {
     let reason = if let Some((how, log)) = message.split_once(LOG) {
         match last_of_log(log) {
             Some(last) => format!("{how}: {last}"),
@@ -16,7 +16,7 @@ pub(super) fn of(message: &str) -> String {
         first.to_owned()
     } else if message.contains(TRACEBACK) {
         let first = message.lines().next().unwrap_or_default();
-        let last = last_error_of_pip(message).or_else(|| ray_fault::last_error(message));
+        let last = last_error_of_pip(message).or_else(|| ray_error::last_error(message));
         let stage = first.split(": ").next().unwrap_or(first);
         last.map_or_else(|| first.to_owned(), |last| format!("{stage}: {last}"))
     } else {
@@ -45,7 +45,7 @@ fn last_of_log(log: &str) -> Option<String> {
 fn last_raised(log: &str) -> Option<&str> {
     let lines: Vec<&str> = log.lines().collect();
     let traceback = lines.iter().rposition(|line| line.contains(TRACEBACK))?;
-    lines[traceback..].iter().skip(1).copied().find(|line| ray_fault::is_python_error(line))
+    lines[traceback..].iter().skip(1).copied().find(|line| ray_error::is_python_error(line))
 }
 
 /// What pip says at its end: it says more than that its command failed.
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn failed(log: &str) -> String {
-        of(&format!("Job entrypoint command failed with exit code 1{LOG}\n{log}"))
+        find(&format!("Job entrypoint command failed with exit code 1{LOG}\n{log}"))
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
     fn what_pip_says_is_the_reason_that_it_failed() {
         let pip = "runtime_env setup failed: Failed to set up runtime environment.\n[Node 10.0.0.2] Traceback (most recent call last):\n  File \"/x/pip.py\", line 252, in f\nray._private.runtime_env.utils.SubprocessCalledProcessError: Run cmd[9] failed with the following details.\nLast 50 lines of stdout:\n    ERROR: Could not find it\n    ERROR: No matching distribution found for zzzz\n";
         assert_eq!(
-            of(pip),
+            find(pip),
             "runtime_env setup failed: ERROR: No matching distribution found for zzzz"
         );
     }
@@ -95,7 +95,7 @@ mod tests {
     fn how_a_process_died_is_told_without_its_ids() {
         let died = "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\n\tpid: 13705\nThe actor is dead because its node has died.";
         assert_eq!(
-            of(died),
+            find(died),
             "Job supervisor actor died: The actor died unexpectedly before finishing this task. The actor is dead because its node has died."
         );
     }

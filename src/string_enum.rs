@@ -1,10 +1,8 @@
-//! Pieces that models of Ray's JSON share.
-
-use std::time::{Duration, SystemTime};
+//! Enums that are strings in Ray's JSON.
 
 /// An enum that is a string on the wire, and keeps a value it does not know.
 macro_rules! string_enum {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $wire:literal,)* }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -18,7 +16,7 @@ macro_rules! string_enum {
             /// The value as Ray writes it.
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$variant => $wire,)*
+                    $(Self::$variant => $text,)*
                     Self::Unknown(value) => value,
                 }
             }
@@ -27,7 +25,7 @@ macro_rules! string_enum {
         impl From<String> for $name {
             fn from(value: String) -> Self {
                 match value.as_str() {
-                    $($wire => Self::$variant,)*
+                    $($text => Self::$variant,)*
                     _ => Self::Unknown(value),
                 }
             }
@@ -69,18 +67,14 @@ macro_rules! string_enum {
 }
 pub(crate) use string_enum;
 
-/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
-pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
-}
-
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Map, Value, json};
 
-    use crate::chance::Chance;
-    use crate::{Job, JobStatus, TaskState, Version};
+    use crate::rng::TestRng;
+    use crate::state::TaskState;
+    use crate::{Job, JobStatus, Version};
 
     const KEYS: [&str; 12] = [
         "type",
@@ -97,22 +91,21 @@ mod tests {
         "other",
     ];
 
-    fn arbitrary(chance: &mut Chance, depth: usize) -> Value {
-        match chance.below(if depth == 0 { 7 } else { 9 }) {
+    fn arbitrary(rng: &mut TestRng, depth: usize) -> Value {
+        match rng.below(if depth == 0 { 7 } else { 9 }) {
             0 => Value::Null,
-            1 => json!(chance.next() % 2 == 0),
-            2 => json!(chance.next()),
+            1 => json!(rng.next() % 2 == 0),
+            2 => json!(rng.next()),
             3 => json!(-1.5e300),
             4 => json!(i64::MIN),
             5 => json!(""),
-            6 => json!(*chance.pick(&["SUBMISSION", "RUNNING", "2.60.0", "\u{0}\u{1F600}"])),
-            7 => (0..chance.below(4)).map(|_| arbitrary(chance, depth - 1)).collect(),
+            6 => json!(*rng.pick(&["SUBMISSION", "RUNNING", "2.60.0", "\u{0}\u{1F600}"])),
+            7 => (0..rng.below(4)).map(|_| arbitrary(rng, depth - 1)).collect(),
             _ => {
-                let count = chance.below(KEYS.len());
-                let entry = |chance: &mut Chance| {
-                    (chance.pick(&KEYS).to_string(), arbitrary(chance, depth - 1))
-                };
-                Value::Object((0..count).map(|_| entry(chance)).collect::<Map<_, _>>())
+                let count = rng.below(KEYS.len());
+                let entry =
+                    |rng: &mut TestRng| (rng.pick(&KEYS).to_string(), arbitrary(rng, depth - 1));
+                Value::Object((0..count).map(|_| entry(rng)).collect::<Map<_, _>>())
             }
         }
     }
@@ -138,7 +131,7 @@ mod tests {
     fn any_json_is_a_model_or_an_error() {
         let mut jobs = 0;
         for seed in 0..20_000 {
-            let mut value = arbitrary(&mut Chance(seed), 4);
+            let mut value = arbitrary(&mut TestRng(seed), 4);
             if let (Value::Object(fields), true) = (&mut value, seed % 2 == 0) {
                 fields.insert("type".to_owned(), json!("SUBMISSION"));
                 fields.insert("status".to_owned(), json!("odd"));

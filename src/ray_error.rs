@@ -7,41 +7,41 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::fault::Fault;
+use crate::rejection_kind::RejectionKind;
 use crate::{ClientError, JobStatus, gateway, redact};
 
 /// The error that an answer other than 2xx is. `secrets` are header values that must not be shown.
 pub(crate) fn rejection(
-    what: &str,
+    operation: &str,
     status: u16,
     content_type: &str,
     body: &[u8],
     secrets: &[&str],
 ) -> ClientError {
     let text = String::from_utf8_lossy(body);
-    let said = Said::of(&text);
-    let (status, fault, reason) = if gateway::is_page(content_type, &text) {
-        (status, Fault::Gateway, gateway::page(status, &text))
+    let said = ErrorText::of(&text);
+    let (status, kind, reason) = if gateway::is_page(content_type, &text) {
+        (status, RejectionKind::Gateway, gateway::page(status, &text))
     } else if matches!(status, 403 | 404) && !said.is_rays_own(status) {
-        (status, Fault::Gateway, gateway::text(status, &said.line().unwrap_or_default()))
+        (status, RejectionKind::Gateway, gateway::text(status, &said.line().unwrap_or_default()))
     } else {
-        let (status, fault) = said.meaning(status);
+        let (status, kind) = said.meaning(status);
         let no_reason =
             || format!("the server answered {} without a reason", gateway::status_line(status));
-        (status, fault, said.line().unwrap_or_else(no_reason))
+        (status, kind, said.line().unwrap_or_else(no_reason))
     };
-    let message = redact::one_line_without(secrets, &format!("{what}: {reason}"));
-    let error = match fault {
-        Fault::Gateway => ClientError::answered(status, message),
+    let message = redact::one_line_without(secrets, &format!("{operation}: {reason}"));
+    let error = match kind {
+        RejectionKind::Gateway => ClientError::answered(status, message),
         _ => ClientError::rejected(status, message),
     };
-    error.with_fault(fault).with_job_status(said.job_status())
+    error.with_rejection_kind(kind).with_job_status(said.job_status())
 }
 
 /// What of a Python error is worth showing, in one line: the last error of a traceback, or else the first
 /// line.
 pub(crate) fn reason(text: &str) -> String {
-    let line = Said::of(text).line();
+    let line = ErrorText::of(text).line();
     redact::one_line(line.as_deref().unwrap_or("no reason given"))
 }
 
@@ -59,7 +59,7 @@ const NO_DRIVER: &str = " has no driver node id info. This is likely a bug. Plea
 const NOT_OVER: &str = "', but it is in a non-terminal state ";
 
 /// What Ray says in an error answer.
-struct Said<'t> {
+struct ErrorText<'t> {
     /// Its words, without the JSON around them.
     words: Cow<'t, str>,
     is_json: bool,
@@ -68,7 +68,7 @@ struct Said<'t> {
     is_traceback: bool,
 }
 
-impl<'t> Said<'t> {
+impl<'t> ErrorText<'t> {
     fn of(text: &'t str) -> Self {
         let (words, is_json) = match unwrap_json(text) {
             Some(words) => (Cow::Owned(words), true),
@@ -104,38 +104,38 @@ impl<'t> Said<'t> {
     }
 
     /// The status that Ray means, and what it means beyond that.
-    fn meaning(&self, status: u16) -> (u16, Fault) {
+    fn meaning(&self, status: u16) -> (u16, RejectionKind) {
         let (words, last) = (self.words.trim(), self.last());
         match status {
-            404 if is_unknown_route(words) => (404, Fault::NoRoute),
+            404 if is_unknown_route(words) => (404, RejectionKind::NoRoute),
             503 if self.is_json && words == "Serve controller is not available" => {
-                (503, Fault::NoServeController)
+                (503, RejectionKind::NoServeController)
             }
-            500 if self.job_status().is_some() => (400, Fault::NotTerminal),
-            500 if is_without_agent(words, last) => (503, Fault::Other),
+            500 if self.job_status().is_some() => (400, RejectionKind::NotTerminal),
+            500 if is_without_agent(words, last) => (503, RejectionKind::Other),
             500 => match wrapped_status(words) {
-                Some(wrapped) => (wrapped, Fault::Other),
-                None => (500, self.fault_of_500()),
+                Some(wrapped) => (wrapped, RejectionKind::Other),
+                None => (500, self.kind_of_500()),
             },
-            status => (status, Fault::Other),
+            status => (status, RejectionKind::Other),
         }
     }
 
-    fn fault_of_500(&self) -> Fault {
+    fn kind_of_500(&self) -> RejectionKind {
         let (words, last) = (self.words.trim(), self.last());
         let raised = |name: &str| self.error.is_some() && last.starts_with(name);
         if raised("UnicodeDecodeError: ") {
-            Fault::NotUtf8
+            RejectionKind::NotUtf8
         } else if words.starts_with("Job ") && words.ends_with(NO_DRIVER) {
-            Fault::NoDriverYet
+            RejectionKind::NoDriverYet
         } else if is_absent_log(last) {
-            Fault::NoSuchLog
+            RejectionKind::NoSuchLog
         } else if raised("ValueError: ") || raised("binascii.Error: ") {
-            Fault::BadValue
+            RejectionKind::BadValue
         } else if words.starts_with("500 Internal Server Error") {
-            Fault::NoReason
+            RejectionKind::NoReason
         } else {
-            Fault::Other
+            RejectionKind::Other
         }
     }
 
@@ -173,8 +173,7 @@ fn unwrap_json(text: &str) -> Option<String> {
         Text(String),
         Other(IgnoredAny),
     }
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
+    #[derive(Deserialize)]
     struct Object {
         msg: Option<Member>,
         error: Option<Member>,

@@ -1,8 +1,8 @@
-//! Which way a log is read.
+//! Which source a log is read from.
 
-/// How a log is read.
+/// Which source a log is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum SourceKind {
     /// By the dashboard, which serves the plain bytes.
     File,
     /// By the agent, and by nothing else.
@@ -16,7 +16,7 @@ pub(super) enum Way {
     AgentOrWebSocket,
 }
 
-impl Way {
+impl SourceKind {
     pub(super) fn has_markers(self) -> bool {
         matches!(self, Self::Agent { has_markers: true } | Self::AgentOrWebSocket)
     }

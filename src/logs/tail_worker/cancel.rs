@@ -23,10 +23,10 @@ pub(in crate::logs) enum ClosedBy {
 
 /// All that is to be closed with a tail: its connections, tracked weakly, and every wait of its worker.
 pub(in crate::logs) struct Cancel {
-    state: Mutex<State>,
+    state: Mutex<CancelState>,
 }
 
-enum State {
+enum CancelState {
     /// `alive` is never sent to: its end is what the worker's waits wake up from.
     Open {
         alive: Sender<Infallible>,
@@ -40,33 +40,35 @@ impl Cancel {
     /// And the receiver that disconnects on close.
     pub(in crate::logs) fn new() -> (Arc<Self>, Receiver<Infallible>) {
         let (alive, cancelled) = bounded(0);
-        let state = State::Open { alive, sockets: Vec::new(), https: Vec::new() };
+        let state = CancelState::Open { alive, sockets: Vec::new(), https: Vec::new() };
         (Arc::new(Self { state: Mutex::new(state) }), cancelled)
     }
 
     /// Tracks all connections of this; if the tail is closed already, they cannot be made.
     pub(in crate::logs) fn track(&self, http: &Http) {
         match &mut *lock(&self.state) {
-            State::Open { https, .. } => https.push(http.clone()),
-            State::Closed(_) => http.shutdown(),
+            CancelState::Open { https, .. } => https.push(http.clone()),
+            CancelState::Closed(_) => http.shutdown(),
         }
     }
 
     /// Tracks a WebSocket's connection; refused if the tail is closed already.
     pub(in crate::logs) fn register(&self, handle: Weak<Connection>) -> io::Result<()> {
         match &mut *lock(&self.state) {
-            State::Open { sockets, .. } => {
+            CancelState::Open { sockets, .. } => {
                 sockets.retain(|socket| socket.strong_count() > 0);
                 sockets.push(handle);
                 Ok(())
             }
-            State::Closed(_) => Err(io::Error::new(io::ErrorKind::NotConnected, "tail is closed")),
+            CancelState::Closed(_) => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, "tail is closed"))
+            }
         }
     }
 
     /// Closes the connections of a tail that has ended.
     pub(super) fn close_connections(&self) {
-        if let State::Open { sockets, https, .. } = &mut *lock(&self.state) {
+        if let CancelState::Open { sockets, https, .. } = &mut *lock(&self.state) {
             sockets.drain(..).filter_map(|socket| socket.upgrade()).for_each(|s| s.shutdown());
             https.drain(..).for_each(|http| http.shutdown());
         }
@@ -74,12 +76,12 @@ impl Cancel {
 
     pub(in crate::logs) fn close(&self, by: ClosedBy) {
         let mut state = lock(&self.state);
-        if let State::Closed(_) = *state {
+        if let CancelState::Closed(_) = *state {
             return;
         }
-        let previous = std::mem::replace(&mut *state, State::Closed(by));
+        let previous = std::mem::replace(&mut *state, CancelState::Closed(by));
         drop(state);
-        if let State::Open { alive, sockets, https } = previous {
+        if let CancelState::Open { alive, sockets, https } = previous {
             drop(alive);
             sockets.iter().filter_map(Weak::upgrade).for_each(|socket| socket.shutdown());
             https.iter().for_each(Http::shutdown);
@@ -88,8 +90,8 @@ impl Cancel {
 
     pub(in crate::logs) fn closed_by(&self) -> Option<ClosedBy> {
         match *lock(&self.state) {
-            State::Open { .. } => None,
-            State::Closed(by) => Some(by),
+            CancelState::Open { .. } => None,
+            CancelState::Closed(by) => Some(by),
         }
     }
 }

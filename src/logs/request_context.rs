@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::{AgentFile, Interrupt, Step};
+use super::source::{AgentFile, TailError, TailResult};
 use crate::AgentAccess;
 use crate::jobs::Job;
-use crate::transport::{Answer, Http, Request, path};
+use crate::transport::{Http, Request, Response, path};
 
 /// Where an agent should serve a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,17 +15,17 @@ pub(super) struct AgentLocation {
 }
 
 /// How to ask for something about a log.
-pub(super) struct Requests {
-    pub(super) what: String,
+pub(super) struct RequestContext {
+    pub(super) operation: String,
     pub(super) http: Http,
     /// The longest that an answer is waited for.
-    pub(super) stall: Duration,
+    pub(super) stall_timeout: Duration,
 }
 
-impl Requests {
-    pub(super) fn send(&self, request: Request) -> Step<Answer> {
-        let request = request.deadline(Some(Instant::now() + self.stall));
-        self.http.send(&request).map_err(Interrupt::of)
+impl RequestContext {
+    pub(super) fn send(&self, request: Request) -> TailResult<Response> {
+        let request = request.deadline(Some(Instant::now() + self.stall_timeout));
+        self.http.send(&request).map_err(TailError::classify)
     }
 }
 

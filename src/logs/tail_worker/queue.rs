@@ -8,10 +8,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use crate::ClientError;
 use crate::logs::limits::{LimitCounter, StreamLimits};
-use crate::logs::source::{Interrupt, Step};
+use crate::logs::source::{TailError, TailResult};
 
 /// What goes from the worker to the iterator.
-pub(in crate::logs) enum Message {
+pub(in crate::logs) enum QueueItem {
     /// The log is delivered from this offset on.
     Start {
         position: u64,
@@ -30,7 +30,7 @@ pub(in crate::logs) enum Message {
 const MAX_BLOCK: usize = 64 * 1024;
 
 pub(in crate::logs) struct Queue {
-    sender: Sender<Message>,
+    sender: Sender<QueueItem>,
     cancelled: Receiver<Infallible>,
     counter: LimitCounter,
     lines_per_block: usize,
@@ -40,10 +40,10 @@ pub(in crate::logs) struct Queue {
 impl Queue {
     /// Both ends of a channel that holds at most as many lines as the limits say.
     pub(in crate::logs) fn new(
-        what: &str,
+        operation: &str,
         limits: StreamLimits,
         cancelled: Receiver<Infallible>,
-    ) -> (Self, Receiver<Message>) {
+    ) -> (Self, Receiver<QueueItem>) {
         let lines_per_block = (limits.queue / 16).clamp(1, 64);
         let (sender, receiver) = bounded(limits.queue / lines_per_block);
         let queue = Self {
@@ -51,7 +51,7 @@ impl Queue {
             cancelled,
             lines_per_block,
             bytes_per_block: (lines_per_block * limits.max_message_size).min(MAX_BLOCK),
-            counter: LimitCounter::new(what, limits),
+            counter: LimitCounter::new(operation, limits),
         };
         (queue, receiver)
     }
@@ -62,26 +62,26 @@ impl Queue {
     }
 
     /// Goes to where the tail is to begin.
-    pub(super) fn begin_at(&self, position: u64, after_cr: bool) -> Step<()> {
-        self.send(Message::Start { position, after_cr })
+    pub(super) fn begin_at(&self, position: u64, after_cr: bool) -> TailResult<()> {
+        self.send(QueueItem::Start { position, after_cr })
     }
 
     /// Counts one WebSocket message.
-    pub(super) fn count_message(&mut self) -> Step<()> {
-        self.counter.message().map_err(Interrupt::Fatal)
+    pub(super) fn count_message(&mut self) -> TailResult<()> {
+        self.counter.message().map_err(TailError::Fatal)
     }
 
     /// Hands over the next bytes of the log, as far as the limits allow; waits while the queue is
     /// full.
-    pub(in crate::logs) fn deliver(&mut self, bytes: &[u8]) -> Step<()> {
+    pub(in crate::logs) fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
         let (allowed, hit) = self.counter.admit(bytes);
         let mut left = &bytes[..allowed];
         while !left.is_empty() {
             let (block, rest) = left.split_at(self.block_length(left));
-            self.send(Message::Block(block.to_vec()))?;
+            self.send(QueueItem::Block(block.to_vec()))?;
             left = rest;
         }
-        hit.map_or(Ok(()), |error| Err(Interrupt::Fatal(error)))
+        hit.map_or(Ok(()), |error| Err(TailError::Fatal(error)))
     }
 
     fn block_length(&self, bytes: &[u8]) -> usize {
@@ -91,33 +91,33 @@ impl Queue {
     }
 
     /// Tells the iterator how the tail ended.
-    pub(in crate::logs) fn finish(&self, result: Step<()>) {
+    pub(in crate::logs) fn finish(&self, result: TailResult<()>) {
         let last = match result {
-            Ok(()) => Message::End,
-            Err(Interrupt::Fatal(error) | Interrupt::Broken(error)) => Message::Failed(error),
-            Err(Interrupt::Cancelled) => return,
+            Ok(()) => QueueItem::End,
+            Err(TailError::Fatal(error) | TailError::Broken(error)) => QueueItem::Failed(error),
+            Err(TailError::Cancelled) => return,
         };
         // If the tail was closed meanwhile, nobody is to be told.
         let _ = self.send(last);
     }
 
-    fn send(&self, message: Message) -> Step<()> {
+    fn send(&self, message: QueueItem) -> TailResult<()> {
         let message = match self.sender.try_send(message) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(_)) => return Err(Interrupt::Cancelled),
+            Err(TrySendError::Disconnected(_)) => return Err(TailError::Cancelled),
             Err(TrySendError::Full(message)) => message,
         };
         select! {
-            send(self.sender, message) -> sent => sent.map_err(|_| Interrupt::Cancelled),
-            recv(self.cancelled) -> _ => Err(Interrupt::Cancelled),
+            send(self.sender, message) -> sent => sent.map_err(|_| TailError::Cancelled),
+            recv(self.cancelled) -> _ => Err(TailError::Cancelled),
         }
     }
 
     /// Waits, but not beyond the close of the tail.
-    pub(super) fn pause(&self, duration: Duration) -> Step<()> {
+    pub(super) fn pause(&self, duration: Duration) -> TailResult<()> {
         match self.cancelled.recv_timeout(duration) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
-            Err(RecvTimeoutError::Disconnected) => Err(Interrupt::Cancelled),
+            Err(RecvTimeoutError::Disconnected) => Err(TailError::Cancelled),
         }
     }
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::JobStatus;
-use super::reason;
-use crate::wire::{string_enum, time_from_ms};
+use super::failure_reason;
+use crate::numbers::time_from_ms;
+use crate::string_enum::string_enum;
 use crate::{json, numbers};
 
 string_enum! {
@@ -26,10 +27,8 @@ string_enum! {
 #[non_exhaustive]
 pub struct DriverInfo {
     /// The job id of the driver.
-    #[serde(default)]
     pub id: Option<String>,
     /// The IP address of its node.
-    #[serde(default)]
     pub node_ip_address: Option<String>,
     /// Its process id.
     #[serde(default, deserialize_with = "numbers::text")]
@@ -47,13 +46,10 @@ pub struct Job {
     #[serde(rename = "type")]
     pub job_type: JobType,
     /// The id of its driver in the cluster; `None` until the driver has called `ray.init`.
-    #[serde(default)]
     pub job_id: Option<String>,
     /// The id that it was submitted with; `None` for a [`JobType::Driver`].
-    #[serde(default)]
     pub submission_id: Option<String>,
     /// Its driver process, once there is one.
-    #[serde(default)]
     pub driver_info: Option<DriverInfo>,
     /// Its status.
     pub status: JobStatus,
@@ -61,10 +57,8 @@ pub struct Job {
     #[serde(default, deserialize_with = "json::or_default")]
     pub entrypoint: String,
     /// Ray's explanation of the status.
-    #[serde(default)]
     pub message: Option<String>,
     /// The kind of failure, for example `RUNTIME_ENV_SETUP_FAILURE`.
-    #[serde(default)]
     pub error_type: Option<String>,
     /// When it was submitted, in milliseconds since the epoch.
     #[serde(default, rename = "start_time", deserialize_with = "numbers::time_ms")]
@@ -73,17 +67,13 @@ pub struct Job {
     #[serde(default, rename = "end_time", deserialize_with = "numbers::time_ms")]
     pub end_time_ms: Option<u64>,
     /// What the submitter noted about it.
-    #[serde(default)]
     pub metadata: Option<BTreeMap<String, String>>,
     /// Its runtime environment. A number that JSON does not have is the string `NaN`, `Infinity` or
     /// `-Infinity`.
-    #[serde(default)]
     pub runtime_env: Option<Map<String, Value>>,
     /// The address of the dashboard agent on its node.
-    #[serde(default)]
     pub driver_agent_http_address: Option<String>,
     /// The id of the node its entrypoint runs on; `None` until it was placed.
-    #[serde(default)]
     pub driver_node_id: Option<String>,
     /// The exit code of its entrypoint, as [`std::process::ExitStatus::code`] gives it: the code
     /// 3221225786 of Windows is -1073741510. A signal is negative: -9 for SIGKILL.
@@ -129,7 +119,7 @@ impl Job {
     pub fn reason(&self) -> Option<String> {
         let is_wanted = matches!(self.status, JobStatus::Failed | JobStatus::Stopped);
         let message = self.message.as_deref().filter(|message| is_wanted && !message.is_empty())?;
-        Some(reason::of(message))
+        Some(failure_reason::find(message))
     }
 
     /// From submission to end; `None` while it is not over.
@@ -154,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_job_keeps_what_it_does_not_know() {
-        let wire = serde_json::json!({
+        let json = serde_json::json!({
             "type": "SUBMISSION", "submission_id": "a", "status": "PAUSED", "entrypoint": "x",
             "job_id": null, "mood": {"good": true},
         });
-        let job: Job = serde_json::from_value(wire).unwrap();
+        let job: Job = serde_json::from_value(json).unwrap();
         assert_eq!(job.id(), "a");
         assert_eq!(job.status, JobStatus::Unknown("PAUSED".to_owned()));
         assert_eq!(serde_json::to_value(&job).unwrap()["mood"]["good"], true);
@@ -166,11 +156,11 @@ mod tests {
 
     #[test]
     fn a_driver_that_runs_has_no_end() {
-        let wire = serde_json::json!({
+        let json = serde_json::json!({
             "type": "DRIVER", "job_id": "01000000", "status": "RUNNING", "start_time": 5,
             "end_time": 0,
         });
-        let job: Job = serde_json::from_value(wire).unwrap();
+        let job: Job = serde_json::from_value(json).unwrap();
         assert!(job.started_at().is_some() && job.ended_at().is_none() && job.duration().is_none());
     }
 }

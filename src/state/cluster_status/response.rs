@@ -14,22 +14,21 @@ use crate::numbers;
 
 /// The answer. Ray changes names on the way: `object_store_memory` becomes `objectStoreMemory`.
 #[derive(Deserialize)]
-pub(super) struct Answer {
+pub(super) struct StatusResponse {
     pub(super) data: Data,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Data {
-    #[serde(default)]
     autoscaling_error: Option<String>,
     #[serde(deserialize_with = "or_default")]
-    cluster_status: Wire,
+    cluster_status: RawStatus,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
-struct Wire {
+struct RawStatus {
     #[serde(deserialize_with = "numbers::float")]
     time: Option<f64>,
     #[serde(deserialize_with = "or_default")]
@@ -55,11 +54,11 @@ struct Load {
     #[serde(deserialize_with = "or_default")]
     node_types: Demands,
     #[serde(deserialize_with = "or_default")]
-    pg_demand: Vec<(WireGroup, u64)>,
+    pg_demand: Vec<(RawPlacementGroup, u64)>,
 }
 
 #[derive(Deserialize)]
-struct WireGroup {
+struct RawPlacementGroup {
     #[serde(default, deserialize_with = "or_default")]
     bundles: Demands,
     #[serde(default, deserialize_with = "or_default")]
@@ -129,13 +128,13 @@ fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1000.0) as u64
 }
 
-fn demands(wire: Demands) -> Vec<ResourceDemand> {
-    wire.into_iter().map(|(resources, count)| ResourceDemand { resources, count }).collect()
+fn demands(raw: Demands) -> Vec<ResourceDemand> {
+    raw.into_iter().map(|(resources, count)| ResourceDemand { resources, count }).collect()
 }
 
-fn amounts(wire: Amounts, names: &Names) -> BTreeMap<String, ResourceUse> {
-    let wire = names.restore(wire).into_iter();
-    wire.map(|(name, (used, total))| (name, ResourceUse { used, total })).collect()
+fn amounts(raw: Amounts, names: &Names) -> BTreeMap<String, ResourceUse> {
+    let raw = names.restore(raw).into_iter();
+    raw.map(|(name, (used, total))| (name, ResourceUse { used, total })).collect()
 }
 
 fn unavailable((key, node): (&String, &Value)) -> Option<UnavailableNodeType> {
@@ -154,7 +153,7 @@ fn unavailable((key, node): (&String, &Value)) -> Option<UnavailableNodeType> {
 
 impl From<Data> for ClusterStatus {
     fn from(data: Data) -> Self {
-        let Wire { time, autoscaler_report: report, load_metrics_report: load } =
+        let RawStatus { time, autoscaler_report: report, load_metrics_report: load } =
             data.cluster_status;
         let resources =
             Names::of(load.node_types.iter().flat_map(|(node, _)| node.keys().map(String::as_str)));
@@ -183,8 +182,8 @@ impl From<Data> for ClusterStatus {
     }
 }
 
-fn group((group, count): (WireGroup, u64)) -> PlacementGroupDemand {
-    let WireGroup { bundles, strategy } = group;
+fn group((group, count): (RawPlacementGroup, u64)) -> PlacementGroupDemand {
+    let RawPlacementGroup { bundles, strategy } = group;
     PlacementGroupDemand { bundles: demands(bundles), strategy, count }
 }
 
@@ -203,8 +202,8 @@ mod tests {
     use super::*;
 
     fn read(cluster_status: &Value) -> ClusterStatus {
-        let answer = json!({"data": {"autoscalingError": "", "clusterStatus": cluster_status}});
-        serde_json::from_value::<Answer>(answer).unwrap().data.into()
+        let response = json!({"data": {"autoscalingError": "", "clusterStatus": cluster_status}});
+        serde_json::from_value::<StatusResponse>(response).unwrap().data.into()
     }
 
     fn busy() -> ClusterStatus {

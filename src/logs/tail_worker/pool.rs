@@ -9,14 +9,14 @@ use threadpool::ThreadPool;
 
 use super::cancel::{Cancel, ClosedBy, lock};
 use crate::ClientError;
-use crate::logs::source::AgentAddresses;
+use crate::logs::source::UnusableAgents;
 
 /// The tails of one client and the threads that feed them, made at the first tail.
 pub(crate) struct Tails {
     workers: usize,
     pool: Mutex<Option<Pool>>,
     open: Mutex<Vec<Weak<Cancel>>>,
-    pub(in crate::logs) agents: Arc<AgentAddresses>,
+    pub(in crate::logs) agents: Arc<UnusableAgents>,
 }
 
 #[derive(Clone)]
@@ -60,18 +60,18 @@ fn no_thread(why: &dyn std::fmt::Display) -> ClientError {
 }
 
 /// The right to one worker. Gives it back when dropped, also by a worker that panics.
-pub(in crate::logs) struct WorkerPermit {
+pub(in crate::logs) struct TailWorkerPermit {
     pool: Pool,
 }
 
-impl Drop for WorkerPermit {
+impl Drop for TailWorkerPermit {
     fn drop(&mut self) {
         // The receiver is gone if the client is gone, and then nobody waits for a worker.
         let _ = self.pool.give_back.try_send(());
     }
 }
 
-impl WorkerPermit {
+impl TailWorkerPermit {
     /// Runs this in the worker.
     pub(in crate::logs) fn run(self, work: impl FnOnce() + Send + 'static) {
         let threads = self.pool.threads.clone();
@@ -92,17 +92,17 @@ impl Tails {
     /// Waits for a free worker, at most this long.
     pub(in crate::logs) fn worker(
         &self,
-        what: &str,
+        operation: &str,
         wait: Duration,
-    ) -> Result<WorkerPermit, ClientError> {
+    ) -> Result<TailWorkerPermit, ClientError> {
         let pool = self.pool()?;
         pool.free.recv_timeout(wait).map_err(|_| {
             ClientError::no_free_worker(format_args!(
-                "{what}: all {} workers of this client follow other logs, and none was free within {wait:?}: end one, or use ClientBuilder::tail_workers",
+                "{operation}: all {} workers of this client follow other logs, and none was free within {wait:?}: end one, or use ClientBuilder::tail_workers",
                 self.workers
             ))
         })?;
-        Ok(WorkerPermit { pool })
+        Ok(TailWorkerPermit { pool })
     }
 
     fn pool(&self) -> Result<Pool, ClientError> {

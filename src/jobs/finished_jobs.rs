@@ -14,16 +14,16 @@ use crate::{ClientError, RayClient, validate};
 /// `None` means that each job ended or does not exist, or that an `Err` before it said why no more is waited
 /// for. Dropping it ends the wait.
 #[must_use = "an iterator does nothing until it is asked for the next job"]
-pub struct JobEnds {
+pub struct FinishedJobs {
     client: RayClient,
     wait: Wait,
     waiting: BTreeSet<String>,
     ready: VecDeque<Result<Job, ClientError>>,
 }
 
-impl std::fmt::Debug for JobEnds {
+impl std::fmt::Debug for FinishedJobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JobEnds").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("FinishedJobs").field("waiting", &self.waiting).finish_non_exhaustive()
     }
 }
 
@@ -49,7 +49,7 @@ impl RayClient {
     /// 400 if an id is not valid or `timeout` is zero. The iterator gives 404 for a job that does not exist,
     /// and goes on with the others. It ends with 408 after `timeout`, naming those that are not over, or with
     /// any other error that the list of jobs fails with and that is not retryable.
-    pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<JobEnds, ClientError>
+    pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<FinishedJobs, ClientError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
@@ -59,16 +59,16 @@ impl RayClient {
         for id in ids {
             waiting.insert(validate::job_id(id.as_ref())?.to_owned());
         }
-        Ok(JobEnds { client: self.clone(), wait, waiting, ready: VecDeque::new() })
+        Ok(FinishedJobs { client: self.clone(), wait, waiting, ready: VecDeque::new() })
     }
 }
 
-impl JobEnds {
-    /// One look at all jobs. Tells how those are that are not over if none is.
-    fn look(&mut self, deadline: Option<Instant>) -> Result<Result<(), String>, ClientError> {
+impl FinishedJobs {
+    /// Asks for all jobs once. Tells how those are that are not over if none is.
+    fn poll(&mut self, deadline: Option<Instant>) -> Result<Result<(), String>, ClientError> {
         let request = jobs_request("wait for jobs").deadline(deadline);
         let rows: Rows<Job> = self.client.http().send(&request)?.json()?;
-        let mut how = Vec::new();
+        let mut unfinished = Vec::new();
         let mut missing = self.waiting.clone();
         for job in rows.read {
             let names = [&job.submission_id, &job.job_id];
@@ -79,35 +79,35 @@ impl JobEnds {
                 self.waiting.remove(&id);
                 self.ready.push_back(Ok(job));
             } else {
-                how.push(format!("`{id}` is {}", job.status));
+                unfinished.push(format!("`{id}` is {}", job.status));
             }
         }
         for id in missing {
             // It was submitted since the list was made, its row could not be read, or it does not exist.
             let request = job_request(&id).deadline(deadline);
-            match self.client.http().send(&request).and_then(|answer| answer.json::<Job>()) {
+            match self.client.http().send(&request).and_then(|response| response.json::<Job>()) {
                 Ok(job) if !job.status.is_terminal() => {
-                    how.push(format!("`{id}` is {}", job.status));
+                    unfinished.push(format!("`{id}` is {}", job.status));
                 }
-                Err(error) if error.is_retryable() => how.push(error.to_string()),
+                Err(error) if error.is_retryable() => unfinished.push(error.to_string()),
                 result => {
                     self.waiting.remove(&id);
                     self.ready.push_back(result);
                 }
             }
         }
-        Ok(if self.ready.is_empty() { Err(how.join(", ")) } else { Ok(()) })
+        Ok(if self.ready.is_empty() { Err(unfinished.join(", ")) } else { Ok(()) })
     }
 }
 
-impl Iterator for JobEnds {
+impl Iterator for FinishedJobs {
     type Item = Result<Job, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ready.is_empty() && !self.waiting.is_empty() {
             let not_over = format!("wait for jobs: {} not over", self.waiting.len());
             let wait = self.wait;
-            if let Err(error) = wait.until(not_over, |deadline| self.look(deadline)) {
+            if let Err(error) = wait.until(not_over, |deadline| self.poll(deadline)) {
                 self.waiting.clear();
                 return Some(Err(error));
             }
@@ -116,4 +116,4 @@ impl Iterator for JobEnds {
     }
 }
 
-impl FusedIterator for JobEnds {}
+impl FusedIterator for FinishedJobs {}

@@ -6,12 +6,12 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
 use ureq::http::header::{HeaderName, HeaderValue};
-use ureq::http::{Method, Request, Response, Version};
+use ureq::http::{Method, Request, Response as HttpResponse, Version};
 use ureq::{Error, Timeout};
 
 use super::connect::Register;
 use super::dial::{MaybeTlsStream, credentials, dial};
-use super::fault::{MAX_HEADERS, OddAnswer};
+use super::error::{MAX_HEADERS, ProtocolError};
 use super::settings::{Settings, Timeouts};
 
 /// The longest line of a chunk's size or a trailer, in bytes.
@@ -24,7 +24,7 @@ pub(super) fn exchange(
     body: &mut dyn Read,
     timeouts: &Timeouts,
     register: &Register,
-) -> Result<(Response<()>, ProxiedBody), Error> {
+) -> Result<(HttpResponse<()>, ProxyBody), Error> {
     let mut wire = dial(settings, settings.is_https(), timeouts.connect, register)?;
     wire.wait_at_most(timeouts.send);
     let timed_out = |reason| move |error| in_time(error, reason);
@@ -49,7 +49,7 @@ pub(super) fn exchange(
     };
     reader.get_mut().wait_at_most(timeouts.body);
     let framing = Framing::of(&head)?;
-    Ok((head, ProxiedBody { reader, framing, line: Vec::new() }))
+    Ok((head, ProxyBody { reader, framing, line: Vec::new() }))
 }
 
 fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
@@ -82,7 +82,7 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
     head
 }
 
-fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<Response<()>, Error> {
+fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<HttpResponse<()>, Error> {
     let mut left = MAX_HEADERS;
     let mut next_line = || {
         let mut line = Vec::new();
@@ -96,33 +96,33 @@ fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<Response<()>, Err
         }
     };
     let line = next_line()?;
-    let mut head = Response::new(());
+    let mut head = HttpResponse::new(());
     let mut words = line.split(' ');
     *head.version_mut() = match words.next() {
         Some("HTTP/1.1") => Version::HTTP_11,
         Some("HTTP/1.0") => Version::HTTP_10,
-        _ => return Err(OddAnswer::NotHttp("no HTTP version").into()),
+        _ => return Err(ProtocolError::NotHttp("no HTTP version").into()),
     };
     let status = words.next().unwrap_or_default().parse();
-    *head.status_mut() = status.map_err(|_| OddAnswer::NotHttp("no status"))?;
+    *head.status_mut() = status.map_err(|_| ProtocolError::NotHttp("no status"))?;
     loop {
         let line = next_line()?;
         if line.is_empty() {
             return Ok(head);
         }
         let Some((name, value)) = line.split_once(':') else {
-            return Err(OddAnswer::NotHttp("a header without a colon").into());
+            return Err(ProtocolError::NotHttp("a header without a colon").into());
         };
         let (name, value) = (name.parse::<HeaderName>(), HeaderValue::from_str(value.trim()));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(OddAnswer::NotHttp("a header with an invalid name or value").into());
+            return Err(ProtocolError::NotHttp("a header with an invalid name or value").into());
         };
         head.headers_mut().append(name, value);
     }
 }
 
 /// A body as it comes from a proxy.
-pub(super) struct ProxiedBody {
+pub(super) struct ProxyBody {
     reader: BufReader<MaybeTlsStream>,
     framing: Framing,
     /// What has come of a line so far.
@@ -141,7 +141,7 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(head: &Response<()>) -> Result<Self, Error> {
+    fn of(head: &HttpResponse<()>) -> Result<Self, Error> {
         if is_chunked(head) {
             return Ok(Self::ChunkSize);
         }
@@ -153,7 +153,7 @@ impl Framing {
     }
 }
 
-impl ProxiedBody {
+impl ProxyBody {
     pub(super) fn length(&self) -> Option<u64> {
         if let Framing::Length(length) = self.framing { Some(length) } else { None }
     }
@@ -168,7 +168,7 @@ impl ProxiedBody {
         (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.line)?;
         if !self.line.ends_with(b"\n") {
             return Err(if self.line.len() == MAX_LINE {
-                OddAnswer::NotHttp("a chunk size or trailer that is too long").into_io()
+                ProtocolError::NotHttp("a chunk size or trailer that is too long").into_io()
             } else {
                 io::ErrorKind::UnexpectedEof.into()
             });
@@ -187,7 +187,7 @@ impl ProxiedBody {
     }
 }
 
-impl Read for ProxiedBody {
+impl Read for ProxyBody {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self.framing {
@@ -211,16 +211,19 @@ impl Read for ProxiedBody {
                         Ok(0) => Framing::Trailer,
                         Ok(size) => Framing::Chunk(size),
                         Err(_) => {
-                            return Err(
-                                OddAnswer::NotHttp("a chunk size that is not a number").into_io()
-                            );
+                            return Err(ProtocolError::NotHttp(
+                                "a chunk size that is not a number",
+                            )
+                            .into_io());
                         }
                     };
                     continue;
                 }
                 Framing::ChunkEnd => {
                     if !self.read_line()?.is_empty() {
-                        return Err(OddAnswer::NotHttp("a chunk is longer than it says").into_io());
+                        return Err(
+                            ProtocolError::NotHttp("a chunk is longer than it says").into_io()
+                        );
                     }
                     self.framing = Framing::ChunkSize;
                     continue;
@@ -238,7 +241,7 @@ impl Read for ProxiedBody {
 }
 
 /// As ureq sees it: a body of any other coding, and any of HTTP/1.0, ends with the connection.
-pub(super) fn is_chunked(head: &Response<()>) -> bool {
+pub(super) fn is_chunked(head: &HttpResponse<()>) -> bool {
     let codings = head.headers().get_all("transfer-encoding");
     let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
     head.version() == Version::HTTP_11
@@ -246,13 +249,13 @@ pub(super) fn is_chunked(head: &Response<()>) -> bool {
 }
 
 /// Two that differ could be read in two ways, one of them by somebody in between.
-fn content_length(head: &Response<()>) -> Result<Option<u64>, Error> {
+fn content_length(head: &HttpResponse<()>) -> Result<Option<u64>, Error> {
     let mut values = head.headers().get_all("content-length").iter();
     let Some(first) = values.next() else { return Ok(None) };
     let length = first.to_str().ok().and_then(|value| value.trim().parse().ok());
     match length.filter(|_| values.all(|other| other == first)) {
         Some(length) => Ok(Some(length)),
-        None => Err(OddAnswer::NotHttp("its content-length is not one number").into()),
+        None => Err(ProtocolError::NotHttp("its content-length is not one number").into()),
     }
 }
 
@@ -273,13 +276,13 @@ mod tests {
     use crate::transport::{HeaderMap, Http, Proxies, Request as Ask};
 
     /// An exchange by way of a proxy that answers this, in pieces of so many bytes, and then drips.
-    fn through_proxy(base: &str, answer: &'static [u8], piece: usize) -> Result<Vec<u8>, u16> {
+    fn through_proxy(base: &str, response: &'static [u8], piece: usize) -> Result<Vec<u8>, u16> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("http://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let _ = stream.read(&mut [0; 4096]);
-                let _ = answer.chunks(piece).try_for_each(|piece| stream.write_all(piece));
+                let _ = response.chunks(piece).try_for_each(|piece| stream.write_all(piece));
                 while stream.write_all(b"y").is_ok() {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -305,7 +308,7 @@ mod tests {
         let start = Instant::now();
         let result = Http::new(settings).send(&Ask::get("version", "/api/version".to_owned()));
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-        result.map(|answer| answer.body).map_err(|error| error.status())
+        result.map(|response| response.body).map_err(|error| error.status())
     }
 
     #[test]
@@ -328,21 +331,21 @@ mod tests {
 
     #[test]
     fn every_framing_of_a_body_is_read_whatever_its_pieces() {
-        for answer in [
+        for response in [
             &b"HTTP/1.1 200 x\r\nContent-Length: 5\r\n\r\nhello"[..],
             b"HTTP/1.1 103 x\r\nlink: y\r\n\r\nHTTP/1.1 200 x\r\ncontent-length:5\r\n\r\nhello",
             b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nz: z\r\n\r\n",
         ] {
             for piece in [1, 2, 3, 7, 4096] {
-                let result = through_proxy("http://ray.example:8265", answer, piece);
-                assert_eq!(result.as_deref(), Ok(&b"hello"[..]), "{} {piece}", answer.escape_ascii());
+                let result = through_proxy("http://ray.example:8265", response, piece);
+                assert_eq!(result.as_deref(), Ok(&b"hello"[..]), "{} {piece}", response.escape_ascii());
             }
         }
     }
 
     #[test]
     fn an_answer_that_is_not_http_is_500() {
-        for answer in [
+        for response in [
             &b"SSH-2.0-x\r\n"[..],
             b"HTTP/1.1 abc x\r\n\r\n",
             b"HTTP/1.1 200 x\r\nno colon\r\n\r\n",
@@ -350,8 +353,8 @@ mod tests {
             b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
             b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n",
         ] {
-            let result = through_proxy("http://ray.example:8265", answer, 4096);
-            assert_eq!(result, Err(500), "{}", answer.escape_ascii());
+            let result = through_proxy("http://ray.example:8265", response, 4096);
+            assert_eq!(result, Err(500), "{}", response.escape_ascii());
         }
     }
 }

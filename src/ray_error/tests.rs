@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::chance::Chance;
+use crate::rng::TestRng;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const DUPLICATE: &str = "Traceback (most recent call last):\n  File \"/x/job_head.py\", line 134, in _raise_error\n    raise RuntimeError(f\"Request failed with status code {status}: {error_text}.\")\nRuntimeError: Request failed with status code 400: Traceback (most recent call last):\n  File \"/x/job_agent.py\", line 45, in submit_job\n    raise ValueError(\nValueError: Job with submission_id NAME already exists. Please use a different submission_id.\n.\n";
@@ -16,34 +16,39 @@ const BAD_FILTER: &str = r#"{"result": false, "msg": "Traceback (most recent cal
 const NO_CONTROLLER: &str = r#"{"error": "Serve controller is not available"}"#;
 
 /// What Ray 2.9.3 to 2.60.0 answers, and what it means.
-const ANSWERS: [(u16, &str, u16, Fault); 22] = [
-    (404, "Job NAME does not exist", 404, Fault::Other),
-    (404, "Package gcs://NAME.zip does not exist", 404, Fault::Other),
-    (404, "404: Not Found", 404, Fault::NoRoute),
-    (404, r#"{"error": "Application or Deployment not found"}"#, 404, Fault::Other),
-    (403, "Forbidden: Invalid authentication token", 403, Fault::Other),
-    (401, "Unauthorized: Missing authentication token", 401, Fault::Other),
-    (405, "405: Method Not Allowed", 405, Fault::Other),
-    (500, DUPLICATE, 400, Fault::Other),
-    (500, NOT_TERMINAL, 400, Fault::NotTerminal),
-    (500, NOT_UTF8, 500, Fault::NotUtf8),
-    (500, ABSENT, 500, Fault::NoSuchLog),
-    (500, "Agent for node id: NAME doesn't exist.", 500, Fault::NoSuchLog),
-    (500, "Actor ID ActorID(NAME) not found.", 500, Fault::NoSuchLog),
+const ANSWERS: [(u16, &str, u16, RejectionKind); 22] = [
+    (404, "Job NAME does not exist", 404, RejectionKind::Other),
+    (404, "Package gcs://NAME.zip does not exist", 404, RejectionKind::Other),
+    (404, "404: Not Found", 404, RejectionKind::NoRoute),
+    (404, r#"{"error": "Application or Deployment not found"}"#, 404, RejectionKind::Other),
+    (403, "Forbidden: Invalid authentication token", 403, RejectionKind::Other),
+    (401, "Unauthorized: Missing authentication token", 401, RejectionKind::Other),
+    (405, "405: Method Not Allowed", 405, RejectionKind::Other),
+    (500, DUPLICATE, 400, RejectionKind::Other),
+    (500, NOT_TERMINAL, 400, RejectionKind::NotTerminal),
+    (500, NOT_UTF8, 500, RejectionKind::NotUtf8),
+    (500, ABSENT, 500, RejectionKind::NoSuchLog),
+    (500, "Agent for node id: NAME doesn't exist.", 500, RejectionKind::NoSuchLog),
+    (500, "Actor ID ActorID(NAME) not found.", 500, RejectionKind::NoSuchLog),
     (
         500,
         "Could not find log file for task: NAME (attempt 0) with suffix: out",
         500,
-        Fault::NoSuchLog,
+        RejectionKind::NoSuchLog,
     ),
-    (500, "A file is not found at: /tmp/ray/session/logs/NAME", 500, Fault::NoSuchLog),
-    (500, NO_DRIVER_YET, 500, Fault::NoDriverYet),
-    (500, BAD_FILTER, 500, Fault::BadValue),
-    (503, NO_CONTROLLER, 503, Fault::NoServeController),
-    (500, "No available agent to submit job, please try again later.", 503, Fault::Other),
-    (500, "500 Internal Server Error\n\nServer got itself in trouble", 500, Fault::NoReason),
-    (500, "Failed to query data from GCS for NAME.", 500, Fault::Other),
-    (501, "Serve dependencies are not installed.", 501, Fault::Other),
+    (500, "A file is not found at: /tmp/ray/session/logs/NAME", 500, RejectionKind::NoSuchLog),
+    (500, NO_DRIVER_YET, 500, RejectionKind::NoDriverYet),
+    (500, BAD_FILTER, 500, RejectionKind::BadValue),
+    (503, NO_CONTROLLER, 503, RejectionKind::NoServeController),
+    (500, "No available agent to submit job, please try again later.", 503, RejectionKind::Other),
+    (
+        500,
+        "500 Internal Server Error\n\nServer got itself in trouble",
+        500,
+        RejectionKind::NoReason,
+    ),
+    (500, "Failed to query data from GCS for NAME.", 500, RejectionKind::Other),
+    (501, "Serve dependencies are not installed.", 501, RejectionKind::Other),
 ];
 
 fn meaning(status: u16, body: &str) -> ClientError {
@@ -81,10 +86,10 @@ fn names() -> Vec<String> {
 
 fn check(name: &str) {
     let in_json = serde_json::to_string(name).unwrap();
-    for (status, body, meant, fault) in ANSWERS {
+    for (status, body, meant, kind) in ANSWERS {
         let name = if body.starts_with('{') { in_json.trim_matches('"') } else { name };
         let error = meaning(status, &body.replace("NAME", name));
-        assert_eq!((error.status(), error.fault()), (meant, fault), "{name:?}: {body}");
+        assert_eq!((error.status(), error.rejection_kind()), (meant, kind), "{name:?}: {body}");
     }
 }
 
@@ -99,9 +104,9 @@ fn no_name_of_the_callers_changes_what_an_answer_means() {
         check(&"x".repeat(length));
     }
     for seed in 0..500 {
-        let mut chance = Chance(seed);
+        let mut rng = TestRng(seed);
         let names = names();
-        let name: String = (0..=chance.below(6)).map(|_| chance.pick(&names).clone()).collect();
+        let name: String = (0..=rng.below(6)).map(|_| rng.pick(&names).clone()).collect();
         check(&name);
     }
 }
@@ -149,7 +154,7 @@ fn a_gateways_error_is_not_rays() {
     ] {
         let error = rejection("get x", status, content_type, body.as_bytes(), &[]);
         assert_eq!(error.to_string(), format!("get x: {said}"));
-        assert_eq!((error.status(), error.fault()), (status, Fault::Gateway));
+        assert_eq!((error.status(), error.rejection_kind()), (status, RejectionKind::Gateway));
         assert_eq!(error.is_retryable(), status != 401, "{error}");
         assert!(matches!(error, ClientError::Rejected { .. }), "{error}");
     }

@@ -56,7 +56,7 @@ pub(super) struct Connections {
     agent: Arc<Mutex<Agent>>,
     /// `None` for the agent that all calls of a client share, which is never closed.
     closing: Option<Arc<Closing>>,
-    last_answer: Arc<Mutex<Option<Instant>>>,
+    last_response: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Connections {
@@ -76,7 +76,7 @@ impl Connections {
             agents.retain(|agent| agent.strong_count() > 0);
             agents.push(Arc::downgrade(&agent));
         }
-        Self { agent, closing, last_answer: Arc::default() }
+        Self { agent, closing, last_response: Arc::default() }
     }
 
     pub(super) fn agent(&self) -> Agent {
@@ -91,7 +91,7 @@ impl Connections {
     /// Closes the agent of an abandoned body, and takes a new one for what follows.
     pub(super) fn abandon(&self, left: &Agent) {
         left.clone().shutdown();
-        *lock(&self.last_answer) = None;
+        *lock(&self.last_response) = None;
         if self.closing.is_some() {
             let mut agent = lock(&self.agent);
             *agent = left.config().new_agent();
@@ -115,7 +115,7 @@ impl Connections {
 
     /// Whether the last exchange left a connection that the next can use.
     pub(super) fn note(&self, is_kept: bool) {
-        *lock(&self.last_answer) = is_kept.then(Instant::now);
+        *lock(&self.last_response) = is_kept.then(Instant::now);
     }
 
     /// Remembers connections that `shutdown` has to end.
@@ -130,7 +130,7 @@ impl Connections {
     pub(super) fn check_listener(&self, settings: &Settings, limit: Duration) -> io::Result<()> {
         let Some(closing) = &self.closing else { return Ok(()) };
         closing.check()?;
-        let is_connected = lock(&self.last_answer).is_some_and(|at| at.elapsed() < MAX_IDLE);
+        let is_connected = lock(&self.last_response).is_some_and(|at| at.elapsed() < MAX_IDLE);
         if is_connected {
             return Ok(());
         }
@@ -148,7 +148,7 @@ pub(super) fn config(settings: &Settings) -> Config {
         .input_buffer_size(64 * 1024)
         .user_agent(super::USER_AGENT)
         .accept("*/*")
-        // `proxied` goes through proxies.
+        // `proxy_exchange` goes through proxies.
         .proxy(None);
     #[cfg(feature = "tls")]
     let config = config.tls_config(super::tls::of_agent(settings));

@@ -2,15 +2,15 @@
 
 use super::job_file::{job_file_request, lost, no_log};
 use super::log_file::{LogFile, explain};
-use super::requests::{AgentLocation, Requests};
-use super::source::{Interrupt, Step};
-use super::way::Way;
+use super::request_context::{AgentLocation, RequestContext};
+use super::source::{TailError, TailResult};
+use super::source_kind::SourceKind;
 use crate::ClientError;
 use crate::jobs::{Job, JobStatus, JobType, job_request};
 use crate::transport::Request;
 
 /// A log that is followed.
-pub(super) enum Log {
+pub(super) enum FollowedLog {
     Job {
         id: String,
         /// When the job was submitted, since the first contact.
@@ -45,7 +45,7 @@ impl LogState {
     }
 }
 
-impl Log {
+impl FollowedLog {
     pub(super) fn of_job(id: &str) -> Self {
         Self::Job { id: id.to_owned(), start_time_ms: None }
     }
@@ -61,17 +61,19 @@ impl Log {
         }
     }
 
-    pub(super) fn state(&mut self, requests: &Requests) -> Step<LogState> {
+    pub(super) fn state(&mut self, context: &RequestContext) -> TailResult<LogState> {
         match self {
             Self::Job { id, start_time_ms } => {
-                let job: Job = requests.send(job_request(id))?.json().map_err(Interrupt::of)?;
-                check_identity(&requests.what, &job, start_time_ms)?;
-                job_state(&requests.what, job)
+                let job: Job =
+                    context.send(job_request(id))?.json().map_err(TailError::classify)?;
+                check_identity(&context.operation, &job, start_time_ms)?;
+                job_state(&context.operation, job)
             }
             Self::File { file, is_known, agent } => {
                 if !*is_known {
-                    file.check_exists(&requests.http, &requests.what).map_err(Interrupt::of)?;
-                    *agent = file.find_agent(requests)?;
+                    file.check_exists(&context.http, &context.operation)
+                        .map_err(TailError::classify)?;
+                    *agent = file.find_agent(context)?;
                     *is_known = true;
                 }
                 Ok(LogState {
@@ -80,30 +82,36 @@ impl Log {
                     is_over: false,
                     job: None,
                     agent: agent.clone(),
-                    request: file.request(&requests.what),
+                    request: file.request(&context.operation),
                 })
             }
         }
     }
 
-    /// The way, if this log can be read by it: files are not carried by the WebSocket.
-    pub(super) fn possible_way(&self, what: &str, way: Way) -> Step<Way> {
-        match (self, way) {
-            (Self::File { .. }, Way::AgentOrWebSocket) => Ok(Way::Agent { has_markers: true }),
-            (Self::File { .. }, Way::WebSocket { has_file: true }) => Ok(Way::File),
-            (Self::File { .. }, Way::WebSocket { has_file: false }) => {
-                Err(Interrupt::Fatal(ClientError::invalid(format_args!(
-                    "{what}: needs Ray 2.45 or newer, or the node's agent: use Protocol::Auto"
+    /// The source that this log can be read from: files are not carried by the WebSocket.
+    pub(super) fn possible_source_kind(
+        &self,
+        operation: &str,
+        source_kind: SourceKind,
+    ) -> TailResult<SourceKind> {
+        match (self, source_kind) {
+            (Self::File { .. }, SourceKind::AgentOrWebSocket) => {
+                Ok(SourceKind::Agent { has_markers: true })
+            }
+            (Self::File { .. }, SourceKind::WebSocket { has_file: true }) => Ok(SourceKind::File),
+            (Self::File { .. }, SourceKind::WebSocket { has_file: false }) => {
+                Err(TailError::Fatal(ClientError::invalid(format_args!(
+                    "{operation}: needs Ray 2.45 or newer, or the node's agent: use Protocol::Auto"
                 ))))
             }
-            (_, way) => Ok(way),
+            (_, source_kind) => Ok(source_kind),
         }
     }
 
     /// What an error of the log's route means.
-    pub(super) fn explain(&self, what: &str, state: &LogState, cause: Interrupt) -> Interrupt {
+    pub(super) fn explain(&self, operation: &str, state: &LogState, cause: TailError) -> TailError {
         match (&state.job, self) {
-            (Some(job), _) => cause.map_broken(|error| lost(what, job, error)),
+            (Some(job), _) => cause.map_broken(|error| lost(operation, job, error)),
             (None, Self::File { .. }) => explain(cause),
             (None, Self::Job { .. }) => cause,
         }
@@ -111,20 +119,20 @@ impl Log {
 }
 
 /// An id may be used again after a delete, or by another cluster at the same address.
-fn check_identity(what: &str, job: &Job, start_time_ms: &mut Option<u64>) -> Step<()> {
+fn check_identity(operation: &str, job: &Job, start_time_ms: &mut Option<u64>) -> TailResult<()> {
     let Some(started) = job.start_time_ms else { return Ok(()) };
     if *start_time_ms.get_or_insert(started) == started {
         return Ok(());
     }
-    Err(Interrupt::Fatal(ClientError::log_lost(format_args!(
-        "{what}: this id is another job's now, which is {}: the rest of the log can no longer be read",
+    Err(TailError::Fatal(ClientError::log_lost(format_args!(
+        "{operation}: this id is another job's now, which is {}: the rest of the log can no longer be read",
         job.status
     ))))
 }
 
-fn job_state(what: &str, job: Job) -> Step<LogState> {
+fn job_state(operation: &str, job: Job) -> TailResult<LogState> {
     if job.job_type == JobType::Driver {
-        return Err(Interrupt::Fatal(no_log(what)));
+        return Err(TailError::Fatal(no_log(operation)));
     }
     let is_over = job.status.is_terminal();
     let has_node = job.driver_node_id.is_some();
@@ -134,7 +142,7 @@ fn job_state(what: &str, job: Job) -> Step<LogState> {
         has_log: has_node,
         is_over,
         agent: AgentLocation::of_job(&job),
-        request: job_file_request(what, &job),
+        request: job_file_request(operation, &job),
         job: Some(job),
     })
 }

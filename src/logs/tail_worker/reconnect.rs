@@ -9,7 +9,7 @@ use crate::retry::RetryPolicy;
 /// restarts (2 to 3 s, measured on Ray 2.60.0).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The failures since the last good look.
+/// The failures since the last good poll.
 pub(super) struct Failures {
     allowed: Reconnects,
     backoff: RetryPolicy,

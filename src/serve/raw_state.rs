@@ -22,17 +22,17 @@ const OPTIONS: [&str; 7] = [
 ];
 
 /// How long Ray may take to say that Serve does not run, and be believed.
-const SURE: Duration = Duration::from_secs(30);
+const MAX_TRUSTED_TIME: Duration = Duration::from_secs(30);
 
 /// An answer to `GET /api/serve/applications/`.
-pub(super) struct State<'a> {
+pub(super) struct RawState<'a> {
     /// The actor id of Serve's controller; `None` if Serve does not run.
     pub(super) controller: Option<String>,
     options: Vec<(String, &'a str)>,
-    pub(super) applications: Vec<Application<'a>>,
+    pub(super) applications: Vec<RawApplication<'a>>,
 }
 
-pub(super) struct Application<'a> {
+pub(super) struct RawApplication<'a> {
     pub(super) name: String,
     text: &'a str,
     pub(super) config: Option<&'a str>,
@@ -41,11 +41,11 @@ pub(super) struct Application<'a> {
     pub(super) source: Option<ServeSource>,
 }
 
-impl<'a> State<'a> {
+impl<'a> RawState<'a> {
     /// 500 unless the answer has the three members that every Ray from 2.9 to 2.60 always sends, with
     /// and without a running Serve: an answer of something else must never read as "no applications".
-    pub(super) fn parse(what: &str, body: &'a str) -> Result<Self, ClientError> {
-        Self::read(body).ok_or_else(|| not_from_ray(what))
+    pub(super) fn parse(operation: &str, body: &'a str) -> Result<Self, ClientError> {
+        Self::read(body).ok_or_else(|| not_from_ray(operation))
     }
 
     fn read(body: &'a str) -> Option<Self> {
@@ -59,7 +59,9 @@ impl<'a> State<'a> {
         let applications = object("applications")?.1.into_iter();
         Some(Self {
             controller: controller.actor_id,
-            applications: applications.map(|(name, text)| Application::read(name, text)).collect(),
+            applications: applications
+                .map(|(name, text)| RawApplication::read(name, text))
+                .collect(),
             options: all
                 .into_iter()
                 .filter(|(name, value)| OPTIONS.contains(&&**name) && *value != "null")
@@ -70,18 +72,18 @@ impl<'a> State<'a> {
     /// Whether "Serve does not run" may only mean that Ray asked its GCS in vain: its answer after 60 s
     /// of that is the same (measured on 2.60.0), and the next change would delete everything.
     pub(super) fn is_doubtful(&self, took: Duration) -> bool {
-        self.controller.is_none() && took > SURE
+        self.controller.is_none() && took > MAX_TRUSTED_TIME
     }
 
-    pub(super) fn application(&self, name: &str) -> Option<&Application<'a>> {
+    pub(super) fn application(&self, name: &str) -> Option<&RawApplication<'a>> {
         self.applications.iter().find(|it| it.name == name)
     }
 
     /// Whether Serve is shutting down, if something was deployed since `before`: it then ignores that,
     /// and answers 200. All applications are being deleted, and none of them was deployed since; one
     /// that somebody else deletes after it was deployed has a later time.
-    pub(super) fn is_shutting_down(&self, before: &State<'_>) -> bool {
-        let was_ignored = |now: &Application<'_>| {
+    pub(super) fn is_shutting_down(&self, before: &RawState<'_>) -> bool {
+        let was_ignored = |now: &RawApplication<'_>| {
             let before = before.application(&now.name);
             now.status == Some(ServeApplicationStatus::Deleting)
                 && before.is_some_and(|it| it.deployed_at == now.deployed_at)
@@ -97,7 +99,7 @@ impl<'a> State<'a> {
     }
 }
 
-impl<'a> Application<'a> {
+impl<'a> RawApplication<'a> {
     fn read(name: String, text: &'a str) -> Self {
         let mut application =
             Self { name, text, config: None, deployed_at: None, status: None, source: None };
@@ -138,8 +140,8 @@ impl<'a> Application<'a> {
     }
 }
 
-pub(super) fn not_from_ray(what: &str) -> ClientError {
-    ClientError::unexpected(format_args!("{what}: the answer is not what Ray sends"))
+pub(super) fn not_from_ray(operation: &str) -> ClientError {
+    ClientError::unexpected(format_args!("{operation}: the answer is not what Ray sends"))
 }
 
 /// Whether a configuration that Ray shows has all that was sent.

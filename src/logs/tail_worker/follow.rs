@@ -9,21 +9,22 @@ use super::interval::{Interval, QUIET};
 use super::queue::Queue;
 use super::reconnect::Failures;
 use crate::jobs::JobStatus;
+use crate::logs::followed_log::{FollowedLog, LogState};
 use crate::logs::job_file::check_empty;
-use crate::logs::log::{Log, LogState};
 use crate::logs::options::TailOptions;
-use crate::logs::requests::Requests;
+use crate::logs::request_context::RequestContext;
 use crate::logs::source::{
-    AgentAddresses, AgentSearch, Certainty, Delivered, Interrupt, Look, Source, Step,
+    AgentSearch, Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult,
+    UnusableAgents,
 };
-use crate::logs::way::Way;
+use crate::logs::source_kind::SourceKind;
 use crate::state::unmet_demands;
 use crate::transport::Http;
 use crate::{AgentAccess, ClientError};
 
 /// How often a log that is lost is asked for again: right after its start, a dashboard does not know
 /// the nodes yet.
-const LOST_AGAIN: u32 = 4;
+const MAX_LOST_RETRIES: u32 = 4;
 
 /// How often a log is looked at that holds nothing yet, unless the poll interval is longer.
 const FIRST_BYTES: Duration = Duration::from_millis(200);
@@ -31,12 +32,12 @@ const FIRST_BYTES: Duration = Duration::from_millis(200);
 /// Whether agents may be used, and which of them cannot.
 pub(in crate::logs) struct Agents {
     pub(in crate::logs) access: AgentAccess,
-    pub(in crate::logs) addresses: Arc<AgentAddresses>,
+    pub(in crate::logs) addresses: Arc<UnusableAgents>,
 }
 
-pub(in crate::logs) struct Follow {
-    pub(super) what: String,
-    pub(super) log: Log,
+pub(in crate::logs) struct Follower {
+    pub(super) operation: String,
+    pub(super) log: FollowedLog,
     pub(super) http: Http,
     pub(super) options: TailOptions,
     pub(super) agents: Agents,
@@ -46,7 +47,7 @@ pub(in crate::logs) struct Follow {
     /// Whether the next byte stands before the position, and only tells whether a line goes on there.
     is_before: bool,
     /// Decided with the first contact.
-    pub(super) way: Option<Way>,
+    pub(super) source_kind: Option<SourceKind>,
     pub(super) last_lines: Option<usize>,
     failures: Failures,
     lost: u32,
@@ -58,32 +59,32 @@ pub(in crate::logs) struct Follow {
 }
 
 /// What came of an attempt.
-pub(super) enum Outcome {
+pub(super) enum AttemptOutcome {
     /// Every byte of the log was delivered.
     Complete,
     /// Try again at once.
-    Again,
+    Retry,
 }
 
 /// A source that is being read.
-pub(super) struct Reading {
-    pub(super) source: Box<dyn Source>,
+pub(super) struct OpenSource {
+    pub(super) source: Box<dyn LogSource>,
     /// The agent's address, if it is one.
     pub(super) agent: Option<String>,
     pub(super) is_over: bool,
 }
 
-impl Reading {
+impl OpenSource {
     pub(super) fn nothing_more_is_written(&mut self) {
         self.is_over = true;
         self.source.nothing_more_is_written();
     }
 }
 
-impl Follow {
+impl Follower {
     pub(in crate::logs) fn new(
-        what: String,
-        log: Log,
+        operation: String,
+        log: FollowedLog,
         http: Http,
         options: TailOptions,
         agents: Agents,
@@ -93,7 +94,7 @@ impl Follow {
         // The byte before tells whether a `\n` at the position ends a line of its own.
         let position = options.from_position.unwrap_or(0);
         Self {
-            what,
+            operation,
             log,
             http,
             agents,
@@ -101,7 +102,7 @@ impl Follow {
             queue,
             delivered: Delivered::from(position.saturating_sub(1)),
             is_before: position > 0,
-            way: None,
+            source_kind: None,
             last_lines: options.last_lines,
             failures: Failures::new(options.reconnects),
             lost: 0,
@@ -123,124 +124,125 @@ impl Follow {
     }
 
     /// Attempts until the log is complete. One that breaks off is followed by another, after a pause.
-    fn follow_to_the_end(&mut self) -> Step<()> {
+    fn follow_to_the_end(&mut self) -> TailResult<()> {
         loop {
             let error = match self.attempt() {
-                Ok(Outcome::Complete) => return Ok(()),
-                Ok(Outcome::Again) => continue,
-                Err(Interrupt::Broken(error)) => error,
-                Err(interrupt) => return Err(interrupt),
+                Ok(AttemptOutcome::Complete) => return Ok(()),
+                Ok(AttemptOutcome::Retry) => continue,
+                Err(TailError::Broken(error)) => error,
+                Err(error) => return Err(error),
             };
             self.lost =
                 if matches!(error, ClientError::LogLost { .. }) { self.lost + 1 } else { 0 };
             let left = self.time_to_silence();
-            let may_go_on = self.lost <= LOST_AGAIN && left.is_none_or(|left| !left.is_zero());
+            let may_go_on =
+                self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
             match self.failures.next_pause(error.retry_after()) {
                 Some(pause) if may_go_on => {
                     self.queue.pause(left.map_or(pause, |left| left.min(pause)))?;
                 }
-                _ => return Err(Interrupt::Fatal(self.gave_up(error))),
+                _ => return Err(TailError::Fatal(self.gave_up(error))),
             }
         }
     }
 
-    fn attempt(&mut self) -> Step<Outcome> {
+    fn attempt(&mut self) -> TailResult<AttemptOutcome> {
         let state = self.wait_until_started()?;
         if !state.has_log {
             return self.ended(None);
         }
-        let Some(mut reading) = self.open(&state)? else { return Ok(Outcome::Again) };
-        if let Err(cause) = self.go_to_last_lines(&mut reading) {
-            return self.give_up_reading(&state, &reading, cause);
+        let Some(mut open) = self.open(&state)? else { return Ok(AttemptOutcome::Retry) };
+        if let Err(cause) = self.go_to_last_lines(&mut open) {
+            return self.give_up_source(&state, &open, cause);
         }
         let mut interval = Interval::new(self.options.poll_interval);
         let mut asked = Instant::now();
         loop {
             let begun = Instant::now();
             let is_last = self.time_to_silence().is_some_and(|left| left.is_zero());
-            let look = match reading.source.read(&self.delivered) {
-                Ok(look) => look,
-                Err(cause) => return self.give_up_reading(&state, &reading, cause),
+            let outcome = match open.source.read(&self.delivered) {
+                Ok(outcome) => outcome,
+                Err(cause) => return self.give_up_source(&state, &open, cause),
             };
             // Before what came is handed over: after a pause it may be another job's, whose id is the same.
-            self.ask_if_quiet(&mut asked, &mut reading)?;
-            if let Look::End(Certainty::Sure) = look {
+            self.ask_if_quiet(&mut asked, &mut open)?;
+            if let ReadOutcome::End(Certainty::Sure) = outcome {
                 return self.ended(Some(&state));
             }
-            let wait = self.take(look, is_last, &mut reading, &mut interval)?;
+            let wait = self.take(outcome, is_last, &mut open, &mut interval)?;
             let wait = wait.saturating_sub(begun.elapsed());
             let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
-            if !wait.is_zero() && !reading.is_over {
+            if !wait.is_zero() && !open.is_over {
                 self.queue.pause(wait)?;
             }
-            self.switch_to_agent(&state, &mut reading);
+            self.switch_to_agent(&state, &mut open);
         }
     }
 
-    /// Takes what came of a look. How long after its beginning the next one is to be made.
+    /// Takes what came of a poll. How long after its beginning the next one is to be made.
     fn take(
         &mut self,
-        look: Look,
+        outcome: ReadOutcome,
         is_last: bool,
-        reading: &mut Reading,
+        open: &mut OpenSource,
         interval: &mut Interval,
-    ) -> Step<Duration> {
-        match look {
-            Look::Data { bytes, is_all } => {
+    ) -> TailResult<Duration> {
+        match outcome {
+            ReadOutcome::Data { bytes, is_all } => {
                 self.deliver(&bytes)?;
                 interval.reset();
                 return Ok(if is_all { interval.next() } else { Duration::ZERO });
             }
-            Look::Message(bytes) => {
+            ReadOutcome::Message(bytes) => {
                 self.queue.count_message()?;
                 self.deliver(&bytes)?;
             }
-            Look::Nothing => {
+            ReadOutcome::UpToDate => {
                 self.failures.reset();
-                self.check_silence(is_last, reading, "nothing new was written")?;
+                self.check_silence(is_last, open, "nothing new was written")?;
                 return Ok(interval.next());
             }
-            Look::Waited => {
-                self.check_silence(is_last, reading, "nothing came over the WebSocket")?;
+            ReadOutcome::Idle => {
+                self.check_silence(is_last, open, "nothing came over the WebSocket")?;
             }
-            Look::NotBefore(time) => {
+            ReadOutcome::NotBefore(time) => {
                 return Ok(time.saturating_duration_since(Instant::now()).min(QUIET));
             }
-            Look::End(_) => {
+            ReadOutcome::End(_) => {
                 let now = self.log_state()?;
                 if !now.is_over {
                     return Err(self.closed_early(&now));
                 }
-                reading.nothing_more_is_written();
+                open.nothing_more_is_written();
             }
-            Look::GoesOn => {}
+            ReadOutcome::Continue => {}
         }
         Ok(Duration::ZERO)
     }
 
     /// Asks for the job's status, if the log has been quiet for long enough.
-    fn ask_if_quiet(&mut self, asked: &mut Instant, reading: &mut Reading) -> Step<()> {
+    fn ask_if_quiet(&mut self, asked: &mut Instant, open: &mut OpenSource) -> TailResult<()> {
         let is_quiet = self.last_byte.elapsed() >= QUIET;
         let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
-        if is_quiet && may_ask && !reading.is_over {
+        if is_quiet && may_ask && !open.is_over {
             *asked = Instant::now();
             if self.log_state()?.is_over {
-                reading.nothing_more_is_written();
+                open.nothing_more_is_written();
             }
         }
         Ok(())
     }
 
-    fn go_to_last_lines(&mut self, reading: &mut Reading) -> Step<()> {
+    fn go_to_last_lines(&mut self, open: &mut OpenSource) -> TailResult<()> {
         let Some(lines) = self.last_lines else { return Ok(()) };
-        let start = reading.source.start_of_last_lines(lines)?;
+        let start = open.source.start_of_last_lines(lines)?;
         self.delivered = Delivered::from(start);
         self.last_lines = None;
         self.queue.begin_at(start, false)
     }
 
     /// Waits until there may be a log.
-    fn wait_until_started(&mut self) -> Step<LogState> {
+    fn wait_until_started(&mut self) -> TailResult<LogState> {
         let mut interval = Interval::new(self.options.poll_interval);
         loop {
             let state = self.log_state()?;
@@ -252,12 +254,13 @@ impl Follow {
             self.failures.reset();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
-                let unmet = unmet_demands(&self.http, Instant::now() + self.options.stall());
+                let unmet =
+                    unmet_demands(&self.http, Instant::now() + self.options.stall_timeout());
                 let error = ClientError::timeout(format_args!(
                     "{}: the job is still PENDING after {most:?}: raise TailOptions::pending_timeout{unmet}",
-                    self.what,
+                    self.operation,
                 ));
-                return Err(Interrupt::Fatal(error.with_job_status(Some(JobStatus::Pending))));
+                return Err(TailError::Fatal(error.with_job_status(Some(JobStatus::Pending))));
             }
             let left = most.map(|most| most.saturating_sub(begun.elapsed()));
             let wait = interval.next();
@@ -266,16 +269,20 @@ impl Follow {
         }
     }
 
-    fn log_state(&mut self) -> Step<LogState> {
-        self.log.state(&self.requests())
+    fn log_state(&mut self) -> TailResult<LogState> {
+        self.log.state(&self.request_context())
     }
 
-    pub(super) fn requests(&self) -> Requests {
-        Requests { what: self.what.clone(), http: self.http.clone(), stall: self.options.stall() }
+    pub(super) fn request_context(&self) -> RequestContext {
+        RequestContext {
+            operation: self.operation.clone(),
+            http: self.http.clone(),
+            stall_timeout: self.options.stall_timeout(),
+        }
     }
 
     /// Hands over the next bytes of the log.
-    fn deliver(&mut self, bytes: &[u8]) -> Step<()> {
+    fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
         let mut new = bytes;
         if let (true, [before, rest @ ..]) = (self.is_before, bytes) {
             self.is_before = false;
@@ -293,44 +300,44 @@ impl Follow {
     }
 
     /// The log is complete, unless the caller asked for more than there is.
-    fn ended(&self, state: Option<&LogState>) -> Step<Outcome> {
+    fn ended(&self, state: Option<&LogState>) -> TailResult<AttemptOutcome> {
         if self.is_before {
-            return Err(Interrupt::Fatal(ClientError::invalid(format_args!(
+            return Err(TailError::Fatal(ClientError::invalid(format_args!(
                 "{}: position {} is beyond the end of the log",
-                self.what,
+                self.operation,
                 self.delivered.position() + 1
             ))));
         }
         let job = state.and_then(|state| state.job.as_ref());
         if let Some(job) = job.filter(|_| self.delivered.position() == 0) {
-            check_empty(&self.http, &self.what, job).map_err(Interrupt::of)?;
+            check_empty(&self.http, &self.operation, job).map_err(TailError::classify)?;
         }
-        Ok(Outcome::Complete)
+        Ok(AttemptOutcome::Complete)
     }
 
-    /// Fatal once the log has been silent for the stream timeout, a look that began after that found
+    /// Fatal once the log has been silent for the stream timeout, a poll that began after that found
     /// nothing, and the job is not over.
-    fn check_silence(&mut self, is_last: bool, reading: &mut Reading, why: &str) -> Step<()> {
-        if !is_last || reading.is_over {
+    fn check_silence(&mut self, is_last: bool, open: &mut OpenSource, why: &str) -> TailResult<()> {
+        if !is_last || open.is_over {
             return Ok(());
         }
         if self.log_state()?.is_over {
-            reading.nothing_more_is_written();
+            open.nothing_more_is_written();
             return Ok(());
         }
         Err(self.silent(why))
     }
 
-    fn silent(&self, why: &str) -> Interrupt {
-        Interrupt::Fatal(ClientError::timeout(format_args!(
+    fn silent(&self, why: &str) -> TailError {
+        TailError::Fatal(ClientError::timeout(format_args!(
             "{}: silent for {:?}: {why}: raise TailOptions::stream_timeout, or use TailOptions::until_done()",
-            self.what,
+            self.operation,
             self.options.stream_timeout.unwrap_or_default()
         )))
     }
 
     /// Waits for a log that holds nothing yet.
-    pub(super) fn wait_for_first_bytes(&mut self) -> Step<()> {
+    pub(super) fn wait_for_first_bytes(&mut self) -> TailResult<()> {
         let left = self.time_to_silence();
         self.failures.reset();
         if left.is_some_and(|left| left.is_zero()) {
@@ -353,10 +360,10 @@ impl Follow {
         }
         let reason = error.to_string();
         let reason =
-            reason.strip_prefix(&*self.what).map_or(&*reason, |r| r.trim_start_matches(": "));
+            reason.strip_prefix(&*self.operation).map_or(&*reason, |r| r.trim_start_matches(": "));
         let message = format!(
             "{}: broke off at byte {} after {} reconnects: {reason}",
-            self.what,
+            self.operation,
             self.delivered.position(),
             self.failures.count(),
         );
@@ -367,10 +374,10 @@ impl Follow {
         }
     }
 
-    fn closed_early(&self, state: &LogState) -> Interrupt {
-        Interrupt::Broken(ClientError::unreachable(format_args!(
+    fn closed_early(&self, state: &LogState) -> TailError {
+        TailError::Broken(ClientError::unreachable(format_args!(
             "{}: the server closed the WebSocket while the job is {}",
-            self.what,
+            self.operation,
             state.status().map_or("not over", JobStatus::as_str)
         )))
     }

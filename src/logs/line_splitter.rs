@@ -5,7 +5,7 @@ use memchr::memchr2;
 use super::line::{LineEnding, LogLine};
 
 /// Splits bytes into lines at `\n`, `\r\n` and `\r`, and long lines into pieces.
-pub(super) struct Lines {
+pub(super) struct LineSplitter {
     buffer: Vec<u8>,
     /// Where the next line begins in the buffer.
     start: usize,
@@ -17,7 +17,7 @@ pub(super) struct Lines {
     consumed: u64,
 }
 
-impl Lines {
+impl LineSplitter {
     pub(super) fn new(max_piece: usize) -> Self {
         Self { buffer: Vec::new(), start: 0, scanned: 0, max_piece, after_cr: false, consumed: 0 }
     }
@@ -178,11 +178,11 @@ fn incomplete_character(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Chance;
+    use crate::rng::TestRng;
 
     /// All lines of these blocks: (text, partial); and checks that what was consumed adds up to the log.
     fn split(max_piece: usize, blocks: &[&[u8]]) -> Vec<(String, bool)> {
-        let mut lines = Lines::new(max_piece);
+        let mut lines = LineSplitter::new(max_piece);
         let mut all = Vec::new();
         let mut take = |line: LogLine| {
             assert!(line.len() <= max_piece, "{} > {max_piece}", line.len());
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_its_ending() {
-        let mut lines = Lines::new(100);
+        let mut lines = LineSplitter::new(100);
         lines.push(b"a\r\nb\nc\rd".to_vec());
         let mut endings = Vec::new();
         while let Some(line) = lines.next() {
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_cr_ends_a_line_before_the_next_byte_is_there() {
-        let mut lines = Lines::new(100);
+        let mut lines = LineSplitter::new(100);
         lines.push(b"50%\r".to_vec());
         assert_eq!(lines.next().unwrap(), "50%");
         assert_eq!(lines.consumed(), 4);
@@ -267,14 +267,14 @@ mod tests {
         let log = "one\r\ntwö\n\n€uro \u{1F600}\r\rx\n\r\nlast".as_bytes();
         let whole = joined(split(100, &[log]));
         for cut in 0..=log.len() {
-            let mut broken = Lines::new(100);
+            let mut broken = LineSplitter::new(100);
             broken.push(log[..cut].to_vec());
             let mut before = Vec::new();
             while let Some(line) = broken.next().or_else(|| broken.torn()) {
                 before.push((line.text, line.partial));
             }
             let position = usize::try_from(broken.consumed()).unwrap();
-            let mut resumed = Lines::new(100);
+            let mut resumed = LineSplitter::new(100);
             if position > 0 && log[position - 1] == b'\r' {
                 resumed.begin_after_cr();
             }
@@ -306,21 +306,21 @@ mod tests {
         let corpus: Vec<_> =
             corpus.unwrap().map(|e| std::fs::read(e.unwrap().path()).unwrap()).collect();
         for seed in 0..2000 {
-            let mut chance = Chance(seed);
+            let mut rng = TestRng(seed);
             let log = if seed % 10 == 0 {
-                let mut log = chance.pick(&corpus).clone();
+                let mut log = rng.pick(&corpus).clone();
                 log.truncate(2000);
-                chance.mutate(&log)
+                rng.mutate(&log)
             } else {
-                let length = chance.below(60);
-                (0..length).flat_map(|_| chance.pick(&alphabet).to_vec()).collect()
+                let length = rng.below(60);
+                (0..length).flat_map(|_| rng.pick(&alphabet).to_vec()).collect()
             };
             let whole = joined(split(1000, &[&log]));
-            let max_piece = 4 + chance.below(20);
+            let max_piece = 4 + rng.below(20);
             let mut blocks = Vec::new();
             let mut left = &log[..];
             while !left.is_empty() {
-                let (block, rest) = left.split_at(1 + chance.below(left.len().min(12)));
+                let (block, rest) = left.split_at(1 + rng.below(left.len().min(12)));
                 blocks.push(block);
                 left = rest;
             }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_came_of_a_line_before_a_break_is_partial() {
-        let mut lines = Lines::new(100);
+        let mut lines = LineSplitter::new(100);
         lines.push("whole\ntorn€".as_bytes()[..12].to_vec());
         assert_eq!(lines.next().unwrap(), "whole");
         assert!(lines.next().is_none());

@@ -11,7 +11,7 @@ use crate::{ClientError, TimeoutKind};
 
 /// What is wrong with an answer that did not come by ureq.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OddAnswer {
+pub(super) enum ProtocolError {
     #[error("{0}")]
     NotHttp(&'static str),
     #[error("its answer to CONNECT is not a proxy's")]
@@ -20,13 +20,13 @@ pub(super) enum OddAnswer {
     Refused(u16),
 }
 
-impl From<OddAnswer> for Error {
-    fn from(odd: OddAnswer) -> Self {
+impl From<ProtocolError> for Error {
+    fn from(odd: ProtocolError) -> Self {
         Self::Other(Box::new(odd))
     }
 }
 
-impl OddAnswer {
+impl ProtocolError {
     pub(super) fn into_io(self) -> io::Error {
         Error::from(self).into_io()
     }
@@ -48,71 +48,73 @@ pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> C
         },
         error => error,
     };
-    let (what, base) = (&request.what, &settings.base);
+    let (operation, base) = (&request.operation, &settings.base);
     let peer = settings.peer();
     let explained = match &error {
         Error::Timeout(_) if request.is_overdue() => {
-            ClientError::timeout(format_args!("{what}: no answer from {base} in time"))
+            ClientError::timeout(format_args!("{operation}: no answer from {base} in time"))
         }
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => ClientError::timeout(format_args!(
-            "{what}: no connection to {peer} within {:?} (connect_timeout)",
+            "{operation}: no connection to {peer} within {:?} (connect_timeout)",
             settings.connect_timeout
         ))
         .of_kind(TimeoutKind::Connect),
         Error::Timeout(_) => {
             let wait = settings.read_timeout + request.extra_time;
             ClientError::timeout(format_args!(
-                "{what}: no answer from {base} within {wait:?} (read_timeout)"
+                "{operation}: no answer from {base} within {wait:?} (read_timeout)"
             ))
         }
-        Error::Protocol(protocol) => not_http(what, protocol),
-        Error::BodyStalled => not_http(what, &"a chunk is not as long as it says"),
+        Error::Protocol(protocol) => not_http(operation, protocol),
+        Error::BodyStalled => not_http(operation, &"a chunk is not as long as it says"),
         Error::LargeResponseHeader(..) => ClientError::unexpected(format_args!(
-            "{what}: the headers of the answer are larger than {MAX_HEADERS} bytes"
+            "{operation}: the headers of the answer are larger than {MAX_HEADERS} bytes"
         )),
-        Error::Http(http) => ClientError::invalid(format_args!("{what}: {http}")),
-        Error::BadUri(uri) => ClientError::invalid(format_args!("{what}: {uri}")),
-        other => unreachable(what, &peer, other),
+        Error::Http(http) => ClientError::invalid(format_args!("{operation}: {http}")),
+        Error::BadUri(uri) => ClientError::invalid(format_args!("{operation}: {uri}")),
+        other => unreachable(operation, &peer, other),
     };
     explained.caused_by(error)
 }
 
-fn not_http(what: &str, why: &dyn std::fmt::Display) -> ClientError {
-    ClientError::unexpected(format_args!("{what}: the answer is not valid HTTP: {why}"))
+fn not_http(operation: &str, why: &dyn std::fmt::Display) -> ClientError {
+    ClientError::unexpected(format_args!("{operation}: the answer is not valid HTTP: {why}"))
 }
 
 /// What is wrong with the caller's own settings does not pass by itself.
-fn unreachable(what: &str, peer: &str, error: &Error) -> ClientError {
+fn unreachable(operation: &str, peer: &str, error: &Error) -> ClientError {
     #[cfg(feature = "tls")]
     if let Some(error) = tls_error(error) {
-        return unsafe_peer(what, peer, error);
+        return unsafe_peer(operation, peer, error);
     }
-    match (OddAnswer::of(error), error) {
-        (Some(OddAnswer::NotHttp(why)), _) => not_http(what, why),
-        (Some(odd @ OddAnswer::Refused(502..=504)), _) => {
-            ClientError::unreachable(format_args!("{what}: {peer} cannot reach the cluster: {odd}"))
-        }
+    match (ProtocolError::of(error), error) {
+        (Some(ProtocolError::NotHttp(why)), _) => not_http(operation, why),
+        (Some(odd @ ProtocolError::Refused(502..=504)), _) => ClientError::unreachable(
+            format_args!("{operation}: {peer} cannot reach the cluster: {odd}"),
+        ),
         (Some(odd), _) => ClientError::misconfigured(format_args!(
-            "{what}: {peer} does not pass this on: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+            "{operation}: {peer} does not pass this on: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
         )),
         (_, Error::Io(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
-            ClientError::unreachable(format_args!("{what}: the connection to {peer} broke off"))
+            ClientError::unreachable(format_args!(
+                "{operation}: the connection to {peer} broke off"
+            ))
         }
         (_, Error::Io(io)) => {
-            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {io}"))
+            ClientError::unreachable(format_args!("{operation}: cannot reach {peer}: {io}"))
         }
         (_, Error::HostNotFound) => {
-            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: no such host"))
+            ClientError::unreachable(format_args!("{operation}: cannot reach {peer}: no such host"))
         }
         (_, other) => {
-            ClientError::unreachable(format_args!("{what}: cannot reach {peer}: {other}"))
+            ClientError::unreachable(format_args!("{operation}: cannot reach {peer}: {other}"))
         }
     }
 }
 
-pub(super) fn proxy_wants_credentials(what: &str, proxy: &Proxy) -> ClientError {
+pub(super) fn proxy_wants_credentials(operation: &str, proxy: &Proxy) -> ClientError {
     ClientError::misconfigured(format_args!(
-        "{what}: the proxy {}:{} wants a user name and a password (status 407): give them in the proxy's URL",
+        "{operation}: the proxy {}:{} wants a user name and a password (status 407): give them in the proxy's URL",
         proxy.host(),
         proxy.port()
     ))
@@ -128,18 +130,18 @@ fn tls_error(error: &Error) -> Option<&rustls::Error> {
 }
 
 #[cfg(feature = "tls")]
-fn unsafe_peer(what: &str, peer: &str, error: &rustls::Error) -> ClientError {
+fn unsafe_peer(operation: &str, peer: &str, error: &rustls::Error) -> ClientError {
     match error {
         rustls::Error::InvalidCertificate(_) => ClientError::misconfigured(format_args!(
-            "{what}: the certificate of {peer} is not trusted: {error}; check the host name and ca_certificate_pem"
+            "{operation}: the certificate of {peer} is not trusted: {error}; check the host name and ca_certificate_pem"
         )),
         rustls::Error::InvalidMessage(_) => ClientError::misconfigured(format_args!(
-            "{what}: {peer} does not speak TLS: check whether its address begins with http://"
+            "{operation}: {peer} does not speak TLS: check whether its address begins with http://"
         )),
         rustls::Error::PeerIncompatible(_) | rustls::Error::PeerMisbehaved(_) => {
-            ClientError::misconfigured(format_args!("{what}: no TLS with {peer}: {error}"))
+            ClientError::misconfigured(format_args!("{operation}: no TLS with {peer}: {error}"))
         }
-        _ => ClientError::unreachable(format_args!("{what}: no TLS with {peer}: {error}")),
+        _ => ClientError::unreachable(format_args!("{operation}: no TLS with {peer}: {error}")),
     }
 }
 
@@ -160,9 +162,9 @@ pub(super) fn never_arrived(error: &ClientError) -> bool {
     if tls_error(error).is_some() {
         return true;
     }
-    match (OddAnswer::of(error), error) {
+    match (ProtocolError::of(error), error) {
         (_, Error::Io(io)) => no_connection(io),
-        (Some(OddAnswer::NotAProxy | OddAnswer::Refused(_)), _)
+        (Some(ProtocolError::NotAProxy | ProtocolError::Refused(_)), _)
         | (
             _,
             Error::HostNotFound
@@ -203,8 +205,8 @@ mod tests {
             (Error::HostNotFound, true),
             (Error::Timeout(Timeout::Connect), true),
             (Error::Timeout(Timeout::RecvResponse), false),
-            (OddAnswer::Refused(403).into(), true),
-            (OddAnswer::NotHttp("x").into(), false),
+            (ProtocolError::Refused(403).into(), true),
+            (ProtocolError::NotHttp("x").into(), false),
         ] {
             let name = format!("{error:?}");
             let error = ClientError::unreachable("x").caused_by(error);

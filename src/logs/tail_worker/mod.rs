@@ -1,0 +1,14 @@
+//! What runs in a thread of the tail workers: the loop that follows a log, and the queue to the iterator.
+
+mod cancel;
+mod follow;
+mod interval;
+mod pool;
+mod queue;
+mod reconnect;
+mod source_selection;
+
+pub(super) use cancel::{Cancel, ClosedBy};
+pub(super) use follow::{Agents, Follower};
+pub(crate) use pool::Tails;
+pub(super) use queue::{Queue, QueueItem};
