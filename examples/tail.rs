@@ -1,4 +1,5 @@
 //! Follows the log of a job: `cargo run --example tail -- <job id> [auto|agent|stream|websocket]`.
+//! With `--features log` and `RUST_LOG=ray_client=debug` it also shows what the client does.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -6,6 +7,7 @@ use std::io::{self, Write};
 use ray_client::{RayClient, TailOptions};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    env_logger::init();
     let mut args = std::env::args().skip(1);
     let id = args.next().ok_or("usage: tail <job id> [auto|agent|stream|websocket]")?;
     let protocol = args.next().as_deref().unwrap_or("auto").parse()?;

@@ -1,4 +1,4 @@
-//! An address taken apart: the base of every URL, and the credentials in it. Pure.
+//! Splits an address into the base of every URL and the credentials. No I/O.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,12 +7,12 @@ use percent_encoding::percent_decode_str;
 use crate::ClientError;
 use crate::transport::Uri;
 
-/// What an address says.
+/// A parsed dashboard address.
 #[derive(Debug)]
 pub(crate) struct Address {
-    /// Scheme, host, port and path prefix, without a slash at the end and without credentials.
+    /// Scheme, host, port and path prefix, without trailing slash and credentials.
     pub(crate) base: String,
-    /// `Basic …`, the value of `Authorization`.
+    /// The value of `Authorization`: `Basic …`.
     pub(crate) credentials: Option<String>,
 }
 
@@ -20,11 +20,11 @@ impl Address {
     pub(crate) fn parse(address: &str) -> Result<Self, ClientError> {
         let address = address.trim();
         let refuse = |why: &str| Err(ClientError::invalid(format_args!("address: {why}")));
-        // A parser ends the host at the first of these, and would send to a piece of the password.
+        // For a URL parser the host ends at the first of these: it would connect to a part of the password.
         let (_, rest) = address.split_once("://").unwrap_or(("", address));
         if rest.find(['/', '?', '#']).is_some_and(|end| rest[end..].contains('@')) {
             return refuse(
-                "has an @ behind a /, ? or #: in a password, write them as %2F, %3F and %23",
+                "has an @ after a /, ? or #: in a password, write these as %2F, %3F and %23",
             );
         }
         if address.contains('#') {
@@ -34,10 +34,10 @@ impl Address {
         let scheme = match uri.scheme_str() {
             Some("http") => "http",
             Some("https") if cfg!(feature = "tls") => "https",
-            Some("https") => return refuse("https:// needs the feature `tls`"),
+            Some("https") => return refuse("https:// requires the feature `tls`"),
             Some("ray") => {
                 return refuse(
-                    "ray:// is the Ray Client protocol; give the dashboard's http:// address",
+                    "ray:// is the Ray Client protocol; use the dashboard's http:// address",
                 );
             }
             _ => return refuse("must begin with http:// or https://"),
@@ -70,7 +70,7 @@ fn basic(userinfo: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(decoded))
 }
 
-/// An address as it may be shown, whether it is valid or not.
+/// Hides the credentials of an address, even of an invalid one.
 pub(crate) fn without_credentials(address: &str) -> String {
     let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
     match address.rsplit_once('@') {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_lose_their_credentials_and_their_last_slash() {
+    fn credentials_and_trailing_slashes_are_removed_from_the_base() {
         let address = Address::parse("http://me:p%40ss@h:1/ray/").unwrap();
         assert_eq!(address.base, "http://h:1/ray");
         assert_eq!(address.credentials.unwrap(), "Basic bWU6cEBzcw==");
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_addresses_are_refused_without_their_password() {
+    fn invalid_addresses_are_refused_without_showing_the_password() {
         for bad in [
             "",
             "h:1",

@@ -1,28 +1,40 @@
-//! Whether logs may be read from the dashboard agents of the nodes.
+//! `AgentAccess`: whether tails use the dashboard agents of the nodes.
 
 /// Whether tails may read logs from the dashboard agent of a job's node, and whether it gets the token.
 ///
-/// An agent speaks plain `http://`, and its address is only what the cluster says of it. No header of
-/// [`ClientBuilder::header`](crate::ClientBuilder::header) is ever sent to one.
+/// An agent speaks plain `http://`, and only the cluster says at which address it listens. Agents never
+/// get a header set with [`ClientBuilder::header`](crate::ClientBuilder::header).
+///
+/// If your cluster requires a token, and your network to the nodes is trusted:
+///
+/// ```no_run
+/// use ray_client::{AgentAccess, RayClient};
+///
+/// let client = RayClient::builder("http://ray-head:8265")
+///     .bearer_token("secret")
+///     .agent_access(AgentAccess::WithToken)
+///     .build()?;
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum AgentAccess {
-    /// No agent is asked.
+    /// No agent is used.
     Never,
-    /// Agents are asked without the token. One that wants it (401) is not used. Behind an `https://`
-    /// address none is asked. The default.
+    /// Agents do not get the token. An agent that requires it (401) is not used. If the dashboard's address
+    /// is `https://`, no agent is used. This is the default.
     #[default]
     WithoutToken,
-    /// Agents get the bearer token, also behind an `https://` address.
+    /// Agents get the bearer token over plain `http://`, even if the dashboard's address is `https://`.
     WithToken,
 }
 
 impl AgentAccess {
-    /// Whether agents of the cluster at this address may be asked at all.
+    /// Whether tails may use agents of the cluster at this address.
     pub(crate) fn is_allowed(self, address: &str) -> bool {
         match self {
             Self::Never => false,
-            // An agent speaks plain http.
+            // Agents speak plain http.
             Self::WithoutToken => !address.starts_with("https://"),
             Self::WithToken => true,
         }
@@ -34,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_https_agents_are_asked_with_the_token_only() {
+    fn for_an_https_address_agents_are_used_only_with_token() {
         for (access, plain, secure) in [
             (AgentAccess::Never, false, false),
             (AgentAccess::WithoutToken, true, false),

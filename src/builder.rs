@@ -1,4 +1,4 @@
-//! How a client is made: its settings, checked all at once.
+//! `ClientBuilder`: a client's settings, checked all at once in `build`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,36 +17,80 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_READ_TIMEOUT: Duration = Duration::from_secs(15);
 const DEFAULT_TAIL_WORKERS: usize = 5;
 const MAX_TAIL_WORKERS: usize = 64;
-/// The most that all headers together may have, in bytes. Servers take less.
+/// Maximum total size of the caller's headers, in bytes. Most servers accept less.
 const MAX_HEADERS: usize = 32 * 1024;
 
-/// Making a client.
+/// Creating a client.
 impl RayClient {
-    /// A client of the dashboard at this `http://` or `https://` address, with default settings.
+    /// Creates a client with default settings for the dashboard at this `http://` or `https://` address.
     /// Sends nothing.
     ///
+    /// ```no_run
+    /// use ray_client::RayClient;
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// println!("Ray {}", client.version()?.ray_version);
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
     /// # Errors
-    /// 400 if the address is not valid.
+    /// The same errors as [`ClientBuilder::build`].
     pub fn new(address: impl Into<String>) -> Result<Self, ClientError> {
         Self::builder(address).build()
     }
 
-    /// Settings for a client of the dashboard at this address.
+    /// Returns a builder for a client of the dashboard at this address.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use ray_client::RayClient;
+    ///
+    /// let client = RayClient::builder("https://ray.example.com")
+    ///     .bearer_token("secret")
+    ///     .read_timeout(Duration::from_secs(60))
+    ///     .build()?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     pub fn builder(address: impl Into<String>) -> ClientBuilder {
         ClientBuilder::new(address)
     }
 
-    /// Builds a client from environment variables, with the default of every other setting:
-    /// [`ClientBuilder::from_env`], and [`build`](ClientBuilder::build).
+    /// Creates a client from environment variables. All other settings have their defaults.
+    ///
+    /// [`ClientBuilder::from_env`] lists the variables, and allows other settings too.
+    ///
+    /// ```no_run
+    /// use ray_client::RayClient;
+    ///
+    /// let client = RayClient::from_env()?;
+    /// println!("{} jobs on {}", client.list_jobs()?.len(), client.address());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if a variable is not valid, for example an address that is not `http://` or `https://`.
+    /// 400 if a variable is invalid, for example an address that is not `http://` or `https://`.
     pub fn from_env() -> Result<Self, ClientError> {
         ClientBuilder::from_env()?.build()
     }
 }
 
-/// Settings of a [`RayClient`], checked all at once by [`build`](Self::build).
+/// Builds a [`RayClient`].
+///
+/// [`build`](Self::build) checks all settings at once. Invalid values are refused, never adjusted.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use ray_client::{RayClient, RetryPolicy};
+///
+/// let client = RayClient::builder("http://ray-head:8265")
+///     .connect_timeout(Duration::from_secs(2))
+///     .retry(RetryPolicy::default().attempts(5))
+///     .header("X-Team", "search")
+///     .build()?;
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[must_use]
 #[derive(Clone)]
 pub struct ClientBuilder {
@@ -101,15 +145,16 @@ impl ClientBuilder {
         }
     }
 
-    /// Settings from environment variables, as Ray's own client reads them (measured on Ray 2.60.0).
-    /// What is set afterwards wins.
+    /// Reads settings from environment variables, as Ray's own client does (measured with Ray 2.60.0).
+    /// Setters called afterwards take precedence.
     ///
-    /// - The address: `RAY_API_SERVER_ADDRESS`, or `RAY_ADDRESS`, or `http://127.0.0.1:8265`.
-    /// - Headers: the JSON object `RAY_JOB_HEADERS`.
-    /// - The token, if `RAY_AUTH_MODE` is `token` and the headers have no `Authorization`:
-    ///   `RAY_AUTH_TOKEN`, or the file `RAY_AUTH_TOKEN_PATH`, or with `RAY_ENABLE_K8S_TOKEN_AUTH` that
-    ///   of the pod (`/var/run/secrets/ray.io/serviceaccount/token`), or `~/.ray/auth_token`. A file is
-    ///   read again if Ray answers 401, since a pod's token is replaced from time to time.
+    /// - Address: `RAY_API_SERVER_ADDRESS`, otherwise `RAY_ADDRESS`, otherwise `http://127.0.0.1:8265`.
+    /// - Headers: the JSON object in `RAY_JOB_HEADERS`.
+    /// - Token, if `RAY_AUTH_MODE` is `token` and the headers have no `Authorization`. The first of:
+    ///   `RAY_AUTH_TOKEN`; the file named by `RAY_AUTH_TOKEN_PATH`; the pod's file
+    ///   `/var/run/secrets/ray.io/serviceaccount/token`, if `RAY_ENABLE_K8S_TOKEN_AUTH` is `1` or `true`;
+    ///   `~/.ray/auth_token`. Pods get a new token from time to time, so the client reads the file again
+    ///   if Ray answers 401 or 403.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -121,8 +166,10 @@ impl ClientBuilder {
     /// ```
     ///
     /// # Errors
-    /// 400 if a variable is not valid, for example an address that is not `http://` or `https://`, or
-    /// is not UTF-8.
+    /// 400 if:
+    /// - a variable is invalid, for example an address that is not `http://` or `https://`;
+    /// - a value is not UTF-8;
+    /// - `RAY_AUTH_MODE` is `token`, but there is no token.
     pub fn from_env() -> Result<Self, ClientError> {
         let environment = Environment::read(variable)?;
         let mut builder = Self::new(environment.address);
@@ -131,87 +178,115 @@ impl ClientBuilder {
         Ok(builder)
     }
 
-    /// The longest time to resolve the host's name, and then to connect, TLS included. More than 0
-    /// and at most 24 h; defaults to 5 s.
+    /// Sets the timeout for resolving the host name, and again for connecting, including TLS.
+    ///
+    /// Must be more than 0 and at most 24 hours. Defaults to 5 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The longest wait for an answer to begin, and then for a JSON answer to be complete; for a
-    /// whole log, the longest silence. More than 0 and at most 24 h; defaults to 15 s. Tails have
-    /// their own [`stream_timeout`](crate::TailOptions::stream_timeout).
+    /// Sets the timeout for the start of a response, and again for the rest of a JSON response.
+    ///
+    /// For a call that reads a whole log, the second part limits only the time without new bytes. Tails
+    /// have their own [`stream_timeout`](crate::TailOptions::stream_timeout).
+    ///
+    /// Must be more than 0 and at most 24 hours. Defaults to 15 seconds.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
         self
     }
 
-    /// The limits of tails that bring none of their own. Defaults to [`StreamLimits::default`].
+    /// Sets the limits of tails whose [`TailOptions`](crate::TailOptions) set none.
+    ///
+    /// Defaults to [`StreamLimits::default`]: 50,000 lines, 50 MiB, 10,000 WebSocket messages.
     pub fn stream_limits(mut self, limits: StreamLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How idempotent calls are tried again. Defaults to [`RetryPolicy::default`].
+    /// Sets how idempotent calls are retried.
+    ///
+    /// Defaults to [`RetryPolicy::default`], which makes up to three attempts. [`RetryPolicy::none`]
+    /// turns retries off.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
     /// Sends `Authorization: Bearer <token>` with every request, as a cluster with
-    /// `RAY_AUTH_MODE=token` wants it. If the address has a user name and a password, for example for
-    /// an ingress, they stay in `Authorization`, and the token goes in `X-Ray-Authorization`, which Ray
-    /// reads if the ingress keeps `Authorization` for itself. A header `Authorization` set with
-    /// [`header`](Self::header) wins. No token is sent by default, and none ever follows a redirect.
+    /// `RAY_AUTH_MODE=token` requires.
+    ///
+    /// If the address contains a user name and a password, for example for an ingress, `Authorization`
+    /// carries these. The token is then sent in `X-Ray-Authorization`, which Ray reads if the ingress
+    /// removes `Authorization`. An `Authorization` set with [`header`](Self::header) takes precedence over the
+    /// token. The token never follows a redirect.
+    ///
+    /// Must be 1 to 16,384 visible ASCII characters. Defaults to no token.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(FoundToken { value: token.into(), file: None });
         self
     }
 
-    /// Whether live logs are read from the dashboard agents of the nodes. Defaults to
-    /// [`AgentAccess::WithoutToken`].
+    /// Sets whether tails read logs from the dashboard agents of the nodes, and whether agents get the
+    /// token.
+    ///
+    /// Defaults to [`AgentAccess::WithoutToken`].
     pub fn agent_access(mut self, access: AgentAccess) -> Self {
         self.agent_access = access;
         self
     }
 
-    /// How many tails of this client and its clones run at the same time, from 1 to 64; a tail too
-    /// many waits. Each is a thread, made at the first tail. Defaults to 5.
+    /// Sets how many tails of this client and its clones can run at the same time.
+    ///
+    /// Each tail uses one worker thread. The first tail starts all of them. If all are busy, a new tail
+    /// waits for its stream timeout (10 seconds if it has none) and then fails with 429.
+    ///
+    /// Must be 1 to 64. Defaults to 5.
     pub fn tail_workers(mut self, workers: usize) -> Self {
         self.tail_workers = workers;
         self
     }
 
-    /// Sends this header with every request. Headers that make Ray take the client for a browser
-    /// (`Origin`, `Referer`, `Sec-Fetch-…`, a `User-Agent` that begins with `Mozilla`) are refused,
-    /// since Ray then refuses writes and masks values in what it answers. All headers together may have
-    /// 32 KiB.
+    /// Sends this header with every request to the dashboard. Can be called several times.
+    ///
+    /// Headers that the client sets itself are refused, for example `Host`. So are `Origin`, `Referer`,
+    /// `Sec-Fetch-…`, and a `User-Agent` that begins with `Mozilla`: Ray would treat the client as a
+    /// browser, refuse writes and mask values in responses.
+    ///
+    /// All headers together can have 32 KiB. Defaults to no headers.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Trusts the certificates of this PEM text instead of the built-in roots (those of Mozilla).
+    /// Trusts the certificates in this PEM text instead of the built-in roots.
+    ///
+    /// Must contain at least one certificate and nothing else. Defaults to Mozilla's root certificates.
     #[cfg(feature = "tls")]
     pub fn ca_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca = Some(pem.into());
         self
     }
 
-    /// Takes any certificate, also one of another host. Defaults to `false`.
+    /// Sets whether to accept any certificate, even an expired one or one of another host.
+    ///
+    /// **`true` makes TLS insecure**: anyone between you and the cluster can read and change requests.
+    /// Defaults to `false`.
     #[cfg(feature = "tls")]
     pub fn accept_invalid_certs(mut self, accept: bool) -> Self {
         self.accept_invalid_certs = accept;
         self
     }
 
-    /// The client. Sends nothing: whether the cluster is there shows with the first call.
+    /// Builds the client. Sends nothing: the first call shows whether the cluster is reachable.
     ///
     /// # Errors
-    /// 400 if the address is not `http://` or `https://` (the latter with feature `tls`) with a host
-    /// and without query and fragment; if a timeout, limit, header, token, certificate or number of
-    /// workers is not valid; or if the environment names a proxy for the address that is neither
-    /// `http://` nor `https://`.
+    /// 400 if:
+    /// - the address is not `http://` or `https://` (feature `tls`), has no host, or has a query or a
+    ///   fragment;
+    /// - a timeout, limit, header, token, certificate or number of workers is invalid;
+    /// - the environment names a proxy for the address that is neither `http://` nor `https://`.
     pub fn build(self) -> Result<RayClient, ClientError> {
         let address = Address::parse(&self.address)?;
         self.retry.check()?;
@@ -244,7 +319,7 @@ impl ClientBuilder {
         Ok(RayClient::from_parts(http, self.limits, self.tail_workers, self.agent_access))
     }
 
-    /// The headers, and the token apart from them, because agents get the token alone.
+    /// Separates the token from the headers, because agents may get the token but no header.
     fn credentials(&self, basic: Option<&str>) -> Result<Credentials, ClientError> {
         let mut headers = self.own_headers()?;
         for name in [AUTHORIZATION, RAY_AUTHORIZATION] {
@@ -263,9 +338,7 @@ impl ClientBuilder {
         headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
         let token = self.token.as_ref().map(|token| {
             Token::new(&token.value, token.file.clone()).ok_or_else(|| {
-                ClientError::invalid(
-                    "bearer_token: must be visible ASCII characters, at least 1 and at most 16384",
-                )
+                ClientError::invalid("bearer_token: must be 1 to 16384 visible ASCII characters")
             })
         });
         Ok(Credentials { headers, token: token.transpose()?, token_header })
@@ -275,31 +348,32 @@ impl ClientBuilder {
         let size: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if size > MAX_HEADERS {
             return Err(ClientError::invalid(format_args!(
-                "headers: must have at most {MAX_HEADERS} bytes together, have {size}"
+                "headers: must have at most {MAX_HEADERS} bytes in total, have {size}"
             )));
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             let refuse = |why: &str| ClientError::invalid(format_args!("header {name}: {why}"));
-            let name: HeaderName = name.parse().map_err(|_| refuse("is not a header name"))?;
+            let name: HeaderName =
+                name.parse().map_err(|_| refuse("is not a valid header name"))?;
             let lower = name.as_str();
             let browser = matches!(lower, "origin" | "referer")
                 || lower.starts_with("sec-fetch-")
                 || (lower == "user-agent" && value.starts_with("Mozilla"));
             if browser {
-                return Err(refuse("makes Ray take this client for a browser"));
+                return Err(refuse("would make Ray treat this client as a browser"));
             }
             if is_reserved(lower) {
                 return Err(refuse("is set by the client itself"));
             }
-            headers.append(name, secret(value).ok_or_else(|| refuse("has no valid value"))?);
+            headers.append(name, secret(value).ok_or_else(|| refuse("has an invalid value"))?);
         }
         Ok(headers)
     }
 }
 
 const AUTHORIZATION: &str = "authorization";
-/// Ray looks here for a token if there is no `Authorization` (seen on Ray 2.60.0).
+/// Ray reads the token from here if there is no `Authorization` (measured with Ray 2.60.0).
 const RAY_AUTHORIZATION: &str = "x-ray-authorization";
 
 struct Credentials {
@@ -334,7 +408,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_settings_are_refused_by_build() {
+    fn build_refuses_invalid_settings() {
         let builder = || ClientBuilder::new("http://h");
         let many = (0..100_000).fold(builder(), |builder, n| builder.header(format!("x-{n}"), ""));
         for bad in [
@@ -372,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_authorization_wins_over_the_token() {
+    fn an_authorization_header_takes_precedence_over_the_token() {
         let builder = ClientBuilder::new("http://h").bearer_token("t");
         let credentials = builder.credentials(None).unwrap();
         assert!(credentials.token.is_some() && credentials.token_header == AUTHORIZATION);
@@ -381,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_beside_a_password_has_a_header_of_its_own() {
+    fn a_token_next_to_a_password_is_sent_in_its_own_header() {
         let builder = ClientBuilder::new("http://h").bearer_token("t");
         let both = builder.credentials(Some("Basic x")).unwrap();
         assert_eq!(both.headers[AUTHORIZATION], "Basic x");

@@ -1,4 +1,4 @@
-//! The client: what all its clones share.
+//! `RayClient`: the state that its clones share, and requests to any GET route.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,24 @@ use crate::deadline_lock::DeadlineLock;
 use crate::logs::{StreamLimits, Tails};
 use crate::transport::{Http, Request, path};
 
-/// A blocking client of one Ray cluster's dashboard.
+/// A blocking client for the dashboard of one Ray cluster.
 ///
-/// A clone is cheap and shares connections, the workers of live logs, and the register of open
-/// tails. Dropping the last clone closes every tail that is still open.
+/// Clones are cheap. They share connections, tail workers and open tails, and can be used from several
+/// threads. Dropping the last clone closes all open tails.
+///
+/// Create a client with [`new`](Self::new), with [`from_env`](Self::from_env), or with
+/// [`builder`](Self::builder) to change settings:
+///
+/// ```no_run
+/// use ray_client::{JobSubmission, RayClient};
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let id = client.submit_job(&JobSubmission::new("python -c 'print(1)'"))?;
+/// for line in client.follow_job_logs(&id)? {
+///     println!("{}", line?);
+/// }
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[derive(Clone)]
 pub struct RayClient {
     inner: Arc<Inner>,
@@ -34,14 +48,15 @@ impl Drop for Inner {
 
 /// The address, and any other route.
 impl RayClient {
-    /// The address of the dashboard, without a user name and a password.
+    /// Returns the dashboard's address, without user name and password.
     pub fn address(&self) -> &str {
         self.http().address()
     }
 
-    /// What any other GET route of the dashboard answers, with the token, retries and timeouts of every
-    /// call. The path begins with `/`, and may have a query; what is not plain in it has to be
-    /// percent-encoded.
+    /// Returns the JSON of any GET route of the dashboard.
+    ///
+    /// For routes that have no method here. Token, retries and timeouts are the same as for every call.
+    /// The path begins with `/` and may have a query. It must be percent-encoded.
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -51,8 +66,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 400 if the path is not valid; 404 if there is no such route; 500 if the answer is not JSON;
-    /// otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    /// 400 if the path is invalid, 404 if the route does not exist, 500 if the response is not JSON.
+    /// Otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn get_json(&self, path: impl AsRef<str>) -> Result<serde_json::Value, ClientError> {
         let path = path.as_ref();
         check_route(path)?;
@@ -83,7 +98,8 @@ impl RayClient {
         &self.inner.tails
     }
 
-    /// Held to change the state of Serve, which is read and written as a whole. Clones share it.
+    /// Returns the lock to hold while changing Serve, whose state is read and written as a whole. Clones
+    /// share it.
     pub(crate) fn serve_lock(&self) -> &DeadlineLock {
         &self.inner.serve_lock
     }
@@ -107,7 +123,7 @@ impl fmt::Debug for RayClient {
     }
 }
 
-/// A path of this server, which a request sends as it is.
+/// Checks that a path stays on this server. It is sent unchanged.
 fn check_route(path: &str) -> Result<(), ClientError> {
     const MAX: usize = 8 * 1024;
     let refuse = |why: &str| Err(ClientError::invalid(format_args!("path: {why}")));
@@ -115,9 +131,9 @@ fn check_route(path: &str) -> Result<(), ClientError> {
     if !path.starts_with('/') || path.len() > MAX {
         refuse(&format!("must begin with / and have at most {MAX} bytes"))
     } else if !path.bytes().all(|byte| byte.is_ascii_graphic()) || path.contains(['#', '\\']) {
-        refuse("must be percent-encoded, and have no #")
+        refuse("must be percent-encoded and must not contain # or \\")
     } else if route.split('/').any(|segment| matches!(segment, "." | "..")) {
-        refuse("must not have . or .. between two /")
+        refuse("must not have . or .. as a segment")
     } else {
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! A lock that a caller waits for until a deadline.
+//! A mutex whose `lock` has a deadline.
 
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// At most one caller holds it.
+/// A mutex without data.
 pub(crate) struct DeadlineLock {
     lock: Sender<()>,
     unlock: Receiver<()>,
@@ -14,7 +14,7 @@ pub(crate) struct DeadlineLock {
 pub(crate) struct DeadlineLockGuard<'a>(&'a DeadlineLock);
 
 impl DeadlineLock {
-    /// Waits for the lock; `None` if others still hold it at the deadline.
+    /// Waits for the lock. Returns `None` if it is still held at the deadline.
     pub(crate) fn lock_until(&self, deadline: Instant) -> Option<DeadlineLockGuard<'_>> {
         self.lock.send_deadline((), deadline).ok().map(|()| DeadlineLockGuard(self))
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_waits_for_the_lock_until_the_deadline() {
+    fn lock_until_returns_none_at_the_deadline() {
         let lock = DeadlineLock::default();
         let soon = || Instant::now() + Duration::from_millis(20);
         let first = lock.lock_until(soon());
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiting_caller_gets_the_lock_that_is_released() {
+    fn a_waiting_caller_gets_the_released_lock() {
         let lock = DeadlineLock::default();
         let first = lock.lock_until(Instant::now());
         let minute = Instant::now() + Duration::from_secs(60);

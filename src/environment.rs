@@ -1,4 +1,5 @@
-//! What the environment says about the cluster, as Ray's own client reads it. Pure but for files.
+//! Settings from environment variables, read as Ray's own client reads them. The only I/O is reading
+//! token files.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,24 +10,24 @@ use crate::ClientError;
 
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:8265";
 
-/// Where `KubeRay` puts the token of a pod's service account.
+/// The file in which `KubeRay` stores the token of a pod's service account.
 const POD_TOKEN: &str = "/var/run/secrets/ray.io/serviceaccount/token";
 
-/// The settings that the environment gives.
+/// The settings found in the environment.
 pub(crate) struct Environment {
     pub(crate) address: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) token: Option<FoundToken>,
 }
 
-/// A token, and the file that it was read from.
+/// A token, and the file that contained it.
 #[derive(Clone)]
 pub(crate) struct FoundToken {
     pub(crate) value: String,
     pub(crate) file: Option<PathBuf>,
 }
 
-/// A variable of this process. 400 if it is not UTF-8.
+/// Reads a variable of this process. 400 if it is not UTF-8.
 pub(crate) fn variable(name: &str) -> Result<Option<String>, ClientError> {
     let Some(value) = env::var_os(name) else { return Ok(None) };
     match value.into_string() {
@@ -58,12 +59,12 @@ fn address(
             return Ok(url);
         }
         let hint = if name == "RAY_ADDRESS" {
-            "; if this is the cluster's own address, as inside a Ray job, set RAY_API_SERVER_ADDRESS"
+            "; if it is the cluster's own address, for example inside a Ray job, set RAY_API_SERVER_ADDRESS"
         } else {
             ""
         };
         return Err(ClientError::invalid(format_args!(
-            "{name}: must begin with http:// or https://, as the dashboard's address does{hint}"
+            "{name}: must be the dashboard's address, which begins with http:// or https://{hint}"
         )));
     }
     Ok(DEFAULT_ADDRESS.to_owned())
@@ -75,9 +76,8 @@ fn headers(json: Option<String>) -> Result<BTreeMap<String, String>, ClientError
         .map_err(|_| ClientError::invalid("RAY_JOB_HEADERS: must be a JSON object of strings"))
 }
 
-/// The token as Ray's own client finds it (`ray/_private/authentication`): only if `RAY_AUTH_MODE` is
-/// `token`, from `RAY_AUTH_TOKEN`, the file of `RAY_AUTH_TOKEN_PATH`, with
-/// `RAY_ENABLE_K8S_TOKEN_AUTH` the pod's own file (seen on Ray 2.60.0), or `~/.ray/auth_token`.
+/// Returns the token that Ray's own client would use (`ray/_private/authentication`, Ray 2.60.0).
+/// [`ClientBuilder::from_env`](crate::ClientBuilder::from_env) lists the sources.
 fn token(
     var: impl Fn(&str) -> Result<Option<String>, ClientError>,
 ) -> Result<Option<FoundToken>, ClientError> {
@@ -108,13 +108,13 @@ fn token(
         return read("~/.ray/auth_token", default);
     }
     Err(ClientError::invalid(
-        "RAY_AUTH_MODE is token, but neither RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH nor ~/.ray/auth_token gives one",
+        "RAY_AUTH_MODE is token, but there is none in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
     ))
 }
 
 fn not_blank(source: &str, token: &str) -> Result<String, ClientError> {
     match token.trim() {
-        "" => Err(ClientError::invalid(format_args!("{source}: holds no token"))),
+        "" => Err(ClientError::invalid(format_args!("{source}: contains no token"))),
         token => Ok(token.to_owned()),
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_gives_the_address_in_rays_order() {
+    fn the_api_server_address_takes_precedence_over_ray_address() {
         let api = ("RAY_API_SERVER_ADDRESS", "http://a:1");
         let ray = ("RAY_ADDRESS", "https://b:2");
         assert_eq!(from(&[ray, api]).unwrap().address, "http://a:1");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_the_callers_own_needs_no_token() {
+    fn an_authorization_header_replaces_the_token() {
         let mode = ("RAY_AUTH_MODE", "token");
         let home = ("HOME", "/nowhere");
         refusal(&[mode, home]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_mode_without_a_token_is_refused() {
+    fn token_mode_without_a_token_is_refused() {
         let mode = ("RAY_AUTH_MODE", "token");
         for vars in [
             &[mode, ("RAY_AUTH_TOKEN", "  ")][..],

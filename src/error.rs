@@ -1,4 +1,4 @@
-//! Why a call failed: `ClientError`, and what can be asked of it. How one is made is in `constructors`.
+//! `ClientError`, the error of every call, and its accessors. Constructors are in `error/constructors.rs`.
 
 mod constructors;
 mod convert;
@@ -14,18 +14,29 @@ type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// Why a call failed.
 ///
-/// Every variant has a [`status`](Self::status) in HTTP's own terms, and displays as one line of at
-/// most 300 characters that names the operation and the resource. That line holds no traceback, no
-/// path of the server, no token and no URL password.
+/// Match on [`status`](Self::status), which uses HTTP's numbers even for errors that did not come from a
+/// server:
 ///
-/// ```
-/// use ray_client::RayClient;
+/// ```no_run
+/// use ray_client::{ClientError, RayClient};
 ///
 /// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// match client.get_job("raysubmit_1") {
+///     Ok(job) => println!("{}", job.status),
+///     Err(error) if error.status() == 404 => println!("no such job"),
+///     Err(error) if error.is_retryable() => println!("try again later: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok::<(), ClientError>(())
+/// ```
+///
+/// `Display` writes one line of at most 300 characters that names the operation and the resource.
+/// `Debug` adds the status; a `main` that returns the error prints that line. Neither shows tracebacks,
+/// server paths, tokens or URL passwords:
+///
+/// ```
+/// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
 /// let error = client.get_job("no/slash").unwrap_err();
-/// assert_eq!(error.status(), 400);
-/// assert!(!error.is_retryable());
-/// // What a `main` that returns this error prints:
 /// assert_eq!(
 ///     format!("{error:?}"),
 ///     r"job id: must not have / or \, which Ray cannot route (status 400)"
@@ -35,7 +46,7 @@ type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// 400: a parameter is not valid. Nothing was sent.
+    /// 400: a parameter is invalid. Nothing was sent.
     #[error("{message}")]
     #[non_exhaustive]
     InvalidParameter {
@@ -43,9 +54,10 @@ pub enum ClientError {
         message: String,
     },
 
-    /// The cluster, or a gateway before it, answered with an error. `status` is its own, or the 4xx
-    /// that Ray wraps in a 500. A 404 is this variant only if a gateway answered it; one of Ray's own is
-    /// [`NotFound`](Self::NotFound).
+    /// The cluster, or a gateway in front of it, answered with an error.
+    ///
+    /// The status is the server's, or the 4xx that Ray wraps in a 500. A 404 from Ray is
+    /// [`NotFound`](Self::NotFound); a 404 from a gateway is this variant.
     #[error("{message}")]
     #[non_exhaustive]
     Rejected {
@@ -53,7 +65,7 @@ pub enum ClientError {
         status: u16,
         /// The operation, the resource and Ray's own last error line.
         message: String,
-        /// What the server's `Retry-After` says, if it has one.
+        /// How long the server asks to wait (`Retry-After`).
         retry_after: Option<Duration>,
         #[doc(hidden)]
         rejection: RejectionKind,
@@ -71,13 +83,13 @@ pub enum ClientError {
         rejection: RejectionKind,
     },
 
-    /// 408: nothing came within the connect, read or stream timeout, or a wait was over too soon.
+    /// 408: the connect, read or stream timeout expired, or the timeout of a call that waits.
     #[error("{message}")]
     #[non_exhaustive]
     Timeout {
-        /// Which timeout, and how long it is.
+        /// Which timeout, and its value.
         message: String,
-        /// The error underneath, if there is one.
+        /// The underlying error, if any.
         source: Option<BoxError>,
         #[doc(hidden)]
         kind: TimeoutKind,
@@ -85,7 +97,7 @@ pub enum ClientError {
         job_status: Option<Box<JobStatus>>,
     },
 
-    /// 429: a [`StreamLimits`](crate::StreamLimits) limit was reached. All that it allows was
+    /// 429: a limit in [`StreamLimits`](crate::StreamLimits) was reached. Everything up to the limit was
     /// delivered.
     #[error("{message}")]
     #[non_exhaustive]
@@ -96,49 +108,51 @@ pub enum ClientError {
         limit: Option<StreamLimit>,
     },
 
-    /// 429: every worker of the client's pool follows another log.
+    /// 429: every worker of the client is following another log.
     #[error("{message}")]
     #[non_exhaustive]
     NoFreeWorker {
-        /// How long the call waited for one.
+        /// How long the tail waited for a worker.
         message: String,
     },
 
-    /// 500: an answer that is not what Ray sends: not JSON, not HTTP, or larger than the bound.
+    /// 500: the response is not Ray's: not JSON, not HTTP, or larger than the limit.
     #[error("{message}")]
     #[non_exhaustive]
     Unexpected {
-        /// What was unexpected about it.
+        /// What was unexpected.
         message: String,
-        /// The error underneath, if there is one.
+        /// The underlying error, if any.
         source: Option<BoxError>,
     },
 
-    /// 503: the cluster cannot be reached, or the connection broke off.
+    /// 503: the cluster is unreachable, or the connection broke.
     #[error("{message}")]
     #[non_exhaustive]
     Unreachable {
-        /// What could not be reached, or what broke off.
+        /// What is unreachable, or which connection broke.
         message: String,
-        /// The error underneath, if there is one.
+        /// The underlying error, if any.
         source: Option<BoxError>,
     },
 
-    /// 503: a setting of the client does not fit what it was connected to: a certificate that is not
-    /// trusted, `https://` for an `http://` address, or a proxy that does not pass requests on. It does
-    /// not pass by itself.
+    /// 503: a setting of the client does not fit the server. Not retryable.
+    ///
+    /// For example a certificate that is not trusted, `https://` for an `http://` address, or a proxy
+    /// that does not forward requests.
     #[error("{message}")]
     #[non_exhaustive]
     Misconfigured {
         /// What does not fit, and what to check.
         message: String,
-        /// The error underneath, if there is one.
+        /// The underlying error, if any.
         source: Option<BoxError>,
     },
 
-    /// 503: the rest of a log can no longer be read. The job is over, and its log is gone, for example
-    /// because its node died; its file was replaced, for example because it was rotated; or the id is
-    /// another job's now.
+    /// 503: the rest of a log is gone.
+    ///
+    /// For example because the job has finished and its node died, because the log file was rotated, or
+    /// because the id now belongs to another job.
     #[error("{message}")]
     #[non_exhaustive]
     LogLost {
@@ -148,42 +162,42 @@ pub enum ClientError {
         job_status: Option<Box<JobStatus>>,
     },
 
-    /// 503: the tail was closed by its handle, or the last clone of the client was dropped.
+    /// 503: a handle closed the tail, or the last clone of the client was dropped.
     #[error("{message}")]
     #[non_exhaustive]
     TailClosed {
-        /// Which tail was closed, and by what.
+        /// Which tail was closed, and why.
         message: String,
     },
 }
 
-/// Which timeout a [`ClientError::Timeout`] is.
+/// Which timeout expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimeoutKind {
-    /// [`ClientBuilder::connect_timeout`](crate::ClientBuilder::connect_timeout): no connection was
-    /// made in time. The request was not sent.
+    /// [`ClientBuilder::connect_timeout`](crate::ClientBuilder::connect_timeout): there was no connection
+    /// in time. The request was not sent.
     Connect,
-    /// [`ClientBuilder::read_timeout`](crate::ClientBuilder::read_timeout): no answer, or not all of
-    /// it, came in time. The request may have been carried out.
+    /// [`ClientBuilder::read_timeout`](crate::ClientBuilder::read_timeout): the response did not arrive
+    /// completely in time. The request may have been carried out.
     Read,
-    /// [`TailOptions::stream_timeout`](crate::TailOptions::stream_timeout): a log was silent for this
-    /// long.
+    /// [`TailOptions::stream_timeout`](crate::TailOptions::stream_timeout): the log had no new output for
+    /// this long.
     Stream,
-    /// The timeout that was given to a call that waits, for example
+    /// The timeout passed to a call that waits, for example
     /// [`RayClient::wait_for_job`](crate::RayClient::wait_for_job).
     Wait,
 }
 
-/// The limit of [`StreamLimits`](crate::StreamLimits) that a tail reached, and its value.
+/// Which limit in [`StreamLimits`](crate::StreamLimits) a tail reached, and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamLimit {
-    /// The messages of a WebSocket.
+    /// Number of WebSocket messages.
     Messages(u64),
-    /// The lines.
+    /// Number of lines.
     Lines(u64),
-    /// The bytes.
+    /// Number of bytes.
     Bytes(u64),
 }
 
@@ -198,10 +212,12 @@ impl fmt::Display for StreamLimit {
 }
 
 impl ClientError {
-    /// An error of this status, for tests of programs that use this library: 404 is
-    /// [`NotFound`](Self::NotFound), 408 [`Timeout`](Self::Timeout), 503
-    /// [`Unreachable`](Self::Unreachable), any other from 300 to 599 [`Rejected`](Self::Rejected), and
-    /// what is no such status [`Unexpected`](Self::Unexpected), whose status is 500.
+    /// Creates an error with this status, for tests of programs that use this library.
+    ///
+    /// 404 creates [`NotFound`](Self::NotFound), 408 [`Timeout`](Self::Timeout), 503
+    /// [`Unreachable`](Self::Unreachable), and any other status from 300 to 599
+    /// [`Rejected`](Self::Rejected). All other numbers create [`Unexpected`](Self::Unexpected), whose
+    /// status is 500.
     ///
     /// ```
     /// let error = ray_client::ClientError::from_status(503, "cannot reach the cluster");
@@ -217,9 +233,11 @@ impl ClientError {
         }
     }
 
-    /// The status in HTTP's terms: 400 for what the caller gave, 401 and 403 for a token, 404 for
-    /// what does not exist, 408 for a timeout, 429 for a limit, 500 for an answer that is not Ray's,
-    /// 503 for a cluster that cannot be reached; any other is the server's own.
+    /// Returns the HTTP status that fits this error.
+    ///
+    /// 400 for an invalid parameter, 401 and 403 for a token, 404 for a resource that does not exist, 408
+    /// for a timeout, 429 for a limit, 500 for a response that is not Ray's, 503 for an unreachable
+    /// cluster. Any other status is the server's own. [All statuses](crate::guide::errors#statuses).
     pub fn status(&self) -> u16 {
         match self {
             Self::InvalidParameter { .. } => 400,
@@ -235,12 +253,12 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may succeed a little later: timeouts, a cluster that cannot be reached,
-    /// no free worker, the server's own 429, 502, 503 and 504, and the 403 or 404 of a gateway, which
-    /// says nothing about what Ray has.
+    /// Returns whether the same call may succeed a little later.
     ///
-    /// It does not tell whether calling again is safe: a call that timed out may have been carried
-    /// out.
+    /// True for timeouts, an unreachable cluster, no free worker, and the server's own 429, 502, 503 and
+    /// 504. Also true for a 403 or 404 from a gateway, which says nothing about Ray.
+    ///
+    /// It does not say that a retry is safe: a call that timed out may have been carried out.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Unreachable { .. } | Self::NoFreeWorker { .. } => true,
@@ -252,7 +270,7 @@ impl ClientError {
         }
     }
 
-    /// How long the server asks to be left alone (`Retry-After`), if it said so.
+    /// Returns how long the server asks to wait (`Retry-After`), or `None` if it does not ask.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rejected { retry_after, .. } => *retry_after,
@@ -260,7 +278,7 @@ impl ClientError {
         }
     }
 
-    /// Which timeout it was, if it was one.
+    /// Returns which timeout expired, or `None` for any other error.
     pub fn timeout_kind(&self) -> Option<TimeoutKind> {
         match self {
             Self::Timeout { kind, .. } => Some(*kind),
@@ -268,7 +286,8 @@ impl ClientError {
         }
     }
 
-    /// Which limit of [`StreamLimits`](crate::StreamLimits) was reached, and its value.
+    /// Returns which limit in [`StreamLimits`](crate::StreamLimits) was reached, and its value, or `None`
+    /// for any other error.
     pub fn limit(&self) -> Option<StreamLimit> {
         match self {
             Self::LimitExceeded { limit, .. } => *limit,
@@ -276,8 +295,8 @@ impl ClientError {
         }
     }
 
-    /// The status of the job, if the error tells it: of a job that cannot be stopped or deleted, of one
-    /// that was waited for, and of one whose log is lost.
+    /// Returns the job's status if the job could not be stopped or deleted, did not finish in time, or
+    /// lost its log; otherwise `None`.
     pub fn job_status(&self) -> Option<&JobStatus> {
         match self {
             Self::Rejected { job_status, .. }
@@ -288,8 +307,8 @@ impl ClientError {
     }
 }
 
-/// One readable line with the status, which is what a `main` that returns this error prints. The error
-/// underneath is left out: it is behind `source()`.
+/// Writes the message and the status in one line. A `main` that returns this error prints it. The
+/// underlying error is not included; `source()` returns it.
 impl fmt::Debug for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self} (status {})", self.status())
@@ -340,20 +359,20 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_stays_behind_source() {
+    fn source_returns_the_underlying_error() {
         let error = ClientError::unreachable("x").caused_by(std::io::Error::other("reset"));
         assert_eq!(error.source().unwrap().to_string(), "reset");
     }
 
     #[test]
-    fn an_error_is_small_and_crosses_threads() {
+    fn errors_are_small_and_send() {
         fn assert<T: Send + Sync + 'static>() {}
         assert::<ClientError>();
         assert!(size_of::<ClientError>() <= 64);
     }
 
     #[test]
-    fn what_is_known_of_an_error_can_be_asked() {
+    fn accessors_return_the_details_that_a_variant_has() {
         let running = || Some(JobStatus::Running);
         let timeout = ClientError::timeout("x").of_kind(TimeoutKind::Wait);
         assert_eq!(timeout.timeout_kind(), Some(TimeoutKind::Wait));
@@ -368,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_with_another_message_is_otherwise_the_same() {
+    fn reworded_changes_only_the_message() {
         let error = ClientError::answered(404, "x")
             .with_rejection_kind(RejectionKind::Gateway)
             .reworded("y: x");
@@ -377,11 +396,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_has_a_status_of_an_error_only() {
+    fn a_status_that_is_no_error_is_unexpected() {
         for status in [0, 100, 200, 204, 206, 299, 600, 999] {
             let error = ClientError::rejected(status, "get x: odd");
             assert!(matches!(error, ClientError::Unexpected { .. }), "{status}");
-            assert_eq!(error.to_string(), format!("get x: odd (the answer has status {status})"));
+            assert_eq!(error.to_string(), format!("get x: odd (the response has status {status})"));
         }
         for status in [300, 400, 599] {
             assert_eq!(ClientError::rejected(status, "x").status(), status);
@@ -389,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_main_prints_is_one_line_without_the_error_underneath() {
+    fn debug_is_one_line_without_the_underlying_error() {
         let error = ClientError::unreachable("list jobs: cannot reach http://h")
             .caused_by(io::Error::other("s3cret"));
         assert_eq!(format!("{error:?}"), "list jobs: cannot reach http://h (status 503)");

@@ -1,9 +1,10 @@
-//! What a reverse proxy, an ingress or a portal between the client and Ray says.
+//! Recognizes and describes error responses of a gateway: a reverse proxy, an ingress or a login portal
+//! between the client and Ray.
 
-/// How much of a page its title is looked for in, in bytes.
+/// The title is searched in the first bytes of a page, up to this many.
 const HEAD: usize = 64 * 1024;
 
-/// Whether an answer is a page for a browser, which Ray's API never sends.
+/// Whether a response is an HTML page. Ray's API never sends one.
 pub(crate) fn is_page(content_type: &str, text: &str) -> bool {
     let content_type = content_type.trim_start();
     let is_type = |kind: &str| {
@@ -12,7 +13,7 @@ pub(crate) fn is_page(content_type: &str, text: &str) -> bool {
     is_type("text/html") || is_type("application/xhtml") || begins_as_page(text.trim_start())
 }
 
-/// Ray's own words may begin with `<class …>`.
+/// A `<` alone is not enough: Ray's error text may begin with `<class …>`.
 fn begins_as_page(text: &str) -> bool {
     const STARTS: [&str; 7] = ["<!", "<?xml", "<html", "<head", "<title", "<body", "<center"];
     STARTS
@@ -20,12 +21,12 @@ fn begins_as_page(text: &str) -> bool {
         .any(|start| text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start)))
 }
 
-/// What to say of a page: its status, and its title if that says more.
+/// Describes a page by its status, and by its title if that says more.
 pub(crate) fn page(status: u16, page: &str) -> String {
     text(status, &title(page).unwrap_or_default())
 }
 
-/// What to say of an answer that is not a page.
+/// Describes a gateway's response that is not a page.
 pub(crate) fn text(status: u16, said: &str) -> String {
     let line = status_line(status);
     if said.is_empty() || said == line {
@@ -34,7 +35,7 @@ pub(crate) fn text(status: u16, said: &str) -> String {
     format!("a gateway answered {line}: '{said}'")
 }
 
-/// `502 Bad Gateway`.
+/// Returns the status with its reason phrase, for example `502 Bad Gateway`.
 pub(crate) fn status_line(status: u16) -> String {
     let reason = match status {
         400 => "Bad Request",
@@ -59,7 +60,7 @@ pub(crate) fn status_line(status: u16) -> String {
 fn title(page: &str) -> Option<String> {
     let end = (0..=HEAD.min(page.len())).rev().find(|at| page.is_char_boundary(*at))?;
     let page = &page[..end];
-    // ASCII alone is changed, so that offsets stay.
+    // Changes only ASCII letters, so offsets stay valid.
     let lower = page.to_ascii_lowercase();
     let start = lower.find("<title")?;
     let start = start + lower[start..].find('>')? + 1;
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_told_by_its_type_or_its_first_character() {
+    fn a_page_is_recognized_by_its_type_or_its_first_tag() {
         for (content_type, text, expected) in [
             ("text/html; charset=utf-8", "", true),
             ("TEXT/HTML", "Bad Gateway", true),

@@ -1,7 +1,8 @@
-//! The guide, a chapter a module: logs, errors, the cluster, Serve, sending code, security, testing,
-//! compatibility.
+//! The guide. Each module is one chapter.
+//!
+//! Start with [following logs](logs) and [errors].
 
-// The code of the chapters is compiled with the tests.
+// Doc tests compile the chapters' examples.
 
 #[doc = include_str!("../docs/tailing.md")]
 pub mod logs {}
@@ -16,7 +17,7 @@ pub mod cluster {}
 pub mod serve {}
 
 #[cfg_attr(feature = "packages", doc = include_str!("../docs/packages.md"))]
-#[cfg_attr(not(feature = "packages"), doc = "Sending code needs the feature `packages`.")]
+#[cfg_attr(not(feature = "packages"), doc = "Sending code requires the feature `packages`.")]
 pub mod packages {}
 
 #[doc = include_str!("../docs/security.md")]

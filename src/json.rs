@@ -1,5 +1,4 @@
-//! Reading the JSON that Ray sends: with the numbers that JSON does not have, with rows that cannot be
-//! read left out, and in bounded memory.
+//! Reads the JSON that Ray sends: accepts `NaN`, skips unreadable rows, and limits memory.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,22 +10,21 @@ use serde_json::{Error, Value};
 
 use crate::redact;
 
-/// The most memory that an answer and what is read from it may take, in bytes.
+/// Maximum memory for a response and the values read from it, in bytes.
 const MAX_MEMORY: usize = 1024 * 1024 * 1024;
-/// What an object takes at most that holds one value, as a map of `serde_json` and on the way there.
+/// Upper bound of the memory of an object with one value, including temporary `serde_json` maps.
 const OBJECT: usize = 1000;
-/// What any other value takes at most, beside its text.
+/// Upper bound of the memory of any other value, without its text.
 const OTHER: usize = 110;
-/// How often the text of an answer is held at once: as it came, in the escapes being resolved, and in
-/// what was read.
+/// How many copies of a response's text exist at once: the original, the one with resolved escapes, and
+/// the values.
 const COPIES: usize = 3;
 
-/// What the rows of a list may take, in bytes, without what they point to. A vector takes twice that while it
-/// grows.
+/// Maximum size of a list's rows in bytes, without heap data. A growing vector needs twice as much.
 const MAX_ROWS: usize = 128 * 1024 * 1024;
 
-/// Reads an answer. `NaN`, `Infinity` and `-Infinity`, which Python writes though JSON does not have
-/// them, are read as these strings. An answer that would take more than 1 GiB of memory is an error.
+/// Reads a response. Python writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have; they are
+/// read as these strings. A response that would need more than 1 GiB of memory is an error.
 pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
     check_memory(json)?;
     match serde_json::from_slice(json) {
@@ -38,8 +36,7 @@ pub(crate) fn from_slice<T: DeserializeOwned>(json: &[u8]) -> Result<T, Error> {
     }
 }
 
-/// The same JSON with the strings `"NaN"`, `"Infinity"` and `"-Infinity"` in place of what Python
-/// writes for such numbers; borrowed if there are none.
+/// Puts quotes around `NaN`, `Infinity` and `-Infinity`. Borrowed if there are none.
 pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
     const NAMES: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
     let mut readable = Vec::new();
@@ -72,7 +69,7 @@ pub(crate) fn without_nan(json: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(readable)
 }
 
-/// The offset after the string that begins here.
+/// Returns the offset after the string that begins at `start`.
 fn string_end(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(&byte) = json.get(at) {
@@ -85,9 +82,9 @@ fn string_end(json: &[u8], start: usize) -> usize {
     json.len()
 }
 
-/// Small objects take up to 140 times their text: 8 MiB of them would take more than 1 GiB.
+/// Small objects need up to 140 times the size of their text: 8 MiB of them would need more than 1 GiB.
 fn check_memory(json: &[u8]) -> Result<(), Error> {
-    // The densest JSON has an object in every five bytes.
+    // The densest JSON has an object every five bytes.
     if json.len() < MAX_MEMORY / (OBJECT / 5 + COPIES) {
         return Ok(());
     }
@@ -110,25 +107,25 @@ fn check_memory(json: &[u8]) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::custom(format_args!(
-        "{} bytes with {objects} objects and {others} other values would take more than {MAX_MEMORY} bytes of memory",
+        "{} bytes with {objects} objects and {others} other values would need more than {MAX_MEMORY} bytes of memory",
         json.len()
     )))
 }
 
-/// The rows of a list. A row that cannot be read costs that row alone.
+/// The rows of a list. Unreadable rows are skipped.
 pub(crate) struct Rows<T> {
     pub(crate) read: Vec<T>,
-    /// How many could not be read.
+    /// How many rows were skipped.
     pub(crate) unreadable: usize,
-    /// Which these are, and why: the first ones.
+    /// For the first skipped rows: which, and why.
     pub(crate) reasons: Vec<String>,
 }
 
 impl<T> Rows<T> {
-    /// What to tell of the rows that could not be read.
+    /// Takes the warnings about skipped rows.
     pub(crate) fn warnings(&mut self) -> Vec<String> {
         let more = self.unreadable - self.reasons.len();
-        let more = (more > 0).then(|| format!("{more} more rows are left out, too"));
+        let more = (more > 0).then(|| format!("{more} more rows are skipped"));
         std::mem::take(&mut self.reasons).into_iter().chain(more).collect()
     }
 }
@@ -161,7 +158,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
                 Err(error) => {
                     unreadable += 1;
                     if reasons.len() < REASONS {
-                        let reason = format!("{name} is left out: {error}");
+                        let reason = format!("{name} is skipped: {error}");
                         reasons.push(redact::one_line(&reason));
                     }
                 }
@@ -171,7 +168,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for RowsVisitor<T> {
     }
 }
 
-/// `row 3`, with its id if it has one: the first of these, since a row names others, too.
+/// Returns `row 3`, with its id if it has one. The order matters: a row may also name others.
 fn row_name(index: usize, row: &Value) -> String {
     const IDS: [&str; 8] = [
         "submission_id",
@@ -189,7 +186,7 @@ fn row_name(index: usize, row: &Value) -> String {
     }
 }
 
-/// What a member that is null stands for: the same as one that is missing.
+/// Reads `null` as the default, like a missing field.
 pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -209,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_json_does_not_have_are_read_as_their_names() {
+    fn nan_and_infinity_are_read_as_strings() {
         for (text, value) in [
             ("NaN", json!("NaN")),
             ("[NaN, -Infinity,Infinity]", json!(["NaN", "-Infinity", "Infinity"])),
@@ -222,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_has_stays_as_it_was_written() {
+    fn valid_json_is_not_changed() {
         for text in [r#"{"a": "NaN"}"#, "[-1, -0.5]", r#""Infinity \" NaN""#, "", "\"", "\"\\"] {
             assert!(matches!(without_nan(text.as_bytes()), Cow::Borrowed(_)), "{text}");
         }
@@ -232,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_would_take_more_than_a_gibibyte_is_an_error() {
+    fn a_response_that_would_need_more_than_a_gibibyte_is_an_error() {
         let list = |row: &str, bytes: usize| {
             let rows = vec![row; bytes / (row.len() + 1)].join(",");
             format!("[{rows}]")
@@ -243,7 +240,7 @@ mod tests {
         let error = from_slice::<Value>(large.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("more than 1073741824 bytes of memory"), "{error}");
         assert!(check_memory(list("1", 32 << 20).as_bytes()).is_err());
-        // Text and ordinary rows are as large as before.
+        // Text and ordinary rows need little more than their size.
         assert!(check_memory(format!("\"{}\"", "{".repeat(64 << 20)).as_bytes()).is_ok());
         let task = format!(
             r#"{{"task_id": "ab", "events": [{{"a": 1}}], "text": "{}"}}"#,
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_costs_that_row() {
+    fn only_unreadable_rows_are_skipped() {
         #[derive(Deserialize)]
         struct Row {
             count: u8,
@@ -265,8 +262,8 @@ mod tests {
         assert_eq!(rows.unreadable, 3);
         let warnings = rows.warnings();
         assert_eq!(warnings.len(), 3);
-        assert!(warnings[0].starts_with("row 1 (`j`) is left out: invalid value: integer `-1`"));
-        assert!(warnings[1].starts_with("row 2 is left out: "), "{}", warnings[1]);
+        assert!(warnings[0].starts_with("row 1 (`j`) is skipped: invalid value: integer `-1`"));
+        assert!(warnings[1].starts_with("row 2 is skipped: "), "{}", warnings[1]);
         assert!(from_slice::<Rows<Row>>(b"{}").is_err());
     }
 
@@ -287,11 +284,11 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_unreadable_rows_are_told_in_few_lines() {
+    fn thousands_of_unreadable_rows_cause_few_warnings() {
         let text = format!("[{}]", vec!["1"; 5000].join(","));
         let mut rows: Rows<String> = from_slice(text.as_bytes()).unwrap();
         let warnings = rows.warnings();
         assert_eq!(warnings.len(), 11);
-        assert_eq!(warnings[10], "4990 more rows are left out, too");
+        assert_eq!(warnings[10], "4990 more rows are skipped");
     }
 }

@@ -1,6 +1,8 @@
-//! A blocking client for an [Apache Ray](https://www.ray.io) cluster's dashboard
-//! (`http://ray-head:8265`): jobs, live logs, nodes, tasks and Serve applications. No async runtime, no
-//! `unsafe`. It is not the `ray://` Ray Client protocol.
+//! A blocking client for the dashboard of an [Apache Ray](https://www.ray.io) cluster
+//! (`http://ray-head:8265`): submit jobs, follow their logs live, inspect nodes and tasks, and deploy
+//! Serve applications. No async runtime and no `unsafe`.
+//!
+//! The client does not speak the `ray://` Ray Client protocol.
 //!
 //! ```no_run
 //! use ray_client::{JobSubmission, RayClient};
@@ -16,30 +18,32 @@
 //! }
 //! ```
 //!
-//! [`RayClient`] has all calls. This page has what most programs need; the modules have the rest of what the
-//! calls take and return:
+//! All calls are methods of [`RayClient`]. This page lists the types that most programs need. The modules
+//! contain the other parameters and results:
 //!
-//! | Module | What it is about | Chapter |
+//! | Module | Purpose | Chapter |
 //! |---|---|---|
 //! | [`jobs`] | submit, wait for, stop and delete jobs | [sending code](guide::packages) |
 //! | [`logs`] | follow and read the logs of jobs, nodes, actors and tasks | [logs](guide::logs) |
-//! | [`state`] | nodes, tasks, actors, objects, resources, usage | [cluster](guide::cluster) |
+//! | [`state`] | inspect nodes, tasks, actors, objects, resources and usage | [cluster](guide::cluster) |
 //! | [`serve`] | deploy, change and delete Serve applications | [Serve](guide::serve) |
 #![cfg_attr(
     feature = "packages",
     doc = "| [`packages`] | upload local code (feature `packages`) | [sending code](guide::packages) |"
 )]
 //!
-//! The [`guide`] also explains [errors](guide::errors), [security](guide::security),
-//! [testing](guide::testing) and [old and new Rays](guide::compatibility).
+//! The [`guide`] also has chapters about [errors](guide::errors), [security](guide::security),
+//! [testing](guide::testing) and [compatibility](guide::compatibility) with Ray 2.9 to 2.60.
 //!
-//! Features: `tls` (default) for `https://`, `packages` for uploading local code.
+//! Features: `tls` (default) for `https://`, `packages` for uploading local code, `log` for
+//! [log records](guide::logs#logging) of requests, retries and reconnects.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr)]
 
-/// Compiles the code of the README.
+/// Compiles the README's examples.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
@@ -62,6 +66,7 @@ mod error;
 mod gateway;
 mod json;
 mod listing;
+mod logging;
 mod numbers;
 mod ray_error;
 mod redact;

@@ -1,4 +1,4 @@
-//! A list, and what it leaves out.
+//! `Listing`: the results of a list call, and whether they are complete.
 
 use std::slice;
 use std::vec;
@@ -7,39 +7,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::json::Rows;
 
-/// A list, and what it leaves out. Never cut in silence.
+/// A list, and whether it is complete.
 ///
-/// ```
-/// # fn main() -> Result<(), serde_json::Error> {
-/// # let json = r#"{"results": [1, 2], "total": 5, "truncated": true, "warnings": []}"#;
-/// let listing: ray_client::Listing<u32> = serde_json::from_str(json)?;
-/// assert_eq!((listing.len(), listing.total), (2, 5));
-/// let numbers: Vec<u32> = listing.into();
-/// assert_eq!(numbers, [1, 2]);
-/// # Ok(())
-/// # }
+/// A `Listing` is used like a `Vec`:
+///
+/// ```no_run
+/// use ray_client::RayClient;
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let nodes = client.list_nodes()?;
+/// for warning in &nodes.warnings {
+///     eprintln!("warning: {warning}");
+/// }
+/// println!("{} of {} nodes", nodes.len(), nodes.total);
+/// for node in nodes {
+///     println!("{}", node.node_id);
+/// }
+/// # Ok::<(), ray_client::ClientError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Listing<T> {
-    /// What was listed.
+    /// The listed items.
     pub results: Vec<T>,
-    /// How many there are on the cluster, before any filter and limit, as far as Ray knows.
+    /// How many items Ray knows of, before any filter and limit.
     pub total: usize,
-    /// Whether there are more that match than `results` holds.
+    /// Whether more items match than `results` contains.
     pub truncated: bool,
-    /// Ray's own warnings about this list, for example of nodes that did not answer, and which rows are
-    /// left out because they cannot be read.
+    /// Ray's warnings, for example about nodes that did not respond, and warnings about skipped rows, which
+    /// were unreadable. At most ten skipped rows are named; one more warning counts the others.
     pub warnings: Vec<String>,
 }
 
 impl<T> Listing<T> {
-    /// A list that leaves out nothing.
+    /// Creates a complete list.
     pub(crate) fn complete(results: Vec<T>) -> Self {
         Self { total: results.len(), results, truncated: false, warnings: Vec::new() }
     }
 
-    /// All that the rows hold; those that could not be read are in the warnings.
+    /// Creates a list of the readable rows, with warnings about the skipped ones.
     pub(crate) fn of_rows(mut rows: Rows<T>) -> Self {
         let total = rows.read.len() + rows.unreadable;
         let truncated = rows.unreadable > 0;
@@ -47,35 +53,35 @@ impl<T> Listing<T> {
         Self { results: rows.read, total, truncated, warnings }
     }
 
-    /// The number of results.
+    /// Returns the number of results.
     pub fn len(&self) -> usize {
         self.results.len()
     }
 
-    /// Whether there are no results.
+    /// Returns `true` if there are no results.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()
     }
 
-    /// The results by reference.
+    /// Iterates over the results.
     pub fn iter(&self) -> slice::Iter<'_, T> {
         self.results.iter()
     }
 
-    /// The results, to change them in place.
+    /// Iterates over the results and allows changing them.
     pub fn iter_mut(&mut self) -> slice::IterMut<'_, T> {
         self.results.iter_mut()
     }
 }
 
-/// An empty list that leaves out nothing.
+/// Creates an empty, complete list.
 impl<T> Default for Listing<T> {
     fn default() -> Self {
         Self::complete(Vec::new())
     }
 }
 
-/// The results alone: what the list leaves out is no longer told.
+/// Returns the results and drops the warnings.
 impl<T> From<Listing<T>> for Vec<T> {
     fn from(listing: Listing<T>) -> Self {
         listing.results
@@ -114,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_used_as_a_vector_is() {
+    fn a_listing_is_used_like_a_vector() {
         let mut listing = Listing::complete(vec![1, 2, 3]);
         for number in &mut listing {
             *number *= 2;
@@ -129,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_read_is_told() {
+    fn skipped_rows_are_in_the_warnings() {
         let rows = Rows {
             read: vec![1],
             unreadable: 1,
-            reasons: vec!["row 1 is left out: odd".to_owned()],
+            reasons: vec!["row 1 is skipped: odd".to_owned()],
         };
         let listing = Listing::of_rows(rows);
         assert_eq!((listing.len(), listing.total, listing.truncated), (1, 2, true));
-        assert_eq!(listing.warnings, ["row 1 is left out: odd"]);
+        assert_eq!(listing.warnings, ["row 1 is skipped: odd"]);
     }
 }

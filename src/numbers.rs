@@ -1,4 +1,4 @@
-//! Numbers and times as Ray sends them: `5`, `5.0` or `"5"`, depending on the field and the version.
+//! Reads numbers and times, which Ray sends as `5`, `5.0` or `"5"`, depending on the field and the version.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +13,7 @@ enum RawNumber {
     Text(String),
 }
 
-/// A whole number; `None` for null and for -1, also as an unsigned number, by which Ray says that
-/// it does not know.
+/// Reads a whole number. `None` for `null` and for -1, signed or unsigned, which means unknown.
 pub(crate) fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -26,7 +25,7 @@ where
         RawNumber::Float(number) if *number < 0.0 => return Ok(None),
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
         RawNumber::Float(number) => *number as u64,
-        // Not a number is unknown, too.
+        // NaN also means unknown.
         RawNumber::Text(text) if text.starts_with('-') || text == "NaN" => return Ok(None),
         RawNumber::Text(text) => text.parse().map_err(D::Error::custom)?,
     };
@@ -36,12 +35,12 @@ where
     T::try_from(number).map(Some).map_err(|_| D::Error::custom(format!("{number} is too large")))
 }
 
-/// A whole number, 0 if Ray does not know it.
+/// Reads a whole number. 0 if Ray does not know it.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     Ok(whole(deserializer)?.unwrap_or(0))
 }
 
-/// A number with fractions. `NaN` and the infinities come as text.
+/// Reads a floating-point number. `NaN` and the infinities arrive as text.
 pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -56,20 +55,19 @@ pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
 }
 
-/// The exit code of a process as [`std::process::ExitStatus::code`] gives it: Windows has codes of 32
-/// bits without a sign, which Ray writes so, and which are negative there. `None` for what no process can
-/// return.
+/// Reads an exit code as [`std::process::ExitStatus::code`] returns it. Ray writes the codes of Windows
+/// as unsigned 32-bit numbers; they become negative. `None` if no process can return the number.
 pub(crate) fn exit_code<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i32>, D::Error> {
     let Some(code) = float(deserializer)? else { return Ok(None) };
-    #[allow(clippy::cast_possible_truncation, reason = "the saturating cast of a float is meant")]
+    #[allow(clippy::cast_possible_truncation, reason = "a saturating cast is intended")]
     let code = code as i64;
     let unsigned = u32::try_from(code).map(|code| i32::from_ne_bytes(code.to_ne_bytes()));
     Ok(i32::try_from(code).or(unsigned).ok())
 }
 
-/// Text, also if Ray sends a number.
+/// Reads text, even if Ray sends a number.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -83,12 +81,12 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }))
 }
 
-/// A time in milliseconds since the epoch; `None` also for 0, by which Ray says "not yet".
+/// Reads a time in milliseconds since the epoch. `None` also for 0, which means "not yet".
 pub(crate) fn time_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(whole(deserializer)?.filter(|ms| *ms > 0))
 }
 
-/// The time that is this many milliseconds after the epoch; `None` if no such time exists.
+/// Converts milliseconds since the epoch to a time. `None` if the system cannot represent it.
 pub(crate) fn time_from_ms(ms: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
@@ -110,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_every_form_are_read() {
+    fn all_number_formats_are_read() {
         for five in ["5", "5.0", "\"5\""] {
             let row = row(&format!("{{\"count\": {five}, \"time\": {five}}}")).unwrap();
             assert_eq!((row.count, row.time), (Some(5), Some(5)), "{five}");
@@ -118,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ray_does_not_know_is_none() {
+    fn unknown_numbers_are_none() {
         for none in ["null", "-1", "-1.0", "\"-1\"", "18446744073709551615"] {
             let row = row(&format!("{{\"count\": {none}, \"time\": {none}}}")).unwrap();
             assert_eq!((row.count, row.time), (None, None), "{none}");
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_of_every_system_are_read() {
+    fn windows_exit_codes_become_negative() {
         #[derive(Deserialize)]
         struct Ended {
             #[serde(default, deserialize_with = "exit_code")]
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_an_error() {
+    fn other_values_are_errors() {
         for bad in ["\"five\"", "5000000000", "[]"] {
             assert!(row(&format!("{{\"count\": {bad}}}")).is_err(), "{bad}");
         }

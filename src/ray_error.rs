@@ -1,6 +1,7 @@
-//! What an error answer means. This is the one place that decides by Ray's words, and it does so on the
-//! whole body, before anything is shortened. Ray's words are looked for at the beginning or the end of
-//! what Ray says, never in the middle, since that may be the caller's own text.
+//! Classifies error responses. No other file decides by Ray's error texts.
+//!
+//! It examines the whole body, before anything is shortened. It searches for Ray's phrases only at the
+//! beginning and at the end of a text, because the middle may contain the caller's own text.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,7 @@ use serde::de::IgnoredAny;
 use crate::rejection_kind::RejectionKind;
 use crate::{ClientError, JobStatus, gateway, redact};
 
-/// The error that an answer other than 2xx is. `secrets` are header values that must not be shown.
+/// Converts a response with an error status into an error. `secrets` are header values to hide.
 pub(crate) fn rejection(
     operation: &str,
     status: u16,
@@ -38,15 +39,14 @@ pub(crate) fn rejection(
     error.with_rejection_kind(kind).with_job_status(said.job_status())
 }
 
-/// What of a Python error is worth showing, in one line: the last error of a traceback, or else the first
-/// line.
+/// Shortens a Python error to one line: the last error of a traceback, otherwise the first line.
 pub(crate) fn reason(text: &str) -> String {
     let line = ErrorText::of(text).line();
     redact::one_line(line.as_deref().unwrap_or("no reason given"))
 }
 
-/// The last error of a Python traceback, with the further lines of its message: a `RayActorError` ends
-/// with the cause of an actor's death, after lines such as `\tnamespace: serve`.
+/// Returns the last error of a Python traceback with all lines of its message. A `RayActorError` names
+/// the cause of an actor's death last, after lines like `\tnamespace: serve`.
 pub(crate) fn last_error(traceback: &str) -> Option<String> {
     let lines: Vec<&str> = traceback.lines().collect();
     let first = lines.iter().rposition(|line| is_python_error(line))?;
@@ -58,12 +58,12 @@ pub(crate) const TRACEBACK: &str = "Traceback (most recent call last):";
 const NO_DRIVER: &str = " has no driver node id info. This is likely a bug. Please file an issue.";
 const NOT_OVER: &str = "', but it is in a non-terminal state ";
 
-/// What Ray says in an error answer.
+/// The text of an error response.
 struct ErrorText<'t> {
-    /// Its words, without the JSON around them.
+    /// The text without the JSON around it.
     words: Cow<'t, str>,
     is_json: bool,
-    /// The last error, if the words are a Python traceback.
+    /// The last error, if the text is a Python traceback.
     error: Option<String>,
     is_traceback: bool,
 }
@@ -79,12 +79,12 @@ impl<'t> ErrorText<'t> {
         Self { words, is_json, error, is_traceback }
     }
 
-    /// The last error of a traceback, or else all the words.
+    /// Returns the last error of a traceback, otherwise the whole text.
     fn last(&self) -> &str {
         self.error.as_deref().unwrap_or(&self.words).trim()
     }
 
-    /// Whether Ray itself says this with that status, 403 or 404 (measured on Ray 2.9.3 to 2.60.0).
+    /// Whether Ray itself sends this text with status 403 or 404 (measured with Ray 2.9.3 to 2.60.0).
     fn is_rays_own(&self, status: u16) -> bool {
         const NOT_ALLOWED: [&str; 4] = [
             "403: Forbidden",
@@ -103,7 +103,7 @@ impl<'t> ErrorText<'t> {
             || self.is_json && words == "Application or Deployment not found"
     }
 
-    /// The status that Ray means, and what it means beyond that.
+    /// Returns the status that Ray means, and its meaning beyond the status.
     fn meaning(&self, status: u16) -> (u16, RejectionKind) {
         let (words, last) = (self.words.trim(), self.last());
         match status {
@@ -139,7 +139,7 @@ impl<'t> ErrorText<'t> {
         }
     }
 
-    /// The status of the job that cannot be deleted, since it is not over.
+    /// Returns the status of a job that Ray did not delete because it has not finished.
     fn job_status(&self) -> Option<JobStatus> {
         let deleted =
             self.error.as_deref()?.strip_prefix("RuntimeError: Attempted to delete job '")?;
@@ -147,13 +147,13 @@ impl<'t> ErrorText<'t> {
         Some(JobStatus::from(status.trim_end_matches(['.', ' '])))
     }
 
-    /// The one line worth showing, of which nothing is hidden or cut yet.
+    /// Returns the line to show. It is not yet redacted or shortened.
     fn line(&self) -> Option<String> {
         if let Some(first) = first_invalid_field(&self.words) {
             return Some(first);
         }
         if self.is_traceback {
-            let none = || "the server gave a traceback only".to_owned();
+            let none = || "the server sent only a traceback".to_owned();
             return Some(self.error.clone().unwrap_or_else(none));
         }
         Some(first_line(&self.words).to_owned()).filter(|line| !line.is_empty())
@@ -164,8 +164,8 @@ fn first_line(text: &str) -> &str {
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// The text in a JSON object that says what went wrong: `msg` of the state API, `error` of Serve.
-/// Gateways use the others.
+/// Returns the error text in a JSON object: `msg` of the state API, `error` of Serve. Gateways use the
+/// other members.
 fn unwrap_json(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -180,7 +180,7 @@ fn unwrap_json(text: &str) -> Option<String> {
         message: Option<Member>,
         detail: Option<Member>,
     }
-    /// How deep one text is looked for in another.
+    /// Maximum number of nested objects.
     const DEPTH: usize = 4;
     let mut words: Option<String> = None;
     for _ in 0..DEPTH {
@@ -202,8 +202,8 @@ fn unwrap_json(text: &str) -> Option<String> {
     words
 }
 
-/// Of pydantic's `2 validation errors for Model`, the first: its field and what is wrong with it. What
-/// was given is left out, since it may be a secret.
+/// Returns the field and the reason of the first of pydantic's `2 validation errors for Model`. Omits
+/// the value, which may be a secret.
 fn first_invalid_field(body: &str) -> Option<String> {
     let (_, errors) = body.split_once(" for ").filter(|(head, _)| {
         head.ends_with("1 validation error") || head.ends_with(" validation errors")
@@ -214,7 +214,8 @@ fn first_invalid_field(body: &str) -> Option<String> {
     Some(format!("{field}: {error}"))
 }
 
-/// `ValueError: …`, `ray.exceptions.RuntimeEnvSetupError: …`: a dotted name, a colon, a message.
+/// Whether a line is a dotted name, a colon and a message, for example `ValueError: …` or
+/// `ray.exceptions.RuntimeEnvSetupError: …`.
 pub(crate) fn is_python_error(line: &str) -> bool {
     line.split_once(": ").is_some_and(|(name, message)| {
         !message.ends_with(TRACEBACK)
@@ -226,19 +227,19 @@ pub(crate) fn is_python_error(line: &str) -> bool {
     })
 }
 
-/// What aiohttp says of a route that it does not have.
+/// Whether this is aiohttp's text for a route that does not exist.
 fn is_unknown_route(words: &str) -> bool {
     words == "404: Not Found"
 }
 
-/// Whether no agent is there yet to start or stop a job, for example right after the start of a head. Ray
-/// says so after 10 seconds of waiting.
+/// Whether the cluster has no agent yet that can start or stop jobs, for example right after the head
+/// started. Ray waits 10 seconds before it says so.
 fn is_without_agent(words: &str, last: &str) -> bool {
     words.starts_with("No available agent to")
         || last.starts_with("TimeoutError: Failed to get head node agent within")
 }
 
-/// The 4xx status of an agent's answer that the head wraps in a 500.
+/// Returns the 4xx status of an agent's response that the head wraps in a 500.
 fn wrapped_status(words: &str) -> Option<u16> {
     const WRAPPED: &str = "RuntimeError: Request failed with status code ";
     let status = words.lines().rev().find_map(|line| line.strip_prefix(WRAPPED))?;
@@ -246,7 +247,7 @@ fn wrapped_status(words: &str) -> Option<u16> {
     digits.parse().ok().filter(|status| (400..500).contains(status))
 }
 
-/// Whether Ray did not find a log file, or what the file belongs to.
+/// Whether Ray did not find a log file, or its node, actor, task or worker.
 fn is_absent_log(words: &str) -> bool {
     const ABSENT: [(&str, &str); 8] = [
         ("Could not find a log file. ", ""),

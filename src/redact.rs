@@ -1,23 +1,24 @@
-//! What a user reads of an error: one line of at most 300 characters without the server's insides.
-//! Pure, linear in time, and only on the beginning of what is long. What an answer means is not decided
-//! here.
+//! Makes texts of the server safe to show: one line of at most 300 characters without server paths,
+//! secrets and control characters. No I/O, and linear in time.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use percent_encoding::percent_decode_str;
+
 const MAX_CHARS: usize = 300;
-/// How much of a text is looked at, in bytes: what is shown of it begins well before that.
+/// Only this many bytes of a text are examined. The part to show begins well before that.
 const MAX_BYTES: usize = 16 * 1024;
-/// How often a text is unescaped to find a secret in it.
+/// How many times a text is unescaped to find a secret in it.
 const ROUNDS: usize = 3;
 
-/// One line of at most 300 characters, without control characters, paths of the server or
-/// credentials in URLs.
+/// Returns one line of at most 300 characters without control characters, server paths and credentials
+/// in URLs.
 pub(crate) fn one_line(text: &str) -> String {
     join_words(text, |word| hide_path(&hide_userinfo(word)))
 }
 
-/// The same with paths, for what a job says itself.
+/// Like [`one_line`], but keeps paths, for a job's own messages.
 pub(crate) fn shorten(text: &str) -> String {
     join_words(text, hide_userinfo)
 }
@@ -47,18 +48,42 @@ fn join_words(text: &str, show: impl Fn(&str) -> String) -> String {
     line
 }
 
-/// The same, and without these secrets, also if they are escaped as JSON or a URL escapes them.
+/// Like [`one_line`], and hides these secrets, even if JSON or URL escapes are used in them.
 pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
 }
 
-/// What separates words: spaces, and whatever a terminal would not show as it is. Invisible characters
-/// and those that turn the direction of text are among them, since they make a line read as another.
+/// Returns a URL without these secrets, for log records.
+pub(crate) fn url_without(secrets: &[&str], url: &str) -> String {
+    shorten(&without(secrets, url))
+}
+
+/// Returns a route with only the keys of its query: `/a?token=…`.
+pub(crate) fn hide_query_values(route: &str) -> Cow<'_, str> {
+    let Some((path, query)) = route.split_once('?') else { return Cow::Borrowed(route) };
+    let hide = |part: &str| part.find('=').map_or("", |at| &part[..=at]).to_owned() + "…";
+    let query: Vec<String> = query.split('&').map(hide).collect();
+    Cow::Owned(format!("{path}?{}", query.join("&")))
+}
+
+/// Returns the values in the query of a route, raw and decoded.
+pub(crate) fn query_values(route: &str) -> Vec<String> {
+    let query = route.split_once('?').map_or("", |(_, query)| query);
+    let parts = query.split('&').map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+    parts
+        .flat_map(|value| [value.into(), percent_decode_str(value).decode_utf8_lossy()])
+        .map(Cow::into_owned)
+        .collect()
+}
+
+/// Whether a character separates words: whitespace, and all characters that a terminal does not show as
+/// they are.
 fn is_separator(c: char) -> bool {
     c.is_whitespace() || is_control(c)
 }
 
-/// Whether a character is a control character, one without width, or one for the direction of text.
+/// Whether a character is a control character, has no width, or changes the direction of text. The last
+/// two can make a line look like a different one.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -78,14 +103,14 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// The beginning of a text with `…` where a secret was. A secret that reaches beyond the beginning is
-/// left out whole.
+/// Returns the beginning of a text with each secret replaced by `…`, even a secret that is only partly
+/// in the beginning.
 fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
-    // Base64 may come without its padding.
+    // Base64 may be repeated without its padding.
     let secrets = secrets.iter().map(|secret| secret.trim_end_matches('='));
     let secrets: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();
     let longest = secrets.iter().map(|secret| secret.len()).max().unwrap_or(0);
-    // An escaped byte takes six at most, for example `\u002f`.
+    // An escaped byte has at most six bytes, for example `\u002f`.
     let text = beginning(text, MAX_BYTES + longest * 6);
     let mut hidden = find_secrets(&secrets, text);
     if hidden.is_empty() {
@@ -109,7 +134,7 @@ fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
     Cow::Owned(shown)
 }
 
-/// Where a text has one of these secrets, as it is or escaped up to three times over.
+/// Returns the ranges of a text that contain a secret, plain or escaped up to three times.
 fn find_secrets(secrets: &[&str], text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     if secrets.is_empty() {
@@ -126,7 +151,7 @@ fn find_secrets(secrets: &[&str], text: &str) -> Vec<Range<usize>> {
             break;
         }
         plain = plain.unescape();
-        // A secret may itself look escaped, and is then found as it reads unescaped.
+        // A secret may itself look escaped, so it is unescaped as well.
         for secret in &mut plain_secrets {
             *secret = Unescaped::of(secret).unescape().text;
         }
@@ -134,10 +159,10 @@ fn find_secrets(secrets: &[&str], text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// A text whose escapes were resolved, and where in the original each of its bytes comes from.
+/// A text with resolved escapes, and the position of each byte in the original.
 struct Unescaped {
     text: String,
-    /// The start of each byte's origin, and the end of the whole.
+    /// The position of each byte in the original, and the end of the original.
     starts: Vec<usize>,
 }
 
@@ -150,7 +175,7 @@ impl Unescaped {
         self.starts[start]..self.starts[end]
     }
 
-    /// Resolves `\/`, `\"`, `\\`, `\u002b` and `%2b`, of ASCII alone: a header's value has no other.
+    /// Resolves `\/`, `\"`, `\\`, `\u002b`, `\x2b` and `%2b`. ASCII only: a header value has nothing else.
     fn unescape(&self) -> Self {
         let bytes = self.text.as_bytes();
         let mut text = String::with_capacity(bytes.len());
@@ -171,7 +196,7 @@ impl Unescaped {
     }
 }
 
-/// The ASCII character that an escape at the beginning stands for, and how long the escape is.
+/// Returns the ASCII character of an escape at the beginning, and the escape's length.
 fn escape(bytes: &[u8]) -> Option<(u8, usize)> {
     let hex = |digits: &[u8]| {
         let digits = std::str::from_utf8(digits).ok()?;
@@ -189,7 +214,7 @@ fn escape(bytes: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// `scheme://user:password@host` becomes `scheme://host`.
+/// Replaces `scheme://user:password@host` by `scheme://host`.
 fn hide_userinfo(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     let mut left = word;
@@ -202,8 +227,8 @@ fn hide_userinfo(word: &str) -> String {
     shown + left
 }
 
-/// A path of the server, as in `PosixPath('/tmp/ray/session_x')`, becomes `<path>`. What the API
-/// itself names (`/api/…`) stays, and so do URLs.
+/// Replaces server paths by `<path>`, for example in `PosixPath('/tmp/ray/session_x')`. Keeps URLs and
+/// routes of the API (`/api/…`).
 fn hide_path(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     let mut left = word;
@@ -218,7 +243,7 @@ fn hide_path(word: &str) -> String {
             shown.push_str("//");
             left = &path[2..];
         } else if is_api || opens {
-            // Only here, since each of these looks at the rest of a path once.
+            // Only here: searching the rest of the word at each slash would take quadratic time.
             let end =
                 path.find(['\'', '"', ',', ')', ']', '}', '>', ';', '`']).unwrap_or(path.len());
             let hidden = !is_api && path[..end].matches('/').count() >= 2;

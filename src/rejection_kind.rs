@@ -1,28 +1,28 @@
-//! What a rejection means beyond its status, as `ray_error.rs` finds it.
+//! `RejectionKind`, which `ray_error.rs` determines.
 
-/// What a rejection means beyond its status.
+/// The meaning of a rejection beyond its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// Nothing beyond it.
+    /// No further meaning.
     #[default]
     Other,
-    /// Something between the client and Ray answered, such as a reverse proxy.
+    /// A gateway answered instead of Ray, for example a reverse proxy.
     Gateway,
-    /// Ray has no such route.
+    /// This Ray does not have the route.
     NoRoute,
-    /// The job is not over.
+    /// The job has not finished.
     NotTerminal,
-    /// A Python `ValueError`: what an old Ray answers to a filter that it cannot use.
+    /// A Python `ValueError`. Old Rays answer an unsupported filter with it.
     BadValue,
-    /// Ray failed and gives no reason.
+    /// Ray failed without a reason.
     NoReason,
-    /// The log has bytes that are not UTF-8.
+    /// The log contains bytes that are not UTF-8.
     NotUtf8,
     /// The log file does not exist, or its node, actor, task or worker does not.
     NoSuchLog,
-    /// The job has no node yet, and so no log.
+    /// The job has no node yet, and therefore no log.
     NoDriverYet,
-    /// Serve does not run.
+    /// Serve is not running.
     NoServeController,
 }

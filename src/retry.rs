@@ -1,16 +1,27 @@
-//! When an idempotent call is tried again.
+//! `RetryPolicy`: how often idempotent calls are retried, and the pauses between attempts.
 
 use std::time::Duration;
 
 use crate::ClientError;
 
-/// How idempotent calls are tried again: on a connection that cannot be made or breaks off, and on
-/// 429, 502, 503 and 504.
+/// How often idempotent calls are retried, and the pauses between attempts.
 ///
-/// GET and DELETE are idempotent, and so is [`deploy_serve_applications`]. [`submit_job`] is, since its
-/// submission id makes a second arrival of the same request harmless, and so is [`stop_job`]. The PUT
-/// that changes one Serve application is not, since it holds the state of all. A timeout (408) is not
-/// tried again: it has taken its time already.
+/// The client retries if it cannot connect, if the connection breaks, or if the server answers 429, 502,
+/// 503 or 504. It does not retry a timeout (408), because that has already used its time.
+///
+/// All GETs and DELETEs are idempotent. So are [`deploy_serve_applications`], [`stop_job`], and
+/// [`submit_job`], because Ray accepts a submission id only once. Changing one Serve application is not:
+/// its PUT contains all applications, and sent again later it could undo changes of others.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use ray_client::{RayClient, RetryPolicy};
+///
+/// let policy = RetryPolicy::default().attempts(6).backoff(Duration::from_millis(200));
+/// let client = RayClient::builder("http://ray-head:8265").retry(policy).build()?;
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 ///
 /// [`deploy_serve_applications`]: crate::RayClient::deploy_serve_applications
 /// [`submit_job`]: crate::RayClient::submit_job
@@ -35,42 +46,50 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// No second attempt.
+    /// Returns a policy without retries.
     pub fn none() -> Self {
         Self::default().attempts(1)
     }
 
-    /// How often a call is tried in all, from 1 (never again) to 100. Defaults to 3.
+    /// Sets the total number of attempts. 1 means no retries.
+    ///
+    /// Must be 1 to 100. Defaults to 3.
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The pause before the second attempt; it doubles with each further one, and up to half of it
-    /// is subtracted at random (jitter). Defaults to 50 ms; zero means no pause.
+    /// Sets the pause before the second attempt. It doubles with each further attempt.
+    ///
+    /// Up to half of each pause is subtracted at random (jitter). A longer `Retry-After` of the server
+    /// takes precedence. Zero means no pause. Defaults to 50 milliseconds.
     #[must_use]
     pub fn backoff(mut self, backoff: Duration) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// The longest pause, but for a longer `Retry-After` of the server. Defaults to 2 s.
+    /// Sets the maximum pause, except for a longer `Retry-After` of the server.
+    ///
+    /// Zero means no pause. Defaults to 2 seconds.
     #[must_use]
     pub fn cap(mut self, cap: Duration) -> Self {
         self.cap = cap;
         self
     }
 
-    /// No attempt begins once this much time has passed since the call began, without the time that
-    /// uploads of packages took. Defaults to 60 s; zero means no second attempt.
+    /// Sets the time after the start of the call beyond which no new attempt starts.
+    ///
+    /// It does not interrupt an attempt, and the duration of package uploads does not count towards
+    /// it. Zero means no retries. Defaults to 60 seconds.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The pause after this many attempts: exponential, capped, with jitter.
+    /// Returns the pause after this many attempts.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
         let doubled = self.backoff.saturating_mul(1 << (attempts - 1).min(16));
         let half = doubled.min(self.cap) / 2;

@@ -1,6 +1,6 @@
-//! Enums that are strings in Ray's JSON.
+//! `string_enum!`, for enums that are strings in Ray's JSON.
 
-/// An enum that is a string on the wire, and keeps a value it does not know.
+/// Defines an enum that is a string in JSON and keeps unknown values.
 macro_rules! string_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$meta])*
@@ -8,12 +8,12 @@ macro_rules! string_enum {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$doc])* $variant,)*
-            /// A value that this version of the library does not know, as Ray sent it.
+            /// A value that this version of the library does not know, exactly as Ray sent it.
             Unknown(String),
         }
 
         impl $name {
-            /// The value as Ray writes it.
+            /// Returns the value as Ray writes it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -37,7 +37,7 @@ macro_rules! string_enum {
             }
         }
 
-        /// Never fails: a value that is not known is kept.
+        /// Never fails: unknown values are kept.
         impl ::std::str::FromStr for $name {
             type Err = ::std::convert::Infallible;
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_made_of_text_and_shown_at_a_width() {
+    fn a_status_is_parsed_and_padded() {
         assert_eq!(JobStatus::from("RUNNING"), JobStatus::Running);
         assert_eq!("STOPPED".parse(), Ok(JobStatus::Stopped));
         assert_eq!("PAUSED".parse(), Ok(JobStatus::Unknown("PAUSED".to_owned())));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn any_json_is_a_model_or_an_error() {
+    fn random_json_is_read_or_refused_without_a_panic() {
         let mut jobs = 0;
         for seed in 0..20_000 {
             let mut value = arbitrary(&mut TestRng(seed), 4);

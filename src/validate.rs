@@ -1,4 +1,4 @@
-//! What can be refused before anything is sent.
+//! Checks of parameters before anything is sent.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ const MAX_ID_BYTES: usize = 255;
 pub(crate) const MAX_STREAM_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An id, or the name of an application: what Ray takes, less what would change the route.
+/// Checks an id or the name of an application. Refuses what would change the route.
 pub(crate) fn id<'a>(subject: &str, id: &'a str) -> Result<&'a str, ClientError> {
     let refuse = |why: &str| Err(ClientError::invalid(format_args!("{subject}: {why}")));
     if id.is_empty() {
@@ -26,8 +26,8 @@ pub(crate) fn id<'a>(subject: &str, id: &'a str) -> Result<&'a str, ClientError>
     }
 }
 
-/// The id of a job. Ray's routes of one job match no `{` or `}`: a job with such an id could be submitted,
-/// and then neither be asked for nor stopped (measured on Ray 2.9.3 and 2.60.0).
+/// Checks the id of a job. Ray's job routes do not match `{` and `}`: a job with such an id could be
+/// submitted, but neither queried nor stopped (measured with Ray 2.9.3 and 2.60.0).
 pub(crate) fn job_id(id: &str) -> Result<&str, ClientError> {
     const SUBJECT: &str = "job id";
     self::id(SUBJECT, id)?;
@@ -39,9 +39,10 @@ pub(crate) fn job_id(id: &str) -> Result<&str, ClientError> {
     Ok(id)
 }
 
-/// An id that Ray's head pastes into the URL of a job's agent without encoding it. An id that would then
-/// name another job is refused: `#` and `?` end it, and `%32` is read as `2`. Every other character
-/// arrives as it is (measured on Ray 2.9.3 and 2.60.0).
+/// Checks an id that Ray's head inserts into the URL of a job's agent without encoding it.
+///
+/// Refuses an id that would then name another job: `#` and `?` end it, and `%32` is read as `2`. All
+/// other characters arrive unchanged (measured with Ray 2.9.3 and 2.60.0).
 pub(crate) fn pasted_id<'a>(subject: &str, id: &'a str) -> Result<&'a str, ClientError> {
     let found = id.char_indices().find_map(|(at, c)| match c {
         '#' | '?' => id.get(at..=at),
@@ -52,13 +53,13 @@ pub(crate) fn pasted_id<'a>(subject: &str, id: &'a str) -> Result<&'a str, Clien
     });
     match found {
         Some(found) => Err(ClientError::invalid(format_args!(
-            "{subject}: Ray would act on another job, since it does not encode `{found}`"
+            "{subject}: Ray would act on another job, because it does not encode `{found}`"
         ))),
         None => Ok(id),
     }
 }
 
-/// An id that Ray makes itself: pairs of hex digits.
+/// Checks an id that Ray generates: pairs of hex digits.
 pub(crate) fn hex_id(subject: &str, id: &str) -> Result<(), ClientError> {
     let is_hex = !id.is_empty()
         && id.len() <= MAX_ID_BYTES
@@ -72,12 +73,12 @@ pub(crate) fn hex_id(subject: &str, id: &str) -> Result<(), ClientError> {
     )))
 }
 
-/// The path of a log file below its node's log folder.
+/// Checks the path of a log file, relative to its node's log folder.
 pub(crate) fn file_name(name: &str) -> Result<(), ClientError> {
     below("log file name", name)
 }
 
-/// A pattern of such paths.
+/// Checks a pattern for paths of log files.
 pub(crate) fn glob(pattern: &str) -> Result<(), ClientError> {
     below("glob", pattern)
 }
@@ -95,12 +96,12 @@ fn below(subject: &str, path: &str) -> Result<(), ClientError> {
     }
 }
 
-/// A duration above zero and at most a day.
+/// Checks that a timeout is more than zero and at most a day.
 pub(crate) fn timeout(subject: &str, duration: Duration) -> Result<Duration, ClientError> {
     within(subject, duration, MAX_TIMEOUT)
 }
 
-/// The silence after which a tail gives up: above zero and at most 300 s.
+/// Checks that a stream timeout is more than zero and at most 300 s.
 pub(crate) fn stream_timeout(duration: Duration) -> Result<Duration, ClientError> {
     within("stream_timeout", duration, MAX_STREAM_TIMEOUT)
 }
@@ -114,12 +115,12 @@ fn within(subject: &str, duration: Duration, most: Duration) -> Result<Duration,
     Ok(duration)
 }
 
-/// A number of CPUs, GPUs or of a resource: finite and not negative.
+/// Checks that an amount of a resource is finite and not negative.
 pub(crate) fn amount(subject: &str, value: f64) -> Result<f64, ClientError> {
     if value.is_finite() && value >= 0.0 {
         return Ok(value);
     }
-    Err(ClientError::invalid(format_args!("{subject}: must be a number from 0 on, is {value}")))
+    Err(ClientError::invalid(format_args!("{subject}: must be finite and at least 0, is {value}")))
 }
 
 #[cfg(test)]
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_ray_takes_pass() {
+    fn ids_that_ray_accepts_are_valid() {
         for good in ["raysubmit_1", "x.y:z", "täst", "a?b#c", " ", "...", "a%2Fb"] {
             assert_eq!(id("job id", good).unwrap(), good);
         }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_could_never_be_asked_for_is_refused() {
+    fn job_ids_that_ray_cannot_route_are_refused() {
         for bad in ["a{b", "}", "{job}", "a/b", ""] {
             assert_eq!(job_id(bad).unwrap_err().status(), 400, "{bad}");
         }
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_ray_would_take_for_another_are_refused_and_no_others() {
+    fn only_ids_that_would_name_another_job_are_refused() {
         for (bad, named) in [
             ("build#2", "`#`"),
             ("a?b", "`?`"),
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_timeout_is_above_zero_and_at_most_300_seconds() {
+    fn a_stream_timeout_is_more_than_zero_and_at_most_300_seconds() {
         assert!(stream_timeout(Duration::from_nanos(1)).is_ok());
         assert!(stream_timeout(MAX_STREAM_TIMEOUT).is_ok());
         assert_eq!(stream_timeout(Duration::ZERO).unwrap_err().status(), 400);

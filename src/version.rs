@@ -1,4 +1,4 @@
-//! The version of the cluster, and what depends on it.
+//! The Ray version of the cluster, and differences between versions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,6 +6,15 @@ use serde_json::{Map, Value};
 use crate::{ClientError, RayClient};
 
 /// The Ray version of the cluster.
+///
+/// ```no_run
+/// use ray_client::RayClient;
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let version = client.version()?;
+/// println!("Ray {} ({})", version.ray_version, version.session_name.unwrap_or_default());
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Version {
@@ -15,16 +24,16 @@ pub struct Version {
     pub ray_version: String,
     /// The commit that this Ray was built from.
     pub ray_commit: Option<String>,
-    /// The name of the cluster's session, which is new with every start.
+    /// The name of the cluster's session. It changes with every start of the cluster.
     pub session_name: Option<String>,
-    /// Everything else that Ray sends.
+    /// All other fields that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
 impl Version {
-    /// Whether this Ray is at least that major and minor version. One that cannot be read as a
-    /// version, for example that of a build from source, counts as newer than any.
+    /// Whether this Ray is at least that major and minor version. A version without numbers, for example
+    /// of a build from source, counts as newer than any other.
     pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
         let mut parts = self.ray_version.split('.').map(|part| part.parse::<u32>().ok());
         match (parts.next().flatten(), parts.next().flatten()) {
@@ -33,8 +42,8 @@ impl Version {
         }
     }
 
-    /// Whether log streams of this Ray are the plain bytes of the file. Before 2.45 every chunk
-    /// begins with a marker byte, and chunk borders are lost on the way.
+    /// Whether log streams of this Ray are the plain bytes of the file. Before 2.45, every chunk begins
+    /// with a marker byte, and HTTP does not preserve chunk borders.
     pub(crate) fn has_plain_log_streams(&self) -> bool {
         self.is_at_least(2, 45)
     }
@@ -42,11 +51,12 @@ impl Version {
 
 /// The version of Ray.
 impl RayClient {
-    /// The cluster's version. Calls `GET /api/version`.
+    /// Returns the cluster's Ray version. Calls `GET /api/version`.
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not answer or cannot be reached, 401 or 403 if it wants another
-    /// token, 500 if the answer is not Ray's.
+    /// - 401 or 403 if the token is missing or invalid.
+    /// - 408 or 503 if the cluster does not respond or is unreachable.
+    /// - 500 if the response is not Ray's.
     pub fn version(&self) -> Result<Version, ClientError> {
         self.get("version", &["api", "version"])
     }

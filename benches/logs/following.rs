@@ -10,9 +10,10 @@ use ray_client::RayClient;
 
 use crate::counting::Counted;
 use crate::followers::Follower;
+use crate::measuring::setting;
+use crate::submit;
 use crate::support::{Head, eventually};
 use crate::usage::{RayProcesses, cpu};
-use crate::{setting, submit};
 
 const GROW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/logs/grow.py");
 /// A way that would need longer than this to catch up is left out.

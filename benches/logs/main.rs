@@ -16,14 +16,16 @@ mod counting;
 mod ends;
 mod followers;
 mod following;
+#[path = "../measuring/mod.rs"]
+mod measuring;
 mod reading;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod usage;
 
-use std::fs;
 use std::time::Duration;
 
+use measuring::load_average;
 use ray_client::{Job, JobSubmission, Protocol, RayClient, TailOptions};
 use support::{Head, is_wanted};
 
@@ -49,17 +51,6 @@ fn main() {
             measure(&head);
         }
     }
-}
-
-/// What `--name=` says.
-fn setting(name: &str) -> Option<String> {
-    let prefix = format!("--{name}=");
-    std::env::args().find_map(|argument| Some(argument.strip_prefix(&prefix)?.to_owned()))
-}
-
-fn load_average() -> String {
-    let all = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    all.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
 fn options(protocol: Protocol) -> TailOptions {

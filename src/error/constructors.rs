@@ -1,4 +1,4 @@
-//! How errors are made, and what is added to them. Messages are cleaned here.
+//! Constructors of `ClientError`. They redact and shorten every message.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,10 +24,10 @@ impl ClientError {
         }
     }
 
-    /// The same, and a 404 says nothing about what Ray has.
+    /// Like `rejected`, but a 404 is not Ray's, so it does not mean that something does not exist.
     pub(crate) fn answered(status: u16, message: impl fmt::Display) -> Self {
         if !(300..=599).contains(&status) {
-            return Self::unexpected(format_args!("{message} (the answer has status {status})"));
+            return Self::unexpected(format_args!("{message} (the response has status {status})"));
         }
         let message = redact::one_line(&message.to_string());
         let (retry_after, job_status) = (None, None);
@@ -67,7 +67,7 @@ impl ClientError {
         Self::TailClosed { message: redact::one_line(&message.to_string()) }
     }
 
-    /// Keeps the error underneath behind `source()`, if the variant has a place for it.
+    /// Sets the error that `source()` returns, if the variant has one.
     pub(crate) fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
         if let Self::Timeout { source, .. }
         | Self::Unexpected { source, .. }
@@ -86,8 +86,8 @@ impl ClientError {
         self
     }
 
-    /// What an answer means beyond its status. It is for callers within this library, which must not
-    /// read messages.
+    /// Returns the meaning of a rejection beyond its status. Code in this library must use this and not
+    /// parse messages.
     pub(crate) fn rejection_kind(&self) -> RejectionKind {
         match self {
             Self::Rejected { rejection, .. } | Self::NotFound { rejection, .. } => *rejection,
@@ -126,7 +126,7 @@ impl ClientError {
         self
     }
 
-    /// The same error with another message.
+    /// Replaces the message.
     pub(crate) fn reworded(mut self, new: impl fmt::Display) -> Self {
         let (Self::InvalidParameter { message }
         | Self::Rejected { message, .. }

@@ -1,14 +1,26 @@
-//! A `ClientError` as an `std::io::Error`.
+//! Conversion of `ClientError` into `std::io::Error`.
 
 use std::error::Error as _;
 use std::io;
 
 use super::ClientError;
 
-/// The kind is `NotFound`, `TimedOut`, `InvalidInput` for 400, `PermissionDenied` for 401 and 403,
-/// `ResourceBusy` for 429, `QuotaExceeded` for a limit of a tail, `InvalidData` for an answer that is not
-/// Ray's, for a cluster that cannot be reached that of the connection's own error, and else `Other`. The
-/// `ClientError` is inside: `get_ref()` and `into_inner()` give it back.
+/// Converts into an `io::Error` of a matching kind. `get_ref()` and `into_inner()` return the
+/// `ClientError`.
+///
+/// | error | kind |
+/// |---|---|
+/// | 400, and `Misconfigured` | `InvalidInput` |
+/// | 401, 403 | `PermissionDenied` |
+/// | `NotFound` | `NotFound` |
+/// | `Timeout` | `TimedOut` |
+/// | `LimitExceeded` | `QuotaExceeded` |
+/// | any other 429 | `ResourceBusy` |
+/// | `Unexpected` | `InvalidData` |
+/// | `Unreachable` | the kind of the underlying error, otherwise `ConnectionReset` |
+/// | `LogLost` | `UnexpectedEof` |
+/// | `TailClosed` | `ConnectionAborted` |
+/// | any other `Rejected` | `Other` |
 impl From<ClientError> for io::Error {
     fn from(error: ClientError) -> Self {
         Self::new(error.io_kind(), error)
@@ -39,7 +51,7 @@ impl ClientError {
         }
     }
 
-    /// The kind of the `io::Error` underneath.
+    /// Returns the kind of the underlying `io::Error`.
     fn source_kind(&self) -> Option<io::ErrorKind> {
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -57,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_io_error_has_a_fitting_kind_and_the_client_error_inside() {
+    fn the_io_error_has_a_matching_kind_and_contains_the_client_error() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         for (error, kind) in [
             (ClientError::invalid("x"), io::ErrorKind::InvalidInput),

@@ -1,16 +1,17 @@
-//! Why a job failed, in one line of what Ray says of it in many (measured on Ray 2.9.3 and 2.60.0).
+//! Shortens Ray's message about a failed job to one line, the reason (measured on Ray 2.9.3 and
+//! 2.60.0).
 
 use crate::ray_error::{self, TRACEBACK};
 use crate::redact;
 
-/// What Ray puts before the end of a failed entrypoint's log.
-const LOG: &str = ", last available logs (truncated to 20,000 chars):";
+/// Ray writes this between the exit code and the end of the entrypoint's log.
+const LOG_MARKER: &str = ", last available logs (truncated to 20,000 chars):";
 
 pub(super) fn find(message: &str) -> String {
-    let reason = if let Some((how, log)) = message.split_once(LOG) {
+    let reason = if let Some((failure, log)) = message.split_once(LOG_MARKER) {
         match last_of_log(log) {
-            Some(last) => format!("{how}: {last}"),
-            None => how.to_owned(),
+            Some(last) => format!("{failure}: {last}"),
+            None => failure.to_owned(),
         }
     } else if let Some((first, _)) = message.split_once(". Full traceback:") {
         first.to_owned()
@@ -20,35 +21,36 @@ pub(super) fn find(message: &str) -> String {
         let stage = first.split(": ").next().unwrap_or(first);
         last.map_or_else(|| first.to_owned(), |last| format!("{stage}: {last}"))
     } else {
-        // Lines such as `\tactor_id: …` say less than the cause that follows them.
+        // Lines like `\tactor_id: …` say less than the cause after them.
         let lines: Vec<&str> = message.lines().filter(|line| !line.starts_with('\t')).collect();
         lines.join(" ")
     };
     redact::shorten(&reason)
 }
 
-/// The error that a log ends with, or else its last line that is not Ray's own.
+/// Returns the error at the end of a log, otherwise the last line that Ray did not write itself.
 fn last_of_log(log: &str) -> Option<String> {
-    if let Some(raised) = last_raised(log) {
-        return Some(raised.to_owned());
+    if let Some(exception) = last_exception(log) {
+        return Some(exception.to_owned());
     }
-    let is_rays = |line: &str| {
+    let is_from_ray = |line: &str| {
         line.starts_with("Running entrypoint for job ")
             || line.contains("\tINFO job_manager.py:")
             || line.trim().is_empty()
     };
-    log.lines().rev().find(|line| !is_rays(line)).map(|line| line.trim().to_owned())
+    log.lines().rev().find(|line| !is_from_ray(line)).map(|line| line.trim().to_owned())
 }
 
-/// What the last traceback of a log ends with. What the program wrote after that may look alike, for example
-/// `INFO: bye`.
-fn last_raised(log: &str) -> Option<&str> {
+/// Returns the exception that the last traceback in a log ends with. Later output of the program
+/// may look like one, for example `INFO: bye`.
+fn last_exception(log: &str) -> Option<&str> {
     let lines: Vec<&str> = log.lines().collect();
     let traceback = lines.iter().rposition(|line| line.contains(TRACEBACK))?;
     lines[traceback..].iter().skip(1).copied().find(|line| ray_error::is_python_error(line))
 }
 
-/// What pip says at its end: it says more than that its command failed.
+/// Returns pip's last `ERROR: ` line. It says more than the exception, which only names the failed
+/// command.
 fn last_error_of_pip(message: &str) -> Option<String> {
     let lines = message.lines().rev().map(str::trim);
     lines.filter(|line| line.starts_with("ERROR: ")).map(str::to_owned).next()
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     fn failed(log: &str) -> String {
-        find(&format!("Job entrypoint command failed with exit code 1{LOG}\n{log}"))
+        find(&format!("Job entrypoint command failed with exit code 1{LOG_MARKER}\n{log}"))
     }
 
     #[test]
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_traceback_the_last_line_of_the_program_is_the_reason() {
+    fn without_a_traceback_the_last_line_is_the_reason() {
         let rays = "2026-11-25 12:58:09,563\tINFO job_manager.py:581 -- Runtime env is setting up.\nRunning entrypoint for job a: x\n";
         assert_eq!(failed(rays), "Job entrypoint command failed with exit code 1");
         let said = failed(&format!("{rays}epoch 1\n disk full \n\n"));
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_pip_says_is_the_reason_that_it_failed() {
+    fn the_last_error_of_pip_is_the_reason() {
         let pip = "runtime_env setup failed: Failed to set up runtime environment.\n[Node 10.0.0.2] Traceback (most recent call last):\n  File \"/x/pip.py\", line 252, in f\nray._private.runtime_env.utils.SubprocessCalledProcessError: Run cmd[9] failed with the following details.\nLast 50 lines of stdout:\n    ERROR: Could not find it\n    ERROR: No matching distribution found for zzzz\n";
         assert_eq!(
             find(pip),
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_process_died_is_told_without_its_ids() {
+    fn the_reason_of_a_dead_process_omits_its_ids() {
         let died = "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\n\tpid: 13705\nThe actor is dead because its node has died.";
         assert_eq!(
             find(died),

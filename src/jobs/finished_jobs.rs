@@ -1,4 +1,4 @@
-//! Waiting for many jobs at once.
+//! Waiting for several jobs. Waiting for one is in `mod.rs`.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::iter::FusedIterator;
@@ -9,11 +9,12 @@ use crate::json::Rows;
 use crate::wait::Wait;
 use crate::{ClientError, RayClient, validate};
 
-/// Jobs as they end, made by [`RayClient::wait_for_jobs`].
+/// An iterator over jobs in the order in which they finish. Returned by
+/// [`RayClient::wait_for_jobs`].
 ///
-/// `None` means that each job ended or does not exist, or that an `Err` before it said why no more is waited
-/// for. Dropping it ends the wait.
-#[must_use = "an iterator does nothing until it is asked for the next job"]
+/// [`next`](Iterator::next) blocks until a job finishes. It returns `None` after all jobs were
+/// yielded, or after an `Err` that ended the wait. Dropping the iterator ends the wait.
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct FinishedJobs {
     client: RayClient,
     wait: Wait,
@@ -27,12 +28,12 @@ impl std::fmt::Debug for FinishedJobs {
     }
 }
 
-/// Jobs: many at once.
+/// Several jobs at once.
 impl RayClient {
-    /// Waits for many jobs, and gives each as it ends. Calls `GET /api/jobs/`, one list for all of them, at
-    /// first every 100 ms, later every second. An error that is
-    /// [retryable](ClientError::is_retryable) does not end the wait. A job that is in no list is looked for
-    /// with `GET /api/jobs/{id}`.
+    /// Waits for several jobs and yields each when it finishes. Calls `GET /api/jobs/`, one request
+    /// for all of them, first every 100 ms, later every second. Calls `GET /api/jobs/{id}` for a
+    /// job that the list does not contain. A [retryable](ClientError::is_retryable) error does not
+    /// end the wait.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -46,9 +47,11 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 400 if an id is not valid or `timeout` is zero. The iterator gives 404 for a job that does not exist,
-    /// and goes on with the others. It ends with 408 after `timeout`, naming those that are not over, or with
-    /// any other error that the list of jobs fails with and that is not retryable.
+    /// 400 if an id is invalid or `timeout` is zero.
+    ///
+    /// The iterator yields 404 for a job that does not exist, and continues with the others. It
+    /// ends with 408 after `timeout`, naming the unfinished jobs, or with the first error of the
+    /// job list that is not retryable.
     pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<FinishedJobs, ClientError>
     where
         I: IntoIterator,
@@ -64,7 +67,8 @@ impl RayClient {
 }
 
 impl FinishedJobs {
-    /// Asks for all jobs once. Tells how those are that are not over if none is.
+    /// Requests the status of all jobs once. The inner `Err` names the unfinished jobs if no job
+    /// has finished.
     fn poll(&mut self, deadline: Option<Instant>) -> Result<Result<(), String>, ClientError> {
         let request = jobs_request("wait for jobs").deadline(deadline);
         let rows: Rows<Job> = self.client.http().send(&request)?.json()?;
@@ -83,7 +87,8 @@ impl FinishedJobs {
             }
         }
         for id in missing {
-            // It was submitted since the list was made, its row could not be read, or it does not exist.
+            // The job was submitted after the list was made, its row is unreadable, or it does not
+            // exist.
             let request = job_request(&id).deadline(deadline);
             match self.client.http().send(&request).and_then(|response| response.json::<Job>()) {
                 Ok(job) if !job.status.is_terminal() => {

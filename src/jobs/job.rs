@@ -1,4 +1,4 @@
-//! What Ray tells of a job.
+//! A job as Ray reports it. The calls are in `mod.rs`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::{json, numbers};
 string_enum! {
     /// How a job was started.
     JobType {
-        /// By the job API.
+        /// Through the job API.
         Submission = "SUBMISSION",
         /// By a program that called `ray.init` itself.
         Driver = "DRIVER",
@@ -28,7 +28,7 @@ string_enum! {
 pub struct DriverInfo {
     /// The job id of the driver.
     pub id: Option<String>,
-    /// The IP address of its node.
+    /// The IP address of the node that runs it.
     pub node_ip_address: Option<String>,
     /// Its process id.
     #[serde(default, deserialize_with = "numbers::text")]
@@ -38,45 +38,45 @@ pub struct DriverInfo {
     pub extra: Map<String, Value>,
 }
 
-/// A job as `GET /api/jobs/{id}` shows it.
+/// A job, as returned by [`RayClient::get_job`](crate::RayClient::get_job).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// How it was started.
+    /// How the job was started.
     #[serde(rename = "type")]
     pub job_type: JobType,
-    /// The id of its driver in the cluster; `None` until the driver has called `ray.init`.
+    /// The job id of the driver; `None` until the driver has called `ray.init`.
     pub job_id: Option<String>,
-    /// The id that it was submitted with; `None` for a [`JobType::Driver`].
+    /// The submission id; `None` for a [`JobType::Driver`].
     pub submission_id: Option<String>,
-    /// Its driver process, once there is one.
+    /// The driver process; `None` if there is none yet.
     pub driver_info: Option<DriverInfo>,
-    /// Its status.
+    /// The status.
     pub status: JobStatus,
-    /// Its shell command.
+    /// The shell command.
     #[serde(default, deserialize_with = "json::or_default")]
     pub entrypoint: String,
     /// Ray's explanation of the status.
     pub message: Option<String>,
     /// The kind of failure, for example `RUNTIME_ENV_SETUP_FAILURE`.
     pub error_type: Option<String>,
-    /// When it was submitted, in milliseconds since the epoch.
+    /// When the job was submitted, in milliseconds since the epoch.
     #[serde(default, rename = "start_time", deserialize_with = "numbers::time_ms")]
     pub start_time_ms: Option<u64>,
-    /// When it ended, in milliseconds since the epoch; `None` while it is not over.
+    /// When the job finished, in milliseconds since the epoch; `None` until then.
     #[serde(default, rename = "end_time", deserialize_with = "numbers::time_ms")]
     pub end_time_ms: Option<u64>,
-    /// What the submitter noted about it.
+    /// The metadata that the submitter attached.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Its runtime environment. A number that JSON does not have is the string `NaN`, `Infinity` or
-    /// `-Infinity`.
+    /// The runtime environment. Numbers that JSON does not have are the strings `NaN`, `Infinity`
+    /// and `-Infinity`.
     pub runtime_env: Option<Map<String, Value>>,
-    /// The address of the dashboard agent on its node.
+    /// The address of the dashboard agent on the job's node.
     pub driver_agent_http_address: Option<String>,
-    /// The id of the node its entrypoint runs on; `None` until it was placed.
+    /// The id of the node that runs the entrypoint; `None` until the job is placed.
     pub driver_node_id: Option<String>,
-    /// The exit code of its entrypoint, as [`std::process::ExitStatus::code`] gives it: the code
-    /// 3221225786 of Windows is -1073741510. A signal is negative: -9 for SIGKILL.
+    /// The exit code of the entrypoint, as returned by [`std::process::ExitStatus::code`]: the
+    /// Windows code 3221225786 is -1073741510. A signal is negative, for example -9 for SIGKILL.
     #[serde(default, deserialize_with = "numbers::exit_code")]
     pub driver_exit_code: Option<i32>,
     /// Everything else that Ray sends.
@@ -85,25 +85,26 @@ pub struct Job {
 }
 
 impl Job {
-    /// What every other call takes: the submission id, or the job id of a job that was started
-    /// outside the job API. Empty if Ray gives neither.
+    /// Returns the id that other calls accept: the submission id, or the job id if the job was
+    /// started outside the job API. Empty if Ray reports neither.
     pub fn id(&self) -> &str {
         self.submission_id.as_deref().or(self.job_id.as_deref()).unwrap_or_default()
     }
 
-    /// When it was submitted.
+    /// Returns when the job was submitted.
     pub fn started_at(&self) -> Option<SystemTime> {
         self.start_time_ms.and_then(time_from_ms)
     }
 
-    /// When it ended.
+    /// Returns when the job finished; `None` until then.
     pub fn ended_at(&self) -> Option<SystemTime> {
         self.end_time_ms.and_then(time_from_ms)
     }
 
-    /// Why it failed or was stopped, in one line of at most 300 characters: the exit code and the last
-    /// error of its log, what went wrong with its runtime environment, or how its process died. `None` for
-    /// every other status, and if Ray gives no [`message`](Self::message), which holds all of it.
+    /// Returns why the job failed or was stopped, in one line of at most 300 characters: the exit
+    /// code and the last error in its log, why its runtime environment failed, or how its process
+    /// died. `None` for any other status, or if Ray reports no [`message`](Self::message), which is
+    /// the full text.
     ///
     /// ```
     /// # fn main() -> Result<(), serde_json::Error> {
@@ -122,19 +123,20 @@ impl Job {
         Some(failure_reason::find(message))
     }
 
-    /// From submission to end; `None` while it is not over.
+    /// Returns the time from submission to end; `None` until the job finishes.
     pub fn duration(&self) -> Option<Duration> {
         Some(Duration::from_millis(self.end_time_ms?.saturating_sub(self.start_time_ms?)))
     }
 }
 
-/// The answer to a call to stop a job.
+/// The result of [`RayClient::stop_job`](crate::RayClient::stop_job).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StopOutcome {
-    /// The job that was told to stop.
+    /// The id that was passed to the call.
     pub job_id: String,
-    /// Its status right after that: mostly still `Running`, and `Stopped` about a second later.
+    /// The status right after the request: usually still `Running`, and `Stopped` about a second
+    /// later.
     pub status: JobStatus,
 }
 
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_keeps_what_it_does_not_know() {
+    fn unknown_fields_of_a_job_are_kept() {
         let json = serde_json::json!({
             "type": "SUBMISSION", "submission_id": "a", "status": "PAUSED", "entrypoint": "x",
             "job_id": null, "mood": {"good": true},
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_that_runs_has_no_end() {
+    fn a_running_driver_has_no_end_time() {
         let json = serde_json::json!({
             "type": "DRIVER", "job_id": "01000000", "status": "RUNNING", "start_time": 5,
             "end_time": 0,

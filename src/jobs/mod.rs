@@ -1,8 +1,7 @@
-//! Jobs: submit them, look at them, wait for them, stop and delete them.
+//! Jobs: submit, inspect, stop and delete them, and wait for them to finish.
 //!
-//! [`RayClient`] has the calls. A [`JobSubmission`] says what to run, in which [`RuntimeEnv`]; a [`Job`] is
-//! what Ray knows of one, with its [`JobStatus`]. Jobs that were started outside the job API are listed as
-//! well.
+//! [`RayClient`] has the calls. A [`JobSubmission`] describes a job to run and its [`RuntimeEnv`].
+//! A [`Job`] is a job as Ray reports it, with its [`JobStatus`].
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -19,8 +18,8 @@
 //! # Ok::<(), ray_client::ClientError>(())
 //! ```
 //!
-//! The guide's chapter on [sending code](crate::guide::packages) tells how local files get to the cluster, and
-//! the one on [errors](crate::guide::errors) when a submit may be repeated.
+//! The guide explains how [local files](crate::guide::packages) get to the cluster, and which calls
+//! are [retried](crate::guide::errors).
 
 mod failure_reason;
 mod finished_jobs;
@@ -47,33 +46,53 @@ use crate::transport::{Request, path};
 use crate::{ClientError, ListOptions, Listing, RayClient, validate, wait};
 use submission::new_submission_id;
 
-/// How long a message about a job that waits may take to learn what for.
+/// Limits the request for the resources that a PENDING job waits for. It only completes an error
+/// message.
 const UNMET_DEMANDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Jobs.
 impl RayClient {
-    /// All jobs that the cluster knows, those started outside the job API among them. Calls
-    /// `GET /api/jobs/`. A job that cannot be read is left out, which
-    /// [`warnings`](Listing::warnings) tells.
+    /// Returns all jobs that the cluster knows, including those started outside the job API. Calls
+    /// `GET /api/jobs/`. Unreadable jobs are skipped and named in [`warnings`](Listing::warnings).
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for job in client.list_jobs()? {
+    ///     println!("{} {}: {}", job.id(), job.status, job.entrypoint);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
+    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
+    /// from Ray.
     pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
         let rows: Rows<Job> = self.http().send(&jobs_request("list jobs"))?.json()?;
         Ok(Listing::of_rows(rows))
     }
 
-    /// The jobs that match, as Ray's state API knows them, those started outside the job API among them.
-    /// Calls `GET /api/v0/jobs`, which gives start, end, metadata, runtime environment, node and exit code
-    /// with [detail](ListOptions::detail) only. Ray filters by `job_id`, `submission_id`, `type` and
-    /// `status`. [`list_jobs`](Self::list_jobs) gives every job whole.
+    /// Returns the jobs that match `options`, as the state API reports them, including those
+    /// started outside the job API. Calls `GET /api/v0/jobs`. Ray filters by `job_id`,
+    /// `submission_id`, `type` and `status`. Times, metadata, runtime environment, node and exit
+    /// code need [detail](ListOptions::detail); [`list_jobs`](Self::list_jobs) always returns them.
+    ///
+    /// ```no_run
+    /// use ray_client::{Filter, ListOptions};
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let running = ListOptions::default().filter("status", Filter::Eq, "RUNNING").detail(true);
+    /// for job in client.list_jobs_state(&running)? {
+    ///     println!("{} {:?}", job.id(), job.started_at());
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if a filter is by another column, otherwise the same errors as
+    /// 400 for a filter by any other column; otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_jobs_state(&self, options: &ListOptions) -> Result<Listing<Job>, ClientError> {
         const COLUMNS: [&str; 4] = ["job_id", "submission_id", "type", "status"];
-        // To another column Ray answers 500 without a word (measured on Ray 2.60.0).
+        // For any other column, Ray answers 500 without a reason (measured on Ray 2.60.0).
         if !options.filters_only_by(&COLUMNS) {
             return Err(ClientError::invalid(format_args!(
                 "filter: jobs can be filtered by {} only",
@@ -83,10 +102,17 @@ impl RayClient {
         self.list_state(Resource::Jobs, options)
     }
 
-    /// One job. Calls `GET /api/jobs/{id}`.
+    /// Returns one job. Calls `GET /api/jobs/{id}`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let job = client.get_job("raysubmit_1")?;
+    /// println!("{} after {:?}", job.status, job.duration());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if there is no such job, 400 if the id is not valid, otherwise the same errors as
+    /// 404 if the job does not exist; 400 if the id is invalid; otherwise the same errors as
     /// [`list_jobs`](Self::list_jobs).
     pub fn get_job(&self, id: impl AsRef<str>) -> Result<Job, ClientError> {
         let id = validate::job_id(id.as_ref())?;
@@ -95,20 +121,31 @@ impl RayClient {
 
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
-    /// With the feature `packages`, directories and archives on this machine that the runtime environment
-    /// names are uploaded first, with the routes and errors of `upload_package`. Requirements files that it
-    /// names are read.
+    /// With the feature `packages`, local directories and archives of the runtime environment are
+    /// uploaded first, with the routes and errors of `upload_package`, and local requirements files are
+    /// read.
     ///
-    /// A submit whose answer is lost is tried again under the same id, which Ray takes once only, and
-    /// looked for with `GET /api/jobs/{id}`: the job runs once. After 400, 401, 403 and 404 it does not
-    /// run; after other errors there was none when it was looked for, and the error names the id, for
-    /// the case that the request still arrives. Whether an id of the caller's own is free is asked
-    /// before, so that an older job is not taken for this one.
+    /// If the response is lost, the client sends the request again under the same id, which Ray
+    /// accepts only once, and checks with `GET /api/jobs/{id}` whether the job exists. The job
+    /// therefore runs only once. If you set the submission id, the client first checks that it is
+    /// unused, so an older job is not mistaken for this one.
+    ///
+    /// After 400, 401, 403 or 404 the job does not run. After any other error the client did not
+    /// find the job, but the request may still arrive; the error names the id.
+    ///
+    /// ```no_run
+    /// use ray_client::JobSubmission;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let id = client.submit_job(&JobSubmission::new("python train.py").metadata("team", "ml"))?;
+    /// println!("submitted {id}");
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if a parameter is not valid, the submission id is already used, or the runtime environment
-    /// names something on this machine and the library is without the feature `packages`; 500 if the
-    /// answer is about another job; otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    /// 400 if a parameter is invalid, the submission id is already used, or the runtime environment
+    /// contains a local path and the feature `packages` is off; 500 if the response names another
+    /// job; otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn submit_job(&self, submission: &JobSubmission) -> Result<String, ClientError> {
         self.submit(submission, &mut |_, _| {})
     }
@@ -129,7 +166,7 @@ impl RayClient {
         validate::job_id(&id)?;
         submission.runtime_env = self.with_uploads(submission.runtime_env, progress)?;
         let operation = format!("submit job `{id}`");
-        let is_free = is_new || !self.has_job(&operation, &id)?;
+        let was_unused = is_new || !self.has_job(&operation, &id)?;
         let request = Request::post(&operation, path(&["api", "jobs", ""]))
             .json(&submission)?
             .idempotent(true);
@@ -137,17 +174,17 @@ impl RayClient {
         let error = match result.and_then(|response| response.json::<Submitted>()) {
             Ok(Submitted { submission_id: other }) if other != id => {
                 return Err(ClientError::unexpected(format_args!(
-                    "{operation}: the answer is about another job, `{other}`"
+                    "{operation}: the response names another job, `{other}`"
                 )));
             }
             Ok(_) => return Ok(id),
             Err(error) => error,
         };
-        // A gateway may put its own page in the place of any answer.
+        // A gateway may replace any response with its own page.
         let is_refused = matches!(error.status(), 400 | 401 | 403 | 404)
             && error.rejection_kind() != RejectionKind::Gateway;
         let may_have_arrived = arrived || !is_refused;
-        if is_free
+        if was_unused
             && may_have_arrived
             && self.get_job(&id).is_ok_and(|job| submission.matches(&job))
         {
@@ -166,14 +203,24 @@ impl RayClient {
         }
     }
 
-    /// Tells a job to stop. Calls `POST /api/jobs/{id}/stop`. A job that stays PENDING, as for want
-    /// of resources, takes the call but goes on waiting (measured on Ray 2.60.0).
+    /// Asks Ray to stop a job. Calls `POST /api/jobs/{id}/stop`, then `GET /api/jobs/{id}`. A job
+    /// that stays PENDING, for example because resources are missing, keeps waiting even if Ray
+    /// accepts the request (measured on Ray 2.60.0).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// client.stop_job("raysubmit_1")?;
+    /// client.wait_for_job("raysubmit_1", Duration::from_secs(30))?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if the job is over already ([`ClientError::job_status`] tells its status), if it was started
-    /// outside the job API, or if the id has `#`, `?` or `%` with two hex digits, since Ray would then act
-    /// on another job; 404 if there is no such job; otherwise the same errors as
-    /// [`list_jobs`](Self::list_jobs).
+    /// 400 if the job has already finished ([`ClientError::job_status`] returns its status), if it
+    /// was started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
+    /// because Ray would stop another job; 404 if the job does not exist; otherwise the same errors
+    /// as [`list_jobs`](Self::list_jobs).
     pub fn stop_job(&self, id: impl AsRef<str>) -> Result<StopOutcome, ClientError> {
         #[derive(Deserialize)]
         struct Stopped {
@@ -195,15 +242,25 @@ impl RayClient {
         Err(error.with_job_status(Some(status)))
     }
 
-    /// Deletes the record of a job that is over. Calls `DELETE /api/jobs/{id}`. Ray may write the record
-    /// of a job that was over for less than a few seconds once more: of 24 that were deleted right after
-    /// they were stopped, 7 came back (measured on Ray 2.60.0).
+    /// Deletes the record of a finished job. Calls `DELETE /api/jobs/{id}`. Ray may write the
+    /// record again if the job finished only a few seconds ago: of 24 jobs deleted right after they
+    /// were stopped, 7 came back (measured on Ray 2.60.0).
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for job in client.list_jobs()? {
+    ///     if job.submission_id.is_some() && job.status.is_terminal() {
+    ///         client.delete_job(job.id())?;
+    ///     }
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if the job is not over ([`ClientError::job_status`] tells its status), if it was started
-    /// outside the job API, or if the id has `#`, `?` or `%` with two hex digits, since Ray would then
-    /// delete another job; 404 if there is no such job; otherwise the same errors as
-    /// [`list_jobs`](Self::list_jobs).
+    /// 400 if the job has not finished ([`ClientError::job_status`] returns its status), if it was
+    /// started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
+    /// because Ray would delete another job; 404 if the job does not exist; otherwise the same
+    /// errors as [`list_jobs`](Self::list_jobs).
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         struct Deleted {
@@ -224,16 +281,27 @@ impl RayClient {
         }
     }
 
-    /// Waits until a job is over, and returns it as it is then. Calls `GET /api/jobs/{id}`, at first
-    /// every 100 ms, later every second. An error that is [retryable](ClientError::is_retryable), for
-    /// example because the cluster cannot be reached, does not end the wait.
+    /// Waits until a job finishes and returns it. Calls `GET /api/jobs/{id}`, first every 100 ms,
+    /// later every second. A [retryable](ClientError::is_retryable) error, for example because the
+    /// cluster is unreachable, does not end the wait.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let job = client.wait_for_job("raysubmit_1", Duration::from_secs(3600))?;
+    /// println!("{}: {}", job.status, job.reason().unwrap_or_default());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 408 after `timeout` (up to a second later if the cluster is slow to answer), naming the last
-    /// status, which [`ClientError::job_status`] tells, and of a PENDING job what the cluster has no node
-    /// for (`GET /api/cluster_status`); or the last error if the cluster did not answer;
-    /// 400 if `timeout` is zero; 404 if there is no such job; and at once every other error that is not
-    /// retryable.
+    /// 408 after `timeout`, or up to a second later if the cluster responds slowly; 404 if the job
+    /// does not exist; 400 if `timeout` is zero; any other error that is not retryable,
+    /// immediately.
+    ///
+    /// The 408 names the last status, which [`ClientError::job_status`] also returns, or the last
+    /// error if the cluster did not respond. For a PENDING job it names the resources that no node
+    /// has (`GET /api/cluster_status`).
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
         let id = validate::job_id(id.as_ref())?;
         let mut last = None;
@@ -257,8 +325,8 @@ impl RayClient {
     }
 }
 
-/// Whether Ray says that there is no such job. A 404 of a gateway, or of a Ray without the route, says
-/// nothing about the job.
+/// Returns whether Ray reports that the job does not exist. A 404 from a gateway, or from a Ray
+/// without the route, says nothing about the job.
 fn is_no_such_job(error: &ClientError) -> bool {
     matches!(error, ClientError::NotFound { .. })
         && error.rejection_kind() != RejectionKind::NoRoute

@@ -1,4 +1,5 @@
-//! What a job, an actor or an application runs with: code, packages, environment variables.
+//! The runtime environment of a job, an actor or an application: code, packages, environment
+//! variables.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{ClientError, RayClient};
 
-/// A runtime environment, as Ray documents it: its members are Ray's.
+/// A runtime environment. Its members are those of Ray.
 ///
 /// ```
 /// use ray_client::{JobSubmission, RuntimeEnv};
@@ -31,26 +32,27 @@ use crate::{ClientError, RayClient};
 pub struct RuntimeEnv(Value);
 
 impl RuntimeEnv {
-    /// An environment without members: the cluster's own.
+    /// Creates an environment without members, the default of the cluster.
     pub fn new() -> Self {
         Self(Value::Object(Map::new()))
     }
 
-    /// The directory that the code runs in: a URI of an archive (`s3://…/app.zip`, `gcs://…`), or a
-    /// `local://` directory on every node. With the feature `packages` also a directory or an archive
-    /// on this machine, which [`submit_job`](crate::RayClient::submit_job) uploads; without it, a job
-    /// with such a path is refused with 400.
+    /// Sets the directory that the code runs in: the URI of an archive (`s3://…/app.zip`,
+    /// `gcs://…`), or a `local://` directory that every node has. With the feature `packages` it
+    /// may also be a directory or an archive on this machine, which
+    /// [`submit_job`](crate::RayClient::submit_job) uploads. Without the feature, a job with a
+    /// local path is refused with 400.
     pub fn working_dir(self, path_or_uri: impl AsRef<Path>) -> Self {
         self.set("working_dir", path_or_uri.as_ref().to_string_lossy())
     }
 
-    /// Adds a Python module: a URI of an archive or a wheel; with the feature `packages` also a
-    /// directory, `.py` file, wheel or archive on this machine.
+    /// Adds a Python module: the URI of an archive or a wheel. With the feature `packages` it may
+    /// also be a directory, `.py` file, wheel or archive on this machine.
     pub fn py_module(self, path_or_uri: impl AsRef<Path>) -> Self {
         self.add("py_modules", [path_or_uri.as_ref().to_string_lossy()])
     }
 
-    /// Adds patterns, as in `.gitignore`, of what is not uploaded of local directories.
+    /// Adds patterns, as in `.gitignore`, of local files not to upload.
     pub fn excludes(self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.add("excludes", patterns)
     }
@@ -60,17 +62,18 @@ impl RuntimeEnv {
         self.inside("pip", |pip| pip.add("packages", requirements))
     }
 
-    /// Whether `pip check` has to pass. Defaults to Ray's `false`.
+    /// Sets whether `pip check` must pass. Defaults to Ray's `false`.
     pub fn pip_check(self, check: bool) -> Self {
         self.inside("pip", |pip| pip.set("pip_check", check))
     }
 
-    /// The version of pip, with its operator: `==24.0`. Defaults to that of the node.
+    /// Sets the version of pip, including the operator, for example `==24.0`. Defaults to the
+    /// version on the node.
     pub fn pip_version(self, version: impl Into<String>) -> Self {
         self.inside("pip", |pip| pip.set("pip_version", version.into()))
     }
 
-    /// Adds options of `pip install`. Defaults to Ray's.
+    /// Adds options of `pip install`. Defaults to Ray's options.
     pub fn pip_install_options(self, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("pip", |pip| pip.add("pip_install_options", options))
     }
@@ -80,12 +83,13 @@ impl RuntimeEnv {
         self.inside("uv", |uv| uv.add("packages", requirements))
     }
 
-    /// Whether `uv pip check` has to pass. Defaults to Ray's `false`.
+    /// Sets whether `uv pip check` must pass. Defaults to Ray's `false`.
     pub fn uv_check(self, check: bool) -> Self {
         self.inside("uv", |uv| uv.set("uv_check", check))
     }
 
-    /// The version of uv, with its operator: `==0.5.0`. Defaults to the newest.
+    /// Sets the version of uv, including the operator, for example `==0.5.0`. Defaults to the
+    /// newest.
     pub fn uv_version(self, version: impl Into<String>) -> Self {
         self.inside("uv", |uv| uv.set("uv_version", version.into()))
     }
@@ -98,7 +102,7 @@ impl RuntimeEnv {
         self.inside("uv", |uv| uv.add("uv_pip_install_options", options))
     }
 
-    /// The name or the absolute path of a conda environment that every node has. Replaces
+    /// Sets the name or the absolute path of a conda environment that every node has. Replaces
     /// [`conda_config`](Self::conda_config).
     pub fn conda(self, name: impl Into<String>) -> Self {
         self.set("conda", name.into())
@@ -110,12 +114,12 @@ impl RuntimeEnv {
         self.set("conda", config)
     }
 
-    /// Sets an environment variable of the processes.
+    /// Sets an environment variable.
     pub fn env_var(self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.inside("env_vars", |vars| vars.set(name, value.into()))
     }
 
-    /// Sets environment variables of the processes.
+    /// Sets several environment variables.
     pub fn env_vars<K: Into<String>, V: Into<String>>(
         self,
         vars: impl IntoIterator<Item = (K, V)>,
@@ -123,20 +127,21 @@ impl RuntimeEnv {
         vars.into_iter().fold(self, |env, (name, value)| env.env_var(name, value))
     }
 
-    /// The command that starts a worker's Python, for example `uv run`. Defaults to the cluster's Python.
-    /// Ray 2.49 and newer; 2.40 does not know it.
+    /// Sets the command that starts a worker's Python, for example `uv run`. Defaults to the
+    /// cluster's Python. Needs Ray 2.49 or newer; 2.40 does not support it.
     pub fn py_executable(self, command: impl Into<String>) -> Self {
         self.set("py_executable", command.into())
     }
 
-    /// The container image that workers run in. Goes with `env_vars` and `config` only. Ray 2.40 and
-    /// newer; 2.9 does not know it.
+    /// Sets the container image that workers run in. Can be combined only with `env_vars` and
+    /// `config`. Needs Ray 2.40 or newer; 2.9 does not support it.
     pub fn image_uri(self, uri: impl Into<String>) -> Self {
         self.set("image_uri", uri.into())
     }
 
-    /// The container image that workers run in, and options of the `run` command, for older Rays; a
-    /// newer one has [`image_uri`](Self::image_uri). Goes with `env_vars` and `config` only.
+    /// Sets the container image that workers run in, and options of the `run` command. For older
+    /// Rays; newer ones have [`image_uri`](Self::image_uri). Can be combined only with `env_vars`
+    /// and `config`.
     pub fn container(
         self,
         image: impl Into<String>,
@@ -148,25 +153,26 @@ impl RuntimeEnv {
         })
     }
 
-    /// The function that a worker calls when it starts, for example `my_module.set_up`.
+    /// Sets the function that a worker calls when it starts, for example `my_module.set_up`.
     pub fn worker_process_setup_hook(self, function: impl Into<String>) -> Self {
         self.set("worker_process_setup_hook", function.into())
     }
 
-    /// How long making the environment may take, in whole seconds, at least 1; `None` lifts the limit.
-    /// Defaults to Ray's 10 minutes.
+    /// Sets how long the creation of the environment may take, in whole seconds, at least 1. `None`
+    /// means no limit. Defaults to Ray's 10 minutes.
     pub fn setup_timeout(self, timeout: Option<Duration>) -> Self {
         let seconds = timeout.map_or(json!(-1), |timeout| json!(timeout.as_secs().max(1)));
         self.inside("config", |config| config.set("setup_timeout_seconds", seconds))
     }
 
-    /// Whether it is made when the job begins, before a worker needs it. Defaults to Ray's `true`.
+    /// Sets whether the environment is created when the job starts, before a worker needs it.
+    /// Defaults to Ray's `true`.
     pub fn eager_install(self, eager: bool) -> Self {
         self.inside("config", |config| config.set("eager_install", eager))
     }
 
-    /// Adds log files of this environment for the dashboard to show. Ray 2.40 and newer; 2.9 does not
-    /// know it.
+    /// Adds log files of this environment that the dashboard shows. Needs Ray 2.40 or newer; 2.9
+    /// does not support it.
     pub fn log_files(self, files: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("config", |config| config.add("log_files", files))
     }
@@ -176,7 +182,8 @@ impl RuntimeEnv {
         self.set("nsight", "default")
     }
 
-    /// Profiles workers with Nsight: options of `nsys profile`, such as `("t", "cuda,nvtx")`.
+    /// Profiles workers with Nsight and these options of `nsys profile`, for example
+    /// `("t", "cuda,nvtx")`.
     pub fn nsight<K: Into<String>, V: Into<String>>(
         self,
         options: impl IntoIterator<Item = (K, V)>,
@@ -184,13 +191,13 @@ impl RuntimeEnv {
         self.set("nsight", texts(options))
     }
 
-    /// Profiles workers with rocprof-sys, with Ray's default options. Ray 2.49 and newer; 2.40 does not
-    /// know it.
+    /// Profiles workers with rocprof-sys, with Ray's default options. Needs Ray 2.49 or newer; 2.40
+    /// does not support it.
     pub fn rocprof_sys_default(self) -> Self {
         self.set("rocprof_sys", "default")
     }
 
-    /// Profiles workers with rocprof-sys: its options, and its environment variables.
+    /// Profiles workers with rocprof-sys and these options and environment variables.
     pub fn rocprof_sys<K: Into<String>, V: Into<String>>(
         self,
         args: impl IntoIterator<Item = (K, V)>,
@@ -199,25 +206,25 @@ impl RuntimeEnv {
         self.set("rocprof_sys", json!({"args": texts(args), "env": texts(env)}))
     }
 
-    /// Any other member, as it is.
+    /// Sets any other member, unchanged.
     pub fn field(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.set(name, value)
     }
 
-    /// The members.
+    /// Returns the members as a JSON object.
     pub fn as_json(&self) -> &Value {
         &self.0
     }
 
     fn set(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        // JSON that is no object stays as it is, and is refused when it is used.
+        // JSON that is not an object stays unchanged, and is refused when it is used.
         if let Value::Object(members) = &mut self.0 {
             members.insert(name.into(), value.into());
         }
         self
     }
 
-    /// Adds to a list.
+    /// Adds items to a list.
     fn add<T: Into<String>>(mut self, name: &str, items: impl IntoIterator<Item = T>) -> Self {
         let items = items.into_iter().map(|item| Value::String(item.into()));
         if let Value::Object(members) = &mut self.0 {
@@ -241,7 +248,7 @@ impl RuntimeEnv {
         self.set(name, changed)
     }
 
-    /// The members of `other` beside these, and instead of those of the same name.
+    /// Adds the members of `other`, which replace those of the same name.
     pub(super) fn merge(self, other: Self) -> Self {
         match other.0 {
             Value::Object(members) => {
@@ -256,7 +263,7 @@ impl RuntimeEnv {
     }
 
     /// # Errors
-    /// 400 for what Ray would refuse only after the job has begun, or with a traceback.
+    /// 400 for values that Ray would refuse only after the job has started, or with a traceback.
     pub(super) fn check(&self) -> Result<(), ClientError> {
         let Some(members) = self.0.as_object() else {
             return Err(ClientError::invalid("runtime_env: must be a JSON object"));
@@ -516,7 +523,7 @@ fn wrong_kind_inside(outer: &str, name: &str, value: &Value) -> Option<&'static 
     (!right).then_some(wanted)
 }
 
-/// Whether this is no path on this machine: `s3://…`, `gcs://…`, `local://…`.
+/// Returns whether this is a URI (`s3://…`, `gcs://…`, `local://…`), not a path on this machine.
 fn is_uri(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())

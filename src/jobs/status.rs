@@ -7,20 +7,20 @@ string_enum! {
     JobStatus {
         /// Accepted, but its entrypoint has not started.
         Pending = "PENDING",
-        /// Its entrypoint runs.
+        /// Its entrypoint is running.
         Running = "RUNNING",
-        /// Stopped by a call to stop it.
+        /// Stopped on request, for example by [`stop_job`](crate::RayClient::stop_job).
         Stopped = "STOPPED",
-        /// Its entrypoint ended with exit code 0.
+        /// Its entrypoint exited with code 0.
         Succeeded = "SUCCEEDED",
-        /// Its entrypoint failed, or could not be started.
+        /// Its entrypoint failed or could not be started.
         Failed = "FAILED",
     }
 }
 
 impl JobStatus {
-    /// Whether the job is over: stopped, succeeded or failed. A status that is not known is not
-    /// taken for an end.
+    /// Returns whether the job has finished: stopped, succeeded or failed. An unknown status does
+    /// not count as finished.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Stopped | Self::Succeeded | Self::Failed)
     }

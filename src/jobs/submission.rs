@@ -1,4 +1,4 @@
-//! What a job is submitted with.
+//! The description of a job to submit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub struct JobSubmission {
 }
 
 impl JobSubmission {
-    /// A job that runs this shell command.
+    /// Creates a job that runs this shell command.
     pub fn new(entrypoint: impl Into<String>) -> Self {
         Self {
             entrypoint: entrypoint.into(),
@@ -58,70 +58,70 @@ impl JobSubmission {
         }
     }
 
-    /// The id of the job, which no other job of the cluster may have. Defaults to `raysubmit_` and 16
-    /// random letters and digits.
+    /// Sets the submission id, which no other job of the cluster may have. Defaults to `raysubmit_`
+    /// and 16 random letters and digits.
     pub fn submission_id(mut self, id: impl Into<String>) -> Self {
         self.submission_id = Some(id.into());
         self
     }
 
-    /// The runtime environment: a [`RuntimeEnv`], or a JSON object as Ray documents it. Its members
-    /// replace those of the same name that were given before; the others stay. Defaults to none.
+    /// Adds a runtime environment: a [`RuntimeEnv`], or a JSON object in Ray's format. Its members
+    /// replace earlier ones of the same name; other members stay. Defaults to none.
     pub fn runtime_env(mut self, runtime_env: impl Into<RuntimeEnv>) -> Self {
         self.runtime_env = self.runtime_env.merge(runtime_env.into());
         self
     }
 
-    /// The directory that the job runs in: as [`RuntimeEnv::working_dir`].
+    /// Sets the directory that the job runs in. See [`RuntimeEnv::working_dir`].
     pub fn working_dir(mut self, path_or_uri: impl AsRef<Path>) -> Self {
         self.runtime_env = self.runtime_env.working_dir(path_or_uri);
         self
     }
 
-    /// Adds a Python module: as [`RuntimeEnv::py_module`].
+    /// Adds a Python module. See [`RuntimeEnv::py_module`].
     pub fn py_module(mut self, path_or_uri: impl AsRef<Path>) -> Self {
         self.runtime_env = self.runtime_env.py_module(path_or_uri);
         self
     }
 
-    /// Adds patterns, as in `.gitignore`, of what is not uploaded of local directories.
+    /// Adds patterns, as in `.gitignore`, of local files not to upload.
     pub fn excludes(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.runtime_env = self.runtime_env.excludes(patterns);
         self
     }
 
-    /// Notes this key and value about the job.
+    /// Attaches a metadata entry to the job.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
     }
 
-    /// The CPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    /// Sets the number of CPUs to reserve for the entrypoint, 0 or more. Defaults to Ray's 0.
     pub fn entrypoint_num_cpus(mut self, cpus: f64) -> Self {
         self.entrypoint_num_cpus = Some(cpus);
         self
     }
 
-    /// The GPUs to reserve for the entrypoint, from 0 on. Defaults to Ray's 0.
+    /// Sets the number of GPUs to reserve for the entrypoint, 0 or more. Defaults to Ray's 0.
     pub fn entrypoint_num_gpus(mut self, gpus: f64) -> Self {
         self.entrypoint_num_gpus = Some(gpus);
         self
     }
 
-    /// The memory to reserve for the entrypoint, in bytes. Defaults to Ray's 0.
+    /// Sets the memory to reserve for the entrypoint, in bytes. Defaults to Ray's 0.
     pub fn entrypoint_memory(mut self, bytes: u64) -> Self {
         self.entrypoint_memory = Some(bytes);
         self
     }
 
-    /// The amount of a custom resource to reserve for the entrypoint, from 0 on.
+    /// Sets the amount of a custom resource to reserve for the entrypoint, 0 or more.
     pub fn entrypoint_resource(mut self, name: impl Into<String>, amount: f64) -> Self {
         self.entrypoint_resources.insert(name.into(), amount);
         self
     }
 
-    /// A label that the entrypoint's node must have, as `("ray.io/market-type", "spot")`; Ray's
-    /// operators (`!spot`, `in(a,b)`) pass as they are. Needs Ray 2.49 or newer.
+    /// Requires a label of the entrypoint's node, for example `("ray.io/market-type", "spot")`. The
+    /// value may use Ray's operators (`!spot`, `in(a,b)`). Needs Ray 2.49 or newer.
     pub fn entrypoint_label_selector(
         mut self,
         label: impl Into<String>,
@@ -149,7 +149,7 @@ impl JobSubmission {
         Ok(())
     }
 
-    /// Whether this is the job that was submitted here: what Ray keeps of it is the same.
+    /// Returns whether Ray's record of a job has the entrypoint and metadata of this submission.
     pub(super) fn matches(&self, job: &Job) -> bool {
         job.entrypoint == self.entrypoint
             && job.metadata.as_ref().is_none_or(|metadata| {
@@ -158,7 +158,7 @@ impl JobSubmission {
     }
 }
 
-/// As Ray's own client makes them: without characters that are easily taken for another.
+/// Generates an id as Ray's own client does, without characters that look like others.
 pub(super) fn new_submission_id() -> String {
     let letters = rand::rng().sample_iter(Alphanumeric).map(char::from);
     let letters: String = letters.filter(|c| !"0OIl1".contains(*c)).take(16).collect();
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_submission_id_is_made_as_ray_makes_it() {
+    fn submission_ids_look_like_those_of_ray() {
         let id = new_submission_id();
         let letters = id.strip_prefix("raysubmit_").unwrap();
         assert!(letters.len() == 16 && letters.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_environment_and_packages_does_not_matter() {
+    fn runtime_env_and_working_dir_may_be_set_in_any_order() {
         let env = RuntimeEnv::new().env_var("A", "1").excludes(["b"]);
         let before = JobSubmission::new("x").working_dir("gcs://a").excludes(["a"]);
         let before = before.runtime_env(env.clone());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_submission_goes_to_json_and_back() {
+    fn a_submission_survives_a_json_round_trip() {
         let job = JobSubmission::new("x")
             .submission_id("a")
             .working_dir(".")
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_submissions_are_refused() {
+    fn invalid_submissions_are_refused() {
         for bad in [
             JobSubmission::new(" "),
             JobSubmission::new("x").runtime_env(json!("text")),

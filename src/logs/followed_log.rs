@@ -1,7 +1,7 @@
-//! Which log is followed, and what the cluster says of it.
+//! The log that a tail follows, and its state in the cluster.
 
-use super::job_file::{job_file_request, lost, no_log};
-use super::log_file::{LogFile, explain};
+use super::job_file::{explain_job_error, job_file_request, no_log};
+use super::log_file::{LogFile, explain_tail_error};
 use super::request_context::{AgentLocation, RequestContext};
 use super::source::{TailError, TailResult};
 use super::source_kind::SourceKind;
@@ -9,33 +9,33 @@ use crate::ClientError;
 use crate::jobs::{Job, JobStatus, JobType, job_request};
 use crate::transport::Request;
 
-/// A log that is followed.
+/// The log that a tail follows.
 pub(super) enum FollowedLog {
     Job {
         id: String,
-        /// When the job was submitted, since the first contact.
+        /// When the job was submitted. Known after the first request.
         start_time_ms: Option<u64>,
     },
     File {
         file: LogFile,
-        /// Whether the file was looked for, and where its agent is. Asked for once.
+        /// Whether the first request has found the file and `agent`.
         is_known: bool,
         agent: Option<AgentLocation>,
     },
 }
 
-/// What the cluster says of a log.
+/// The state of a log, from the cluster.
 pub(super) struct LogState {
-    /// Whether it may yet begin.
+    /// Whether the job has not started yet.
     pub(super) is_pending: bool,
-    /// Whether there is one, or may be.
+    /// Whether the log exists, or may exist.
     pub(super) has_log: bool,
-    /// Whether nothing more is written.
+    /// Whether nothing more will be written.
     pub(super) is_over: bool,
-    /// Of the job, if it is the log of one.
+    /// `None` if the log is not a job's.
     pub(super) job: Option<Job>,
     pub(super) agent: Option<AgentLocation>,
-    /// What asks the dashboard for it.
+    /// Requests the log file from the dashboard.
     pub(super) request: Request,
 }
 
@@ -88,7 +88,7 @@ impl FollowedLog {
         }
     }
 
-    /// The source that this log can be read from: files are not carried by the WebSocket.
+    /// Returns the source to use for this log instead of `source_kind`. The WebSocket only serves job logs.
     pub(super) fn possible_source_kind(
         &self,
         operation: &str,
@@ -108,24 +108,25 @@ impl FollowedLog {
         }
     }
 
-    /// What an error of the log's route means.
+    /// Explains an error of the log's route.
     pub(super) fn explain(&self, operation: &str, state: &LogState, cause: TailError) -> TailError {
         match (&state.job, self) {
-            (Some(job), _) => cause.map_broken(|error| lost(operation, job, error)),
-            (None, Self::File { .. }) => explain(cause),
+            (Some(job), _) => cause.map_broken(|error| explain_job_error(operation, job, error)),
+            (None, Self::File { .. }) => explain_tail_error(cause),
             (None, Self::Job { .. }) => cause,
         }
     }
 }
 
-/// An id may be used again after a delete, or by another cluster at the same address.
+/// Fails if the id now belongs to another job: an id can be reused after a delete, or by another
+/// cluster at the same address.
 fn check_identity(operation: &str, job: &Job, start_time_ms: &mut Option<u64>) -> TailResult<()> {
     let Some(started) = job.start_time_ms else { return Ok(()) };
     if *start_time_ms.get_or_insert(started) == started {
         return Ok(());
     }
     Err(TailError::Fatal(ClientError::log_lost(format_args!(
-        "{operation}: this id is another job's now, which is {}: the rest of the log can no longer be read",
+        "{operation}: this id now belongs to another job, which is {}: the rest of the log can no longer be read",
         job.status
     ))))
 }
@@ -138,7 +139,7 @@ fn job_state(operation: &str, job: Job) -> TailResult<LogState> {
     let has_node = job.driver_node_id.is_some();
     Ok(LogState {
         is_pending: !is_over && (!has_node || job.status == JobStatus::Pending),
-        // It never got to a node, so that there is no log.
+        // A job that never reached a node has no log.
         has_log: has_node,
         is_over,
         agent: AgentLocation::of_job(&job),

@@ -1,4 +1,4 @@
-//! The log file of a job: how it is asked for, and what its absence means.
+//! Requests for the log file of a job, and the meaning of their errors.
 
 use super::log_file::check_exists;
 use crate::ClientError;
@@ -6,11 +6,11 @@ use crate::jobs::Job;
 use crate::rejection_kind::RejectionKind;
 use crate::transport::{Http, Request, path};
 
-/// The log file of a job.
+/// Returns the request for the log file of a job.
 pub(super) fn job_file_request(operation: &str, job: &Job) -> Request {
     Request::get(operation, path(&["api", "v0", "logs", "file"]))
         .bytes()
-        // Ray wants a node id, and does not use it if a submission id is given.
+        // Ray requires a node id, but ignores it if there is a submission id.
         .query("node_id", job.driver_node_id.as_deref().unwrap_or_default())
         .query("submission_id", job.id())
 }
@@ -18,11 +18,11 @@ pub(super) fn job_file_request(operation: &str, job: &Job) -> Request {
 pub(super) fn no_log(operation: &str) -> ClientError {
     ClientError::rejected(
         400,
-        format_args!("{operation}: it was not started by the job API, and Ray keeps no log of it"),
+        format_args!("{operation}: it was not started with the job API, so Ray keeps no log of it"),
     )
 }
 
-/// Whether a log that came empty is there at all.
+/// Fails if the log file does not exist. Ray may respond with an empty body for a missing file.
 pub(super) fn check_empty(http: &Http, operation: &str, job: &Job) -> Result<(), ClientError> {
     let name = format!("job-driver-{}.log", job.id());
     let node_id = job.driver_node_id.as_deref().unwrap_or_default();
@@ -32,9 +32,11 @@ pub(super) fn check_empty(http: &Http, operation: &str, job: &Job) -> Result<(),
     })
 }
 
-/// Ray's refusal to send the log of a job that is over means that the log is gone, for example with its
-/// node. While the job is not over, it may come back: Ray has yet to notice that the node died.
-pub(super) fn lost(operation: &str, job: &Job, error: ClientError) -> ClientError {
+/// Explains a 500 for the log of a job.
+///
+/// If the job has finished, its log is gone, for example because its node died. Otherwise the log may
+/// become readable again: Ray may not have noticed yet that the node died.
+pub(super) fn explain_job_error(operation: &str, job: &Job, error: ClientError) -> ClientError {
     if error.status() != 500 || !matches!(error, ClientError::Rejected { .. }) {
         return error;
     }
@@ -49,11 +51,11 @@ pub(super) fn lost(operation: &str, job: &Job, error: ClientError) -> ClientErro
     let status = &job.status;
     let error = if status.is_terminal() {
         ClientError::log_lost(format_args!(
-            "{operation}: the job is over ({status}), but its log can no longer be read{reason}"
+            "{operation}: the job has finished ({status}), but its log can no longer be read{reason}"
         ))
     } else {
         ClientError::unreachable(format_args!(
-            "{operation}: the job is {status}, but its log cannot be read now{reason}"
+            "{operation}: the job is {status}, but its log cannot be read at the moment{reason}"
         ))
     };
     error.with_job_status(Some(status.clone()))

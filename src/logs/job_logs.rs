@@ -1,10 +1,10 @@
-//! The log of a job: followed, or read as it stands.
+//! The calls that follow or read the log of a job.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::followed_log::FollowedLog;
-use super::job_file::{check_empty, job_file_request, lost, no_log};
+use super::job_file::{check_empty, explain_job_error, job_file_request, no_log};
 use super::options::{Protocol, TailOptions};
 use super::request_context::AgentLocation;
 use super::source::{Dashboard, FileServer, TailError, WholeLog, whole_log_request};
@@ -18,8 +18,10 @@ use crate::{ClientError, RayClient, validate};
 
 /// Logs of jobs.
 impl RayClient {
-    /// Follows the log of a job to its end, however long the job waits, is silent, or writes:
-    /// [`tail_job_logs_with`](Self::tail_job_logs_with) and [`TailOptions::until_done`].
+    /// Follows the log of a job to its end, however long the job is pending or silent.
+    ///
+    /// Does the same as [`tail_job_logs_with`](Self::tail_job_logs_with) with
+    /// [`TailOptions::until_done`].
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -30,24 +32,43 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    ///
+    /// The same errors as [`tail_job_logs_with`](Self::tail_job_logs_with).
     pub fn follow_job_logs(&self, id: impl AsRef<str>) -> Result<LogTail, ClientError> {
         self.tail_job_logs_with(id, TailOptions::until_done())
     }
 
-    /// Tails the log of a job with default options: at most 10 s of silence, and the limits of
-    /// [`StreamLimits`](crate::StreamLimits). See [`tail_job_logs_with`](Self::tail_job_logs_with).
+    /// Follows the log of a job until 10 s without output or a limit in
+    /// [`StreamLimits`](crate::StreamLimits).
+    ///
+    /// Does the same as [`tail_job_logs_with`](Self::tail_job_logs_with) with the default options.
+    ///
+    /// ```no_run
+    /// use ray_client::RayClient;
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// for line in client.tail_job_logs("raysubmit_1")? {
+    ///     match line {
+    ///         Ok(line) => println!("{line}"),
+    ///         Err(error) if error.status() == 408 => println!("no output for 10 s"),
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    ///
+    /// The same errors as [`tail_job_logs_with`](Self::tail_job_logs_with).
     pub fn tail_job_logs(&self, id: impl AsRef<str>) -> Result<LogTail, ClientError> {
         self.tail_job_logs_with(id, TailOptions::default())
     }
 
-    /// Tails the log of a job by Ray's WebSocket.
+    /// Follows the log of a job with [`Protocol::WebSocket`].
     ///
     /// # Errors
-    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    ///
+    /// The same errors as [`tail_job_logs_with`](Self::tail_job_logs_with).
     pub fn websocket_tail_job_logs(
         &self,
         id: impl AsRef<str>,
@@ -57,10 +78,11 @@ impl RayClient {
         self.tail_job_logs_with(id, options.stream_timeout(stream_timeout))
     }
 
-    /// Tails the log of a job over HTTP from the dashboard. Needs Ray 2.45 or newer.
+    /// Follows the log of a job with [`Protocol::Stream`]. Needs Ray 2.45 or newer.
     ///
     /// # Errors
-    /// The same as [`tail_job_logs_with`](Self::tail_job_logs_with).
+    ///
+    /// The same errors as [`tail_job_logs_with`](Self::tail_job_logs_with).
     pub fn stream_tail_job_logs(
         &self,
         id: impl AsRef<str>,
@@ -70,17 +92,35 @@ impl RayClient {
         self.tail_job_logs_with(id, options.stream_timeout(stream_timeout))
     }
 
-    /// Tails the log of a job, from its start to its true end. Calls `GET /api/jobs/{id}` and
-    /// `GET /api/version`, and then what the [`Protocol`] says.
+    /// Follows the log of a job with these options.
     ///
-    /// One of the client's [workers](crate::ClientBuilder::tail_workers) feeds the tail until it ends or
-    /// is dropped. While all of them are busy, this call waits for one, up to the stream timeout (10 s
-    /// if there is none).
+    /// The tail ends when the job has a terminal status and its whole log was delivered, or with an error.
+    ///
+    /// Calls `GET /api/jobs/{id}` and `GET /api/version`, and then the routes of the [`Protocol`].
+    ///
+    /// The tail uses one of the client's [workers](crate::ClientBuilder::tail_workers) until it ends or
+    /// you drop it. If all workers are busy, this call waits for one, up to the stream timeout (10 s if
+    /// there is none).
+    ///
+    /// ```no_run
+    /// use ray_client::{RayClient, TailOptions};
+    /// use std::time::Duration;
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// let options = TailOptions::default().last_lines(100).stream_timeout(Duration::from_secs(60));
+    /// for line in client.tail_job_logs_with("raysubmit_1", options)? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if the id or an option is not valid, or with [`Protocol::Agent`] if
-    /// [`ClientBuilder::agent_access`](crate::ClientBuilder::agent_access) allows none; 429 if no worker became free or no thread can be made.
-    /// What the cluster says comes from the iterator; see [`LogTail`].
+    ///
+    /// - 400: the id or an option is invalid, or the protocol is [`Protocol::Agent`] and
+    ///   [`ClientBuilder::agent_access`](crate::ClientBuilder::agent_access) allows no agent
+    /// - 429: no worker became free, or no thread can be started
+    ///
+    /// This call does not wait for the cluster. The iterator yields the cluster's errors; see [`LogTail`].
     pub fn tail_job_logs_with(
         &self,
         id: impl AsRef<str>,
@@ -93,7 +133,7 @@ impl RayClient {
         self.tail(format!("tail job `{id}`"), FollowedLog::of_job(id), options)
     }
 
-    /// Starts a worker that feeds a tail.
+    /// Starts a tail in a free worker.
     pub(super) fn tail(
         &self,
         operation: String,
@@ -103,7 +143,7 @@ impl RayClient {
         options.check()?;
         if options.protocol == Protocol::Agent && !self.may_use_agents() {
             return Err(ClientError::invalid(format_args!(
-                "{operation}: Protocol::Agent: this client may use no agent: see ClientBuilder::agent_access"
+                "{operation}: Protocol::Agent: this client must not use agents: see ClientBuilder::agent_access"
             )));
         }
         let limits = options.limits.clone().unwrap_or_else(|| self.stream_limits().clone());
@@ -134,16 +174,28 @@ impl RayClient {
         self.agent_access().is_allowed(self.http().address())
     }
 
-    /// The whole log of a job as it stands; empty if the job has not started. Bytes that are not UTF-8
-    /// become U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file` (before
-    /// Ray 2.45 `GET /api/jobs/{id}/logs`, and if that cannot carry the log, which has bytes that are not
-    /// UTF-8, the node's agent).
+    /// Returns the whole log of a job so far. Empty if the job has not started. Bytes that are not UTF-8
+    /// become U+FFFD.
+    ///
+    /// Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`. Before Ray 2.45 it
+    /// calls `GET /api/jobs/{id}/logs` instead, and reads from the node's agent if the log has bytes that
+    /// are not UTF-8, which that route cannot send.
+    ///
+    /// ```no_run
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let log = client.list_job_logs("raysubmit_1")?;
+    /// println!("{} warnings", log.lines().filter(|line| line.contains("WARNING")).count());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if there is no such job; 400 if the id is not valid or the job was started outside the job
-    /// API; 500 if the log is larger than 256 MiB: [tail](Self::tail_job_logs) it; 503 if the job is
-    /// over and its log can no longer be read, for example because its node died, or if the log came
-    /// cut off four times; otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    ///
+    /// - 404: there is no such job
+    /// - 400: the id is invalid, or the job was started outside the job API
+    /// - 500: the log is larger than 256 MiB; [tail](Self::tail_job_logs) it instead
+    /// - 503: the job has finished and its log is gone, for example because its node died; or the log was
+    ///   cut off four times
+    /// - otherwise the same errors as [`list_jobs`](Self::list_jobs)
     pub fn list_job_logs(&self, id: impl AsRef<str>) -> Result<String, ClientError> {
         let job = self.get_job(id)?;
         let operation = format!("list logs of job `{}`", job.id());
@@ -159,23 +211,25 @@ impl RayClient {
                     let location = AgentLocation::of_job(&job);
                     let log =
                         self.read_by_agent(location.as_ref(), job_file_request(&operation, &job));
-                    log.map(text).map_err(|_| lost(&operation, &job, error))
+                    log.map(text).map_err(|_| explain_job_error(&operation, &job, error))
                 }
-                Err(error) => Err(lost(&operation, &job, error)),
+                Err(error) => Err(explain_job_error(&operation, &job, error)),
             };
         }
         let log = read_whole(&self.dashboard(job_file_request(&operation, &job), false));
-        let log = log.map_err(|error| lost(&operation, &job, error))?;
+        let log = log.map_err(|error| explain_job_error(&operation, &job, error))?;
         if log.is_empty() && job.status.is_terminal() {
             check_empty(self.http(), &operation, &job)?;
         }
         Ok(text(log))
     }
 
-    /// The last `lines` lines of a job's log as it stands, from 1 to 10,000, with their line endings;
-    /// empty if the job has not started. No more than that is read, whatever the length of the log. What
-    /// follows the last `\n` is a line, too; a `\r` ends none here. Bytes that are not UTF-8 become
-    /// U+FFFD. Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`.
+    /// Returns the last `lines` lines of a job's log so far, from 1 to 10,000, with their line endings.
+    ///
+    /// Empty if the job has not started. Transfers only these lines. An unfinished last line counts as a
+    /// line. A `\r` does not end a line here. Bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`.
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -184,8 +238,11 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// The same as [`list_job_logs`](Self::list_job_logs); also 400 if `lines` is out of range, and 500
-    /// if these lines have more than 4 MiB.
+    ///
+    /// The same errors as [`list_job_logs`](Self::list_job_logs), and:
+    ///
+    /// - 400: `lines` is out of range
+    /// - 500: these lines are larger than 4 MiB
     pub fn list_last_job_log_lines(
         &self,
         id: impl AsRef<str>,
@@ -202,10 +259,10 @@ impl RayClient {
         let has_markers = !self.version()?.has_plain_log_streams();
         let dashboard = self.dashboard(job_file_request(&operation, &job), has_markers);
         let last = dashboard.last_lines(u64::from(lines)).map_err(TailError::into_error);
-        let last = last.map_err(|error| lost(&operation, &job, error))?;
+        let last = last.map_err(|error| explain_job_error(&operation, &job, error))?;
         let last = last.ok_or_else(|| {
             ClientError::unexpected(format_args!(
-                "{operation}: they have more than 4 MiB: tail them"
+                "{operation}: the lines are larger than 4 MiB: tail the log instead"
             ))
         })?;
         Ok(text(last))
@@ -216,7 +273,7 @@ impl RayClient {
     }
 }
 
-/// Whether a job got as far as to have a log.
+/// Returns whether a job has a log. Fails for a job that was started outside the job API.
 fn has_log(operation: &str, job: &Job) -> Result<bool, ClientError> {
     if job.job_type == JobType::Driver {
         return Err(no_log(operation));
@@ -229,13 +286,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_id_is_refused_by_the_call_itself() {
+    fn invalid_ids_are_rejected_by_the_call() {
         let client = RayClient::new("http://127.0.0.1:9").unwrap();
         assert_eq!(client.tail_job_logs("a/b").unwrap_err().status(), 400);
         for id in ["a#b", "a?b", "a%32"] {
             let timeout = Duration::from_secs(1);
             assert_eq!(client.websocket_tail_job_logs(id, timeout).unwrap_err().status(), 400);
-            assert!(client.tail_job_logs(id).is_ok(), "by the other ways it is this job's");
+            assert!(client.tail_job_logs(id).is_ok(), "other protocols encode this id correctly");
         }
         assert_eq!(client.list_last_job_log_lines("a", 0).unwrap_err().status(), 400);
     }

@@ -1,18 +1,18 @@
-//! Where the last lines of a log begin. Pure.
+//! Finds the start of the last lines of a log. Pure.
 
 use std::collections::VecDeque;
 
-/// Finds where the last n lines of a log begin, of bytes that come from its start.
+/// Finds the start of the last `count` lines of a log that is pushed from its start.
 pub(super) struct LastLines {
     starts: VecDeque<u64>,
-    most: usize,
+    count: usize,
     length: u64,
     last: Option<u8>,
 }
 
 impl LastLines {
-    pub(super) fn new(lines: usize) -> Self {
-        Self { starts: VecDeque::new(), most: lines, length: 0, last: None }
+    pub(super) fn new(count: usize) -> Self {
+        Self { starts: VecDeque::new(), count, length: 0, last: None }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -30,19 +30,19 @@ impl LastLines {
     }
 
     fn add(&mut self, start: u64) {
-        if self.starts.len() == self.most {
+        if self.starts.len() == self.count {
             self.starts.pop_front();
         }
         self.starts.push_back(start);
     }
 
-    /// The position at which the last lines begin; the end of the log if it has none.
+    /// Returns the position of the first of the last lines, or the end of the log if it has no lines.
     pub(super) fn position(&self) -> u64 {
         self.starts.front().copied().unwrap_or(self.length)
     }
 }
 
-/// Whether a line begins with this byte: the first of the log, and that behind a line ending.
+/// Returns whether `byte` begins a line: it is the first byte of the log, or follows a line ending.
 fn begins_line(before: Option<u8>, byte: u8) -> bool {
     match before {
         None | Some(b'\n') => true,
@@ -51,9 +51,10 @@ fn begins_line(before: Option<u8>, byte: u8) -> bool {
     }
 }
 
-/// The indices at which lines begin in these bytes, other than at their first byte, whose predecessor is
-/// not known; `next` is what follows them, if anything does. That is a beginning, too, if the bytes end
-/// with a line ending: it has the index behind the last.
+/// Returns the indices in `bytes` at which lines begin, except index 0, whose preceding byte is unknown.
+///
+/// `next` is the byte after `bytes`, or `None` at the end of the log. If `next` begins a line, the last
+/// index is `bytes.len()`.
 pub(super) fn starts_of_lines(bytes: &[u8], next: Option<u8>) -> Vec<usize> {
     let follower = |at: usize| bytes.get(at + 1).copied().or(next);
     memchr::memchr2_iter(b'\n', b'\r', bytes)
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_lines_are_found_however_the_bytes_are_cut() {
+    fn last_lines_are_found_wherever_the_bytes_are_split() {
         for (lines, log, expected) in [
             (1, &b"a\nbb\nccc\n"[..], 5),
             (2, b"a\nbb\nccc", 2),
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn beginnings_of_lines_are_found_in_any_cut() {
+    fn line_starts_are_found_wherever_the_bytes_are_split() {
         let log = b"a\r\nb\rc\n\nd\r\n";
         for cut in 0..=log.len() {
             let (head, tail) = log.split_at(cut);

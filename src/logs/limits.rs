@@ -1,4 +1,4 @@
-//! How much of a log a tail delivers at most.
+//! The limits of a tail.
 
 use memchr::memchr2_iter;
 
@@ -6,10 +6,21 @@ use crate::{ClientError, StreamLimit};
 
 const MEGABYTE: u64 = 1024 * 1024;
 
-/// How much a tail delivers at most, and how much waits in memory.
+/// Limits how much a tail delivers, and how much of it waits in memory.
 ///
-/// Exactly the allowed amount is delivered; if the log has more, an `Err` with status 429 follows
-/// that names the limit.
+/// A tail delivers exactly up to the limit. If the log has more, it yields an `Err` with status 429 that
+/// names the limit, also as [`ClientError::limit`].
+///
+/// ```no_run
+/// use ray_client::{RayClient, StreamLimits, TailOptions};
+///
+/// let client = RayClient::new("http://127.0.0.1:8265")?;
+/// let limits = StreamLimits::default().max_lines(1000).max_bytes(1024 * 1024);
+/// for line in client.tail_job_logs_with("raysubmit_1", TailOptions::default().limits(limits))? {
+///     println!("{}", line?);
+/// }
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub struct StreamLimits {
@@ -21,8 +32,8 @@ pub struct StreamLimits {
 }
 
 impl Default for StreamLimits {
-    /// 10,000 messages, 50,000 lines, 50 × 1024 × 1024 bytes, pieces of 10,240 bytes, a queue of
-    /// 1,000 lines.
+    /// Returns the default limits: 10,000 messages, 50,000 lines, 50 MiB, 10,240 bytes per
+    /// [`LogLine`](crate::LogLine), and a queue of 1,000 lines.
     fn default() -> Self {
         Self {
             messages: Some(10_000),
@@ -35,38 +46,40 @@ impl Default for StreamLimits {
 }
 
 impl StreamLimits {
-    /// No limit of messages, lines and bytes. Memory stays bounded by the queue.
+    /// Returns limits without a maximum number of messages, lines and bytes. The queue still limits
+    /// memory.
     pub fn unlimited() -> Self {
         Self { messages: None, lines: None, bytes: None, ..Self::default() }
     }
 
-    /// The most WebSocket messages, at least 1; over HTTP there are none. Defaults to 10,000.
+    /// Sets the maximum number of WebSocket messages, at least 1. Applies to no other protocol. Defaults
+    /// to 10,000.
     pub fn max_messages(mut self, messages: u64) -> Self {
         self.messages = Some(messages);
         self
     }
 
-    /// The most lines, at least 1. Defaults to 50,000.
+    /// Sets the maximum number of lines, at least 1. Defaults to 50,000.
     pub fn max_lines(mut self, lines: u64) -> Self {
         self.lines = Some(lines);
         self
     }
 
-    /// The most bytes of log, at least 1. Defaults to 50 × 1024 × 1024.
+    /// Sets the maximum number of bytes, at least 1. Defaults to 50 MiB.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.bytes = Some(bytes);
         self
     }
 
-    /// The most bytes of one [`LogLine`](crate::LogLine): a longer line comes in pieces. At least 4,
-    /// to hold any character, and at most 64 × 1024 × 1024. Defaults to 10,240.
+    /// Sets the maximum size of one [`LogLine`](crate::LogLine) in bytes. Longer lines arrive in pieces.
+    /// At least 4, which is enough for any character, and at most 64 MiB. Defaults to 10,240.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.max_message_size = bytes;
         self
     }
 
-    /// The most lines that wait between the worker and the iterator, from 1 to 1,000,000. When they
-    /// are there, the worker waits too, and TCP slows the server. Defaults to 1,000.
+    /// Sets how many lines can wait between the worker and the iterator, from 1 to 1,000,000. When the
+    /// queue is full, the worker waits and TCP slows down the server. Defaults to 1,000.
     pub fn queue(mut self, lines: usize) -> Self {
         self.queue = lines;
         self
@@ -87,15 +100,15 @@ impl StreamLimits {
     }
 }
 
-/// Counts what a tail delivers against its limits.
+/// Counts what a tail has delivered, and applies its limits.
 pub(super) struct LimitCounter {
     limits: StreamLimits,
-    /// The log, for messages.
+    /// For error messages.
     operation: String,
     messages: u64,
     lines: u64,
     bytes: u64,
-    /// Whether the last byte that was counted is a `\r`: a `\n` that follows belongs to it.
+    /// Whether the last counted byte is a `\r`. A following `\n` belongs to the same line ending.
     after_cr: bool,
 }
 
@@ -111,7 +124,7 @@ impl LimitCounter {
         }
     }
 
-    /// Counts one more message, if one more is allowed.
+    /// Counts one message. Fails if the limit is reached.
     pub(super) fn message(&mut self) -> Result<(), ClientError> {
         match self.limits.messages {
             Some(limit) if self.messages >= limit => {
@@ -124,8 +137,8 @@ impl LimitCounter {
         }
     }
 
-    /// How many of these bytes are allowed, counted as delivered; and the limit that the next one is
-    /// beyond.
+    /// Counts as many of these bytes as the limits allow. Returns their number, and the error if the
+    /// limits do not allow all.
     pub(super) fn admit(&mut self, bytes: &[u8]) -> (usize, Option<ClientError>) {
         let by_bytes = self.limits.bytes.map_or(u64::MAX, |limit| limit - self.bytes);
         let mut allowed = usize::try_from(by_bytes).map_or(bytes.len(), |n| n.min(bytes.len()));
@@ -147,12 +160,13 @@ impl LimitCounter {
         (allowed, hit)
     }
 
-    /// The length of the bytes up to and with so many line endings, and how many were found.
-    fn up_to_line(&self, bytes: &[u8], most: u64) -> (usize, u64) {
+    /// Returns the length of the first `max_lines` lines with their endings, or of all bytes if there are
+    /// fewer, and the number of line endings in it.
+    fn up_to_line(&self, bytes: &[u8], max_lines: u64) -> (usize, u64) {
         let mut after_cr = self.after_cr;
         let mut found = 0;
         let mut end = 0;
-        // A `\n` right behind a `\r` is a part of the same ending.
+        // A `\n` after a `\r` is part of the same ending.
         let is_rest = |at: usize, after_cr: bool| {
             bytes[at] == b'\n' && if at == 0 { after_cr } else { bytes[at - 1] == b'\r' }
         };
@@ -161,19 +175,19 @@ impl LimitCounter {
                 end = at + 1;
                 continue;
             }
-            if found == most {
+            if found == max_lines {
                 return (end, found);
             }
             found += 1;
             end = at + 1;
             after_cr = false;
         }
-        (if found == most { end } else { bytes.len() }, found)
+        (if found == max_lines { end } else { bytes.len() }, found)
     }
 
     fn exceeded(&self, limit: StreamLimit) -> ClientError {
         ClientError::limit_exceeded(format_args!(
-            "{}: the limit of {limit} is reached, and the log goes on: raise it, or use StreamLimits::unlimited()",
+            "{}: the log has more than the limit of {limit}: raise it, or use StreamLimits::unlimited()",
             self.operation
         ))
         .with_limit(limit)
@@ -199,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_allowed_lines_are_delivered_however_the_bytes_are_cut() {
+    fn exactly_the_allowed_lines_are_delivered() {
         let log = b"a\nbb\n\nccc\nd";
         for cut in 0..log.len() {
             let (head, tail) = log.split_at(cut);
@@ -210,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_allowed_bytes_are_delivered_however_they_are_cut() {
+    fn exactly_the_allowed_bytes_are_delivered() {
         let log = b"a\nbb\n\nccc\nd";
         for cut in 0..log.len() {
             let (head, tail) = log.split_at(cut);
@@ -221,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_exactly_the_allowed_size_meets_no_limit() {
+    fn log_of_exactly_the_allowed_size_is_no_error() {
         let limits = StreamLimits::default().max_lines(2).max_bytes(4);
         assert_eq!(admit_all(limits, &[b"a\nb\n"]), (b"a\nb\n".to_vec(), None));
     }
 
     #[test]
-    fn the_nearer_of_two_limits_is_named() {
+    fn error_names_the_first_limit_reached() {
         let limits = StreamLimits::default().max_lines(1).max_bytes(3);
         assert!(admit_all(limits, &[b"abcdef\n"]).1.unwrap().contains("3 bytes"));
         let limits = StreamLimits::default().max_lines(1).max_bytes(3);
@@ -235,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn unlimited_lets_everything_pass() {
+    fn unlimited_has_no_limits() {
         let log = vec![b'\n'; 100_000];
         assert_eq!(admit_all(StreamLimits::unlimited(), &[&log]).1, None);
     }
@@ -249,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_out_of_range_are_refused() {
+    fn limits_out_of_range_are_rejected() {
         let limits = StreamLimits::default;
         for bad in [
             limits().max_lines(0),

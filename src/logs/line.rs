@@ -1,9 +1,9 @@
-//! One line of a log, as the caller gets it.
+//! One line of a log.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// How a line of a log ended.
+/// The line ending of a [`LogLine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum LineEnding {
@@ -11,15 +11,16 @@ pub enum LineEnding {
     Lf,
     /// `\r\n`
     CrLf,
-    /// `\r` alone, as a progress bar writes it. Also a `\r\n` whose `\n` was not there yet when the
-    /// line was handed out.
+    /// `\r`, which progress bars write. Also `\r\n` if the `\n` had not arrived when the line was
+    /// yielded.
     Cr,
-    /// None: a piece of a long line, or the last line of a log that does not end with a line ending.
+    /// No ending: a piece of a long line, or the last line of a log that does not end with a line
+    /// ending.
     None,
 }
 
 impl LineEnding {
-    /// The characters of the ending: `"\n"`, `"\r\n"`, `"\r"` or `""`.
+    /// Returns the ending as a string: `"\n"`, `"\r\n"`, `"\r"` or `""`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lf => "\n",
@@ -30,7 +31,9 @@ impl LineEnding {
     }
 }
 
-/// One line of a log, without its line ending. Bytes that are not UTF-8 became U+FFFD.
+/// One line of a log, without its line ending.
+///
+/// It dereferences to `str`. Bytes that are not UTF-8 are replaced with U+FFFD.
 ///
 /// ```no_run
 /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -50,25 +53,36 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// A whole line that ended with `\n`, for tests of a program that reads logs.
+    /// Creates a complete line that ended with `\n`, for tests of programs that read logs.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ending: LineEnding::Lf, partial: false }
     }
 
-    /// Returns whether the next item goes on with the same line: true for the pieces of a line longer
-    /// than [`StreamLimits::max_message_size`](crate::StreamLimits::max_message_size), except the
-    /// last one, and for the beginning of a line before the `Err` that ends the iterator.
+    /// Returns whether the next item continues the same line.
+    ///
+    /// True for each piece except the last of a line longer than
+    /// [`StreamLimits::max_message_size`](crate::StreamLimits::max_message_size). Also true for an
+    /// unfinished line before the `Err` that ends the iterator.
     pub fn is_partial(&self) -> bool {
         self.partial
     }
 
-    /// How the line ended. Writing the text and [`LineEnding::as_str`] gives what the job wrote, with
+    /// Returns the line ending. Printing the line and its ending reproduces what the job wrote, with
     /// progress bars in place.
+    ///
+    /// ```no_run
+    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for line in client.follow_job_logs("raysubmit_1")? {
+    ///     let line = line?;
+    ///     print!("{line}{}", line.ending().as_str());
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     pub fn ending(&self) -> LineEnding {
         self.ending
     }
 
-    /// The text, without a copy.
+    /// Returns the text without copying it.
     pub fn into_string(self) -> String {
         self.text
     }

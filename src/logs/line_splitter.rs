@@ -1,4 +1,4 @@
-//! Bytes to lines, however the bytes were cut on the way. Pure: no socket, no clock.
+//! Splits blocks of bytes into lines. Pure: no socket, no clock.
 
 use memchr::memchr2;
 
@@ -7,12 +7,12 @@ use super::line::{LineEnding, LogLine};
 /// Splits bytes into lines at `\n`, `\r\n` and `\r`, and long lines into pieces.
 pub(super) struct LineSplitter {
     buffer: Vec<u8>,
-    /// Where the next line begins in the buffer.
+    /// Index of the next line in the buffer.
     start: usize,
-    /// Up to where the buffer is known to hold no line ending.
+    /// The buffer has no line ending between `start` and this index.
     scanned: usize,
     max_piece: usize,
-    /// Whether the last byte that was taken is a `\r`: a `\n` that follows belongs to it.
+    /// Whether the last consumed byte is a `\r`. A following `\n` belongs to the same line ending.
     after_cr: bool,
     consumed: u64,
 }
@@ -22,7 +22,7 @@ impl LineSplitter {
         Self { buffer: Vec::new(), start: 0, scanned: 0, max_piece, after_cr: false, consumed: 0 }
     }
 
-    /// Says that the log goes on right behind a `\r`.
+    /// Records that the byte before the first one is a `\r`.
     pub(super) fn begin_after_cr(&mut self) {
         self.after_cr = true;
     }
@@ -38,15 +38,15 @@ impl LineSplitter {
         self.start = 0;
     }
 
-    /// How many bytes of log were handed out as lines so far, with their endings.
+    /// Returns how many bytes the lines so far had, including their endings.
     pub(super) fn consumed(&self) -> u64 {
         self.consumed
     }
 
-    /// The next line or piece.
+    /// Returns the next line or piece, or `None` if more bytes are needed.
     pub(super) fn next(&mut self) -> Option<LogLine> {
         self.skip_rest_of_ending();
-        // A piece is cut only when two more bytes are there: they may be the line's ending.
+        // Wait for two more bytes before cutting a piece: they may be the line's ending.
         let long = self.max_piece + 2;
         let end = self.buffer.len().min(self.start + long);
         match memchr2(b'\n', b'\r', &self.buffer[self.scanned..end]) {
@@ -59,20 +59,21 @@ impl LineSplitter {
         }
     }
 
-    /// What is left when the log is complete.
+    /// Returns the last line of a complete log, if it has no line ending.
     pub(super) fn rest(&mut self) -> Option<LogLine> {
         let end = self.buffer.len();
         (self.start < end).then(|| self.take(end, end, LineEnding::None))
     }
 
-    /// What came of a line before the log broke off, without a character that is not complete: whoever
-    /// goes on at the position behind it gets that one whole.
-    pub(super) fn torn(&mut self) -> Option<LogLine> {
+    /// Returns the received part of an unfinished line, for a tail that ends with an error.
+    ///
+    /// Keeps an incomplete character at its end, so a tail that resumes there gets the whole character.
+    pub(super) fn unfinished(&mut self) -> Option<LogLine> {
         let end = self.buffer.len() - incomplete_character(&self.buffer[self.start..]);
         (self.start < end).then(|| self.take_piece(end))
     }
 
-    /// Skips the `\n` of a `\r\n` that came apart: its line was handed out at the `\r`.
+    /// Skips the `\n` of a `\r\n` that was split between blocks: its line was yielded at the `\r`.
     fn skip_rest_of_ending(&mut self) {
         if self.after_cr && self.start < self.buffer.len() {
             self.after_cr = false;
@@ -82,12 +83,12 @@ impl LineSplitter {
         }
     }
 
-    /// The bytes that were not taken as lines.
+    /// Returns the bytes that are not consumed yet.
     pub(super) fn into_rest(mut self) -> Vec<u8> {
         self.buffer.split_off(self.start)
     }
 
-    /// The line whose ending begins at this index.
+    /// Consumes the line whose ending begins at index `end`.
     fn take_line(&mut self, end: usize) -> LogLine {
         let (ending, length) = match (self.buffer[end], self.buffer.get(end + 1)) {
             (b'\n', _) => (LineEnding::Lf, 1),
@@ -97,7 +98,7 @@ impl LineSplitter {
         self.take(end, end + length, ending)
     }
 
-    /// The line up to `end`, or a piece of it if it is too long; a line's ending goes up to `next`.
+    /// Consumes the line up to `end`, or a piece if it is too long. The line's ending is `end..next`.
     fn take(&mut self, end: usize, next: usize, ending: LineEnding) -> LogLine {
         let line = &self.buffer[self.start..end];
         let text = match std::str::from_utf8(line) {
@@ -129,7 +130,8 @@ impl LineSplitter {
     }
 }
 
-/// As much text as fits into `max` bytes, U+FFFD for what is not UTF-8, and how many bytes it took.
+/// Returns the longest prefix whose text fits into `max` bytes, and the number of bytes it was made from.
+/// Bytes that are not UTF-8 become U+FFFD.
 fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
     let mut text = String::new();
     let mut taken = 0;
@@ -153,7 +155,7 @@ fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
     (text, taken)
 }
 
-/// `str::floor_char_boundary`, which the oldest supported Rust does not have.
+/// Replaces `str::floor_char_boundary`, which the minimum supported Rust version lacks.
 fn floor_char_boundary(text: &str, index: usize) -> usize {
     if index >= text.len() {
         return text.len();
@@ -161,18 +163,17 @@ fn floor_char_boundary(text: &str, index: usize) -> usize {
     (0..=index).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// How many bytes at the end are the beginning of a character that may still be completed.
+/// Returns how many bytes at the end may be the beginning of a character.
 fn incomplete_character(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last();
     let invalid = last.map_or(&[][..], |chunk| chunk.invalid());
-    // Only what ends the bytes can be completed, and it is not complete by itself.
-    let may_go_on = match invalid.first() {
+    let full_length = match invalid.first() {
         Some(0xc2..=0xdf) => 2,
         Some(0xe0..=0xef) => 3,
         Some(0xf0..=0xf4) => 4,
         _ => 0,
     };
-    if invalid.len() < may_go_on { invalid.len() } else { 0 }
+    if invalid.len() < full_length { invalid.len() } else { 0 }
 }
 
 #[cfg(test)]
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
     use crate::rng::TestRng;
 
-    /// All lines of these blocks: (text, partial); and checks that what was consumed adds up to the log.
+    /// Returns (text, partial) of all lines. Checks that `consumed` is the length of all blocks.
     fn split(max_piece: usize, blocks: &[&[u8]]) -> Vec<(String, bool)> {
         let mut lines = LineSplitter::new(max_piece);
         let mut all = Vec::new();
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_tells_its_ending() {
+    fn line_endings_are_reported() {
         let mut lines = LineSplitter::new(100);
         lines.push(b"a\r\nb\nc\rd".to_vec());
         let mut endings = Vec::new();
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cr_ends_a_line_before_the_next_byte_is_there() {
+    fn cr_ends_a_line_before_the_next_byte_arrives() {
         let mut lines = LineSplitter::new(100);
         lines.push(b"50%\r".to_vec());
         assert_eq!(lines.next().unwrap(), "50%");
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cut_gives_the_same_lines() {
+    fn lines_do_not_depend_on_where_the_bytes_are_split() {
         let log = "one\r\ntwö\n\n€uro and \u{1F600} faces\r\rlast".as_bytes();
         let whole = joined(split(8, &[log]));
         assert_eq!(whole, ["one", "twö", "", "€uro and \u{1F600} faces", "", "last"]);
@@ -263,14 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_that_goes_on_at_any_position_gives_what_an_unbroken_one_gives() {
+    fn resuming_at_any_position_yields_the_same_lines() {
         let log = "one\r\ntwö\n\n€uro \u{1F600}\r\rx\n\r\nlast".as_bytes();
         let whole = joined(split(100, &[log]));
         for cut in 0..=log.len() {
             let mut broken = LineSplitter::new(100);
             broken.push(log[..cut].to_vec());
             let mut before = Vec::new();
-            while let Some(line) = broken.next().or_else(|| broken.torn()) {
+            while let Some(line) = broken.next().or_else(|| broken.unfinished()) {
                 before.push((line.text, line.partial));
             }
             let position = usize::try_from(broken.consumed()).unwrap();
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cuts_of_any_bytes_give_the_same_lines() {
+    fn lines_of_random_bytes_do_not_depend_on_the_blocks() {
         let alphabet = [
             &b"\n"[..],
             b"\r",
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_come_in_pieces_cut_at_character_borders() {
+    fn long_lines_are_split_at_character_boundaries() {
         let log = "äääää\nx\n".as_bytes();
         let pieces = split(5, &[log]);
         let expected = [("ää", true), ("ää", true), ("ä", false), ("x", false)];
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_exactly_the_piece_size_is_one_piece() {
+    fn line_of_exactly_the_piece_size_is_one_piece() {
         for ending in ["\n", "\r\n", "\r", ""] {
             let log = format!("12345678{ending}");
             for cut in 0..log.len() {
@@ -359,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_a_line_before_a_break_is_partial() {
+    fn unfinished_line_is_partial() {
         let mut lines = LineSplitter::new(100);
         lines.push("whole\ntorn€".as_bytes()[..12].to_vec());
         assert_eq!(lines.next().unwrap(), "whole");
         assert!(lines.next().is_none());
-        let torn = lines.torn().unwrap();
-        assert!(torn.is_partial() && torn == "torn", "{torn:?}");
+        let line = lines.unfinished().unwrap();
+        assert!(line.is_partial() && line == "torn", "{line:?}");
         assert_eq!(lines.consumed(), 10);
-        assert!(lines.torn().is_none());
+        assert!(lines.unfinished().is_none());
     }
 }

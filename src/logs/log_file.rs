@@ -1,4 +1,4 @@
-//! A log file of a node, an actor, a task or a worker: which it is, and how it is asked for.
+//! A log file of a node, an actor, a task or a worker: its name and the requests for it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::rejection_kind::RejectionKind;
 use crate::transport::{Http, Request, path};
 use crate::{ClientError, validate};
 
-/// Which log file: one of a node by its name, or the output of an actor, a task or a worker process.
+/// Names a log file: a file of a node, or the output of an actor, a task or a worker process.
 ///
 /// ```
 /// use ray_client::logs::LogFile;
@@ -38,28 +38,28 @@ impl LogFile {
         Self { selector, stderr: false }
     }
 
-    /// A file of this node, by its name as [`list_log_files`](crate::RayClient::list_log_files) gives it.
+    /// Names a file of a node. [`list_log_files`](crate::RayClient::list_log_files) returns the names.
     pub fn of_node(node_id: impl Into<String>, name: impl Into<String>) -> Self {
         Self::new(Selector::Node { node_id: node_id.into(), name: name.into() })
     }
 
-    /// What an actor writes to its standard output.
+    /// Names the standard output of an actor.
     pub fn of_actor(actor_id: impl Into<String>) -> Self {
         Self::new(Selector::Actor(actor_id.into()))
     }
 
-    /// What one attempt of a task, counted from 0, writes to its standard output. Ray knows this for
-    /// normal tasks, not for those of actors.
+    /// Names the standard output of one attempt of a task. Attempts count from 0. Ray has this output only
+    /// for normal tasks, not for actor tasks.
     pub fn of_task(task_id: impl Into<String>, attempt_number: u32) -> Self {
         Self::new(Selector::Task { task_id: task_id.into(), attempt_number })
     }
 
-    /// What the worker with this process id on this node writes to its standard output.
+    /// Names the standard output of the worker with this process id on a node.
     pub fn of_worker(node_id: impl Into<String>, pid: u32) -> Self {
         Self::new(Selector::Worker { node_id: node_id.into(), pid })
     }
 
-    /// The standard error instead. A file of a node is named whole, and takes no such choice (400).
+    /// Selects standard error instead of standard output. Calls return 400 if this is a file of a node.
     pub fn stderr(mut self) -> Self {
         self.stderr = true;
         self
@@ -72,7 +72,7 @@ impl LogFile {
                 validate::file_name(name)?;
                 if self.stderr {
                     return Err(ClientError::invalid(format_args!(
-                        "log file {name}: standard error is a file of its own: name that one"
+                        "log file {name}: standard error is a separate file: use its name"
                     )));
                 }
                 Ok(())
@@ -83,7 +83,7 @@ impl LogFile {
         }
     }
 
-    /// For messages.
+    /// Returns the name for error messages.
     pub(super) fn name(&self) -> String {
         let stream = if self.stderr { "stderr" } else { "stdout" };
         match &self.selector {
@@ -101,12 +101,12 @@ impl LogFile {
     pub(super) fn check_exists(&self, http: &Http, operation: &str) -> Result<(), ClientError> {
         match &self.selector {
             Selector::Node { node_id, name } => check_exists(http, operation, node_id, name),
-            // Ray looks for the others itself.
+            // For the others, Ray reports a missing file itself.
             _ => Ok(()),
         }
     }
 
-    /// Where the node's agent should serve the file. `None` if that cannot be told.
+    /// Returns where the node's agent should serve the file, or `None` if this is unknown.
     pub(super) fn find_agent(&self, context: &RequestContext) -> TailResult<Option<AgentLocation>> {
         let (node_id, name) = match &self.selector {
             Selector::Node { node_id, name } => (node_id.clone(), name.clone()),
@@ -121,7 +121,7 @@ impl LogFile {
                     _ => return Ok(None),
                 }
             }
-            // Ray itself knows where in which file these are.
+            // Only Ray knows which part of which file these are.
             Selector::Actor(_) | Selector::Task { .. } => return Ok(None),
         };
         let request = Request::get(&context.operation, path(&["nodes", &node_id]));
@@ -153,30 +153,32 @@ impl LogFile {
     }
 }
 
-/// Whether a node has this file. Ray may answer 200 and nothing for one that does not exist: its head
-/// does not always see the agent's refusal (measured on Ray 2.60.0, one time in four).
+/// Fails with 404 if the node has no such file.
+///
+/// For a file that does not exist, Ray may respond with 200 and an empty body, because its head does not
+/// always see the agent's error (measured with Ray 2.60.0, one time in four).
 pub(super) fn check_exists(
     http: &Http,
     operation: &str,
     node_id: &str,
     name: &str,
 ) -> Result<(), ClientError> {
-    let exactly: String = name
+    let glob: String = name
         .chars()
         .map(|c| if matches!(c, '*' | '?' | '[') { format!("[{c}]") } else { c.to_string() })
         .collect();
-    match list_names(http, operation, node_id, &exactly) {
+    match list_names(http, operation, node_id, &glob) {
         Ok(names) if names.values().flatten().any(|found| found == name) => Ok(()),
         Ok(_) => {
             Err(ClientError::not_found(format_args!("{operation}: the node has no such file")))
         }
-        // Said of a node that does not exist. The read of the file says it in words.
+        // Ray's response for a node that does not exist. The request for the file gets a better message.
         Err(ClientError::Rejected { status: 500, .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// The log files of a node by component.
+/// Lists the log files of a node by component.
 pub(super) fn list_names(
     http: &Http,
     operation: &str,
@@ -188,18 +190,20 @@ pub(super) fn list_names(
     Ok(http.send(&request)?.json::<Names>()?.data.result)
 }
 
-/// The address of a node's agent, of what `GET /nodes/{node_id}` says. Newer Rays say the port; older
-/// ones show the command line that started the agent (measured on Ray 2.60.0 and 2.9.3).
+/// Returns the address of a node's agent from the response of `GET /nodes/{node_id}`.
+///
+/// Newer Rays report the port. Older ones report the agent's command line, which contains it (measured
+/// with Ray 2.60.0 and 2.9.3).
 fn agent_address(response: &serde_json::Value) -> Option<String> {
     const DEFAULT_PORT: u64 = 52365;
     let node = &response["data"]["detail"];
     let ip = node["raylet"]["nodeManagerAddress"].as_str().or(node["ip"].as_str())?;
-    let told = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
+    let reported = node["raylet"]["dashboardAgentListenPort"].as_u64().filter(|port| *port > 0);
     let arguments = node["agent"]["cmdline"].as_array().into_iter().flatten();
-    let started_with = arguments
+    let from_command_line = arguments
         .filter_map(|argument| argument.as_str()?.strip_prefix("--listen-port="))
         .find_map(|port| port.parse().ok());
-    let port = told.or(started_with).unwrap_or(DEFAULT_PORT);
+    let port = reported.or(from_command_line).unwrap_or(DEFAULT_PORT);
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     Some(format!("http://{host}:{port}"))
 }
@@ -214,16 +218,16 @@ struct NamesData {
     result: BTreeMap<String, Vec<String>>,
 }
 
-/// What an error of a file's route means.
-pub(super) fn explain(cause: TailError) -> TailError {
+/// Applies [`explain_file_error`] to the error of a tail.
+pub(super) fn explain_tail_error(cause: TailError) -> TailError {
     match cause {
-        TailError::Broken(error) => TailError::classify(absent(error)),
+        TailError::Broken(error) => TailError::classify(explain_file_error(error)),
         cause => cause,
     }
 }
 
-/// Ray answers 500 for every file that it does not find.
-pub(super) fn absent(error: ClientError) -> ClientError {
+/// Turns an error for a file that does not exist into 404. Ray responds with 500.
+pub(super) fn explain_file_error(error: ClientError) -> ClientError {
     if error.rejection_kind() == RejectionKind::NoSuchLog {
         ClientError::not_found(error)
     } else {

@@ -1,8 +1,9 @@
-//! Logs: followed live, or read as they stand.
+//! Logs: followed live, or read once.
 //!
-//! [`RayClient`](crate::RayClient) has the calls. A [`LogTail`] is an iterator of [`LogLine`]s, or a
-//! [`LogReader`] of bytes; [`TailOptions`] say how it is read, and [`StreamLimits`] how much of it. A
-//! [`LogFile`] names a log that is not a job's: of a node, an actor, a task or a worker process.
+//! The calls are methods of [`RayClient`](crate::RayClient). A [`LogTail`] iterates over [`LogLine`]s,
+//! or becomes a [`LogReader`] of bytes. [`TailOptions`] set the protocol, the timeouts and the start of
+//! a tail; [`StreamLimits`] set how much it delivers. A [`LogFile`] names a log file of a node, an
+//! actor, a task or a worker process.
 //!
 //! ```no_run
 //! use ray_client::{RayClient, TailOptions};
@@ -15,19 +16,24 @@
 //! # Ok::<(), ray_client::ClientError>(())
 //! ```
 //!
-//! The guide's chapter is [following logs](crate::guide::logs).
+//! See also the guide's chapter on [following logs](crate::guide::logs).
 
-// The way of a byte of a tail, each step in a place of its own; it goes only downwards in this list:
+// How a byte travels. It only moves down this list; no step calls the one above it.
 //
-//     transport              the agent's or the dashboard's answer
-//     source/                reads it: agent, file or websocket, joined to what was delivered (pure)
-//     tail_worker/follow.rs  the loop: silence, reconnects, the job's status, the end
-//     tail_worker/queue.rs   limits, and a bounded channel out of the worker's thread
-//     tail.rs                LogTail, LogReader: the caller's thread
-//     line_splitter.rs, line.rs   lines (pure)
+//     transport/             receives a response from the agent or the dashboard
+//     source/                reads it, and drops what was delivered before
+//     tail_worker/follow.rs  the loop in a worker thread: polls, timeouts, reconnects, the end
+//     tail_worker/queue.rs   applies the limits; sends blocks through a bounded channel
+//     tail.rs                LogTail and LogReader, in the caller's thread
+//     line_splitter.rs       splits blocks into lines
 //
-// `job_logs.rs` and `log_files.rs` hold the calls; `followed_log.rs` is what the cluster says of a log;
-// `job_file.rs` and `log_file.rs` are how one is asked for.
+// When a tail is over. The loop learns that the job has a terminal status and calls
+// `LogSource::nothing_more_is_written`. The source then reads on until it has compared the end of the
+// log with a separate response, and returns `End(Certainty::Sure)`. Only this ends a tail without an
+// error. The end of a response proves nothing: a proxy may have cut it.
+//
+// `job_logs.rs` and `log_files.rs` contain the calls. `followed_log.rs` asks the cluster for the state
+// of a log. `job_file.rs` and `log_file.rs` build the requests and explain their errors.
 
 mod followed_log;
 mod job_file;

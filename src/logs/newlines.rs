@@ -1,5 +1,7 @@
-//! Ray's WebSocket reads logs as Python text: `\r` and `\r\n` arrive as `\n`. This does the same to
-//! the bytes of the file, so that positions in both mean the same.
+//! Translates line endings as Ray's WebSocket does.
+//!
+//! Ray reads logs as Python text, so `\r` and `\r\n` arrive as `\n`. Doing the same to the bytes of the
+//! file makes positions in both comparable.
 
 use std::borrow::Cow;
 
@@ -9,7 +11,7 @@ pub(super) struct UniversalNewlines {
 }
 
 impl UniversalNewlines {
-    /// These bytes, the next of the file, with every line ending as `\n`.
+    /// Translates every line ending in the next bytes of the file to `\n`.
     pub(super) fn translate<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.after_cr && !bytes.contains(&b'\r') {
             return Cow::Borrowed(bytes);
@@ -32,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_ending_becomes_a_newline_however_it_is_cut() {
+    fn every_line_ending_becomes_a_newline_wherever_it_is_split() {
         let file = b"a\rb\r\nc\n\r\r\n\nd\r";
         for cut in 0..=file.len() {
             let mut newlines = UniversalNewlines::default();

@@ -1,4 +1,4 @@
-//! How a log is tailed: the protocol, the timeouts, where to begin.
+//! The options of a tail: protocol, timeouts, start position.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,26 +7,33 @@ use std::time::Duration;
 use super::StreamLimits;
 use crate::{ClientError, validate};
 
-/// Which of Ray's ways a log is read by.
+/// Which of Ray's endpoints a tail uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// [`Agent`](Self::Agent) if the agent can be reached and is proved to serve this log, otherwise
-    /// [`Stream`](Self::Stream), otherwise [`WebSocket`](Self::WebSocket). The search for the agent
-    /// delays no line: meanwhile the dashboard is read. What the WebSocket leaves out is delivered by
-    /// `GET /api/jobs/{id}/logs`. The default.
+    /// Uses [`Agent`](Self::Agent) if the agent is reachable and serves the same log as the dashboard,
+    /// otherwise [`Stream`](Self::Stream), otherwise [`WebSocket`](Self::WebSocket). The default.
+    ///
+    /// The search for the agent delays no line, because the client reads from the dashboard meanwhile. If
+    /// the WebSocket omits part of the log, the client reads that part with `GET /api/jobs/{id}/logs`.
     #[default]
     Auto,
-    /// The file by ranges of bytes from the dashboard agent of the job's node: `GET /logs/{file}` at
-    /// [`Job::driver_agent_http_address`](crate::Job::driver_agent_http_address), at every
-    /// [poll interval](TailOptions::poll_interval). Every byte comes once, whatever the length of the
-    /// log. Any Ray. The agent must be reachable from here.
+    /// Reads byte ranges of the file from the dashboard agent on the job's node.
+    ///
+    /// Calls `GET /logs/{file}` at
+    /// [`Job::driver_agent_http_address`](crate::Job::driver_agent_http_address) at each
+    /// [poll interval](TailOptions::poll_interval). Transfers each byte once. Works with any Ray, but the
+    /// client must be able to reach the agent.
     Agent,
-    /// HTTP from the dashboard: `GET /api/v0/logs/file`, once for the whole file, and then for its last
-    /// lines at every [poll interval](TailOptions::poll_interval). Needs Ray 2.45 or newer.
+    /// Reads the file from the dashboard. Needs Ray 2.45 or newer.
+    ///
+    /// Calls `GET /api/v0/logs/file` once for the whole file, and then for its last lines at each
+    /// [poll interval](TailOptions::poll_interval).
     Stream,
-    /// The WebSocket of `GET /api/jobs/{id}/logs/tail`, as Ray's own client uses it: about a second
-    /// behind, and not able to carry lines of more than 4 MB or bytes that are not UTF-8.
+    /// Uses the WebSocket `GET /api/jobs/{id}/logs/tail`, as Ray's own client does.
+    ///
+    /// Lines arrive about a second late. Lines of more than 4 MB and bytes that are not UTF-8 end the
+    /// tail with an error, because Ray then sends nothing of the log.
     WebSocket,
 }
 
@@ -57,16 +64,16 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// How long a log that broke off is asked for again.
+/// How often, or how long, a broken tail reconnects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reconnects {
-    /// So often without a good poll in between.
+    /// At most this many times without a successful read in between.
     InARow(u32),
-    /// For so long since the last good poll.
+    /// Until this long after the first failure since the last successful read.
     For(Duration),
 }
 
-/// How a log is tailed.
+/// Options for following a log.
 ///
 /// ```
 /// use ray_client::{Protocol, TailOptions};
@@ -80,7 +87,7 @@ pub(super) enum Reconnects {
 pub struct TailOptions {
     pub(super) protocol: Protocol,
     pub(super) stream_timeout: Option<Duration>,
-    /// If not given, as long as the stream timeout.
+    /// `None` means the stream timeout.
     pub(super) pending_timeout: Option<Duration>,
     pub(super) poll_interval: Duration,
     pub(super) last_lines: Option<usize>,
@@ -108,8 +115,10 @@ impl Default for TailOptions {
 }
 
 impl TailOptions {
-    /// Follows the log to its end, however long the job waits, is silent, or writes: no stream timeout,
-    /// no limits, and reconnects for 10 minutes since the last good poll at the log.
+    /// Returns options that follow the log to its end, however long the job is pending or silent.
+    ///
+    /// The tail has no stream timeout and no limits. If the connection breaks, it keeps reconnecting for
+    /// 10 minutes.
     ///
     /// ```no_run
     /// use ray_client::TailOptions;
@@ -130,76 +139,105 @@ impl TailOptions {
         }
     }
 
-    /// Which way the log is read. Defaults to [`Protocol::Auto`].
+    /// Sets the protocol. Defaults to [`Protocol::Auto`].
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// The longest silence before the tail ends with 408. More than 0 and at most 300 s; defaults to
-    /// 10 s.
+    /// Sets how long the log may be silent before the tail ends with 408. More than 0 and at most 300 s.
+    /// Defaults to 10 s.
     pub fn stream_timeout(mut self, timeout: Duration) -> Self {
         self.stream_timeout = Some(timeout);
         self
     }
 
-    /// The log may be silent for any time.
+    /// Removes the stream timeout, so the log may be silent for any time.
     pub fn no_stream_timeout(mut self) -> Self {
         self.stream_timeout = None;
         self
     }
 
-    /// How long a job may be PENDING before the tail ends with 408, for example while its packages are
-    /// installed. More than 0; defaults to the stream timeout, and to any time if there is none.
+    /// Sets how long the job may be PENDING before the tail ends with 408. A job is PENDING, for example,
+    /// while its packages are installed.
+    ///
+    /// More than 0. Defaults to the stream timeout; without one, the job may be PENDING for any time.
     pub fn pending_timeout(mut self, timeout: Duration) -> Self {
         self.pending_timeout = Some(timeout);
         self
     }
 
-    /// How often a log that grows is looked at, from 10 ms to 60 s; defaults to 50 ms. Nothing of a tail
-    /// is asked for more often. A log that does not grow is looked at less and less often, down to every
-    /// 500 ms, or every interval if that is longer. The WebSocket is not polled: there, the server
-    /// decides.
+    /// Sets the interval at which a growing log is polled, from 10 ms to 60 s. Defaults to 50 ms.
+    ///
+    /// If the log does not grow, the interval increases to 500 ms. A longer `interval` stays constant. No
+    /// request of the tail is repeated more often than this. The WebSocket is not polled.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self
     }
 
-    /// Starts with the last `lines` lines that the log has at the first contact, from 1 to 1,000,000.
-    /// Defaults to all. The agent reads no more than these; from the dashboard the log is read once to
-    /// find where they begin.
+    /// Starts with the last `lines` lines written so far, from 1 to 1,000,000. Defaults to the whole log.
+    ///
+    /// The agent can find these lines without reading the rest of the log. Other protocols read the whole
+    /// log once.
+    ///
+    /// ```no_run
+    /// use ray_client::{RayClient, TailOptions};
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// for line in client.tail_job_logs_with("raysubmit_1", TailOptions::default().last_lines(100))? {
+    ///     println!("{}", line?);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     pub fn last_lines(mut self, lines: usize) -> Self {
         self.last_lines = Some(lines);
         self
     }
 
-    /// Starts at this [`LogTail::position`](crate::LogTail::position), in bytes, for example after a
-    /// crash of the caller. Defaults to 0. A position beyond the end of a log that is complete is an
-    /// error (400).
+    /// Resumes at a [`LogTail::position`](crate::LogTail::position), in bytes, for example after a crash
+    /// of the calling program. Defaults to 0. Use the protocol that the position comes from.
+    ///
+    /// The tail ends with 400 if the position is past the end of a complete log.
+    ///
+    /// ```no_run
+    /// use ray_client::{ClientError, RayClient, TailOptions};
+    ///
+    /// fn resume(client: &RayClient, id: &str, saved: u64) -> Result<u64, ClientError> {
+    ///     let options = TailOptions::until_done().from_position(saved);
+    ///     let mut tail = client.tail_job_logs_with(id, options)?;
+    ///     for line in &mut tail {
+    ///         println!("{}", line?);
+    ///     }
+    ///     Ok(tail.position())
+    /// }
+    /// ```
     pub fn from_position(mut self, position: u64) -> Self {
         self.from_position = Some(position);
         self
     }
 
-    /// How many times in a row a log that broke off is asked for again without a good poll in between;
-    /// 0 for never. Defaults to 3, after about 1, 2 and 4 s, or when the server's `Retry-After` says.
+    /// Sets how many times the tail reconnects without a successful read in between; 0 means never.
+    ///
+    /// Defaults to 3. The pauses are 1, 2 and 4 s minus up to half at random, or the server's
+    /// `Retry-After` if that is longer.
     pub fn reconnects(mut self, reconnects: u32) -> Self {
         self.reconnects = Reconnects::InARow(reconnects);
         self
     }
 
-    /// The limits of this tail. Defaults to those of the client.
+    /// Sets the limits of this tail. Defaults to the client's limits.
     pub fn limits(mut self, limits: StreamLimits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// How long a tail too many waits for a worker.
+    /// Returns how long the tail waits for a free worker.
     pub(super) fn worker_timeout(&self) -> Duration {
         self.stream_timeout.unwrap_or(STREAM_TIMEOUT)
     }
 
-    /// The longest that one poll may take before it is made again.
+    /// Returns how long one poll may take before it is abandoned and repeated.
     pub(super) fn stall_timeout(&self) -> Duration {
         const SHORTEST: Duration = Duration::from_secs(1);
         const LONGEST: Duration = Duration::from_secs(10);
@@ -225,7 +263,7 @@ impl TailOptions {
             return Err(ClientError::invalid("last_lines: must be 1 to 1000000"));
         }
         if self.last_lines.is_some() && self.from_position.is_some() {
-            return Err(ClientError::invalid("last_lines and from_position: give one of them"));
+            return Err(ClientError::invalid("last_lines and from_position: set only one of them"));
         }
         self.limits.as_ref().map_or(Ok(()), StreamLimits::check)
     }
@@ -236,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn protocols_are_named_in_lower_case() {
+    fn protocol_names_are_lower_case() {
         for protocol in [Protocol::Auto, Protocol::Agent, Protocol::Stream, Protocol::WebSocket] {
             assert_eq!(protocol.to_string().parse::<Protocol>().unwrap(), protocol);
         }
@@ -246,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_options_are_refused() {
+    fn invalid_options_are_rejected() {
         let options = TailOptions::default;
         for bad in [
             options().stream_timeout(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! How something about a log is asked for, and where an agent should serve it.
+//! The context of requests about a log, and the location of a log on an agent.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use crate::AgentAccess;
 use crate::jobs::Job;
 use crate::transport::{Http, Request, Response, path};
 
-/// Where an agent should serve a log.
+/// The address and path at which an agent should serve a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AgentLocation {
     pub(super) address: String,
     pub(super) path: String,
 }
 
-/// How to ask for something about a log.
+/// The operation, the connections and the timeout of requests about a log.
 pub(super) struct RequestContext {
     pub(super) operation: String,
     pub(super) http: Http,
-    /// The longest that an answer is waited for.
+    /// Maximum duration of a request.
     pub(super) stall_timeout: Duration,
 }
 
@@ -30,18 +30,18 @@ impl RequestContext {
 }
 
 impl AgentLocation {
-    /// Where the agent of a job's node should serve its log.
+    /// Returns the location of a job's log, or `None` if Ray does not report a valid agent address.
     pub(super) fn of_job(job: &Job) -> Option<Self> {
         let address = job.driver_agent_http_address.as_deref()?;
         Self::new(address, &format!("job-driver-{}.log", job.id()))
     }
 
-    /// The file there, asked for as the access allows. `None` if no agent may be asked.
+    /// Returns the file at this location, or `None` if `access` allows no agent.
     pub(super) fn file(&self, http: &Http, access: AgentAccess) -> Option<AgentFile> {
         AgentFile::at(http, access, &self.address, &self.path)
     }
 
-    /// A file of the log folder of the agent at this address. `None` if that is no address of one.
+    /// Returns the location of the log file `name`, or `None` if `address` is not a valid agent address.
     pub(super) fn new(address: &str, name: &str) -> Option<Self> {
         let host = address.strip_prefix("http://")?.trim_end_matches('/');
         if host.is_empty() || host.contains(['/', '@', '?', '#']) {

@@ -1,22 +1,22 @@
-//! Which source a log is read from.
+//! The kinds of sources that a log can be read from.
 
-/// Which source a log is read from.
+/// The source that a tail reads its log from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SourceKind {
-    /// By the dashboard, which serves the plain bytes.
+    /// The dashboard, which serves plain bytes. Switches to the agent after a search has found it.
     File,
-    /// By the agent, and by nothing else.
-    Agent {
-        has_markers: bool,
-    },
+    /// Only the agent.
+    Agent { has_markers: bool },
     WebSocket {
+        /// Whether the dashboard also serves the log file as plain bytes.
         has_file: bool,
     },
-    /// By the agent, otherwise by the WebSocket: the dashboard of this Ray does not serve plain bytes.
+    /// The agent, otherwise the WebSocket: before Ray 2.45 the dashboard does not serve plain bytes.
     AgentOrWebSocket,
 }
 
 impl SourceKind {
+    /// Returns whether log files from the dashboard contain marker bytes.
     pub(super) fn has_markers(self) -> bool {
         matches!(self, Self::Agent { has_markers: true } | Self::AgentOrWebSocket)
     }

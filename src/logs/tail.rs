@@ -1,4 +1,4 @@
-//! The caller's end of a tail: an iterator of lines, or a reader of bytes.
+//! The caller's end of a tail: an iterator over lines, or a reader of bytes.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -13,25 +13,38 @@ use super::line_splitter::LineSplitter;
 use super::tail_worker::{Cancel, ClosedBy, QueueItem};
 use crate::ClientError;
 
-/// A log as it is written: an iterator of its lines.
+/// A blocking iterator over the lines of a log, while it is written.
 ///
-/// It waits for the next line. `None` comes only when the job is in a terminal state **and** every
-/// byte of its log was delivered. Whatever else ends it is one `Err`, and `None` after that:
+/// Each call of `next` waits for the next line. The iterator returns `None` only when the job has a
+/// terminal status **and** its whole log was delivered. Otherwise it ends with one `Err`, followed by
+/// `None`:
 ///
+/// - 400: the job was started outside the job API and has no log, or
+///   [`from_position`](crate::TailOptions::from_position) is past the end of a complete log
 /// - 404: there is no such job
-/// - 408: nothing came for the stream timeout, or the job was PENDING for the pending timeout
-/// - 429: a limit of [`StreamLimits`](crate::StreamLimits) is reached
-/// - 503: the connection broke off and could not be made again; the job is over, but the rest of its
-///   log can no longer be read; the id is another job's now; the tail was closed by its
-///   [handle](Self::handle); or the last clone of the client was dropped
-/// - 500: the answer was not Ray's
-/// - any other: the server's own, if it refused the last attempt
+/// - 408: no output for the stream timeout, or the job was PENDING for the pending timeout
+/// - 429: a limit in [`StreamLimits`](crate::StreamLimits) was reached
+/// - 500: the response is not Ray's, or Ray's WebSocket omitted part of the log
+/// - 503: the connection broke and no reconnect succeeded; the job has finished, but its log is gone; the
+///   id now belongs to another job; a [handle](Self::handle) closed the tail; or the last clone of the
+///   client was dropped
+/// - any other status is the server's, if it rejected the last attempt
 ///
-/// Dropping it closes its connection and frees its worker, whatever that is doing, without waiting.
+/// Dropping a tail closes its connections and frees its worker within 100 ms, without waiting for it.
+///
+/// ```no_run
+/// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+/// let mut tail = client.follow_job_logs("raysubmit_1")?;
+/// for line in &mut tail {
+///     println!("{}", line?);
+/// }
+/// println!("the job has finished and its log has {} bytes", tail.position());
+/// # Ok::<(), ray_client::ClientError>(())
+/// ```
 #[must_use = "a tail is an iterator: it closes when dropped"]
 pub struct LogTail {
     lines: LineSplitter,
-    /// The offset at which the lines begin to be counted.
+    /// The position at which `lines` began to count.
     start: u64,
     source: Incoming,
     end: Option<TailEnd>,
@@ -40,18 +53,19 @@ pub struct LogTail {
 enum TailEnd {
     Complete,
     Broken(ClientError),
-    Over,
+    /// The end or the error was reported to the caller.
+    Reported,
 }
 
-/// What [`LogTail::next_within`] found.
+/// The result of [`LogTail::next_within`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NextLine {
     /// The next line.
     Line(LogLine),
-    /// None within that time. There may be one later.
+    /// No line arrived in time. Another call may return one.
     NotYet,
-    /// The log is complete: there will be no other line.
+    /// The log is complete.
     End,
 }
 
@@ -80,8 +94,8 @@ pub struct TailHandle {
 }
 
 impl TailHandle {
-    /// Ends the tail: its connection is closed and its worker is free within 100 ms, and its iterator
-    /// yields one `Err` 503 and ends. Does nothing if the tail has ended.
+    /// Closes the tail's connections and frees its worker, within 100 ms. The iterator yields one `Err`
+    /// with status 503 and ends. Does nothing if the tail has ended.
     pub fn close(&self) {
         self.cancel.close(ClosedBy::Handle);
     }
@@ -105,29 +119,31 @@ impl LogTail {
         Self { lines: LineSplitter::new(max_piece), start, source, end: None }
     }
 
-    /// The offset in the log, in bytes, right behind what was handed out so far:
-    /// [`TailOptions::from_position`](crate::TailOptions::from_position) goes on there, with what an
-    /// unbroken tail would have given. For a tail from the start of the log it is the number of bytes
-    /// handed out.
+    /// Returns the offset in the log, in bytes, just past the last line that the tail yielded.
     ///
-    /// It counts the bytes of the file; over the WebSocket, where `\r` and `\r\n` arrive as `\n`, those
-    /// of the text. So go on with the same protocol.
+    /// A tail that resumes there with
+    /// [`TailOptions::from_position`](crate::TailOptions::from_position) yields exactly what an unbroken
+    /// tail would have yielded next.
+    ///
+    /// Resume with the same protocol: positions count bytes of the file, but with
+    /// [`Protocol::WebSocket`](crate::Protocol::WebSocket) bytes of the text, in which `\r\n` is `\n`.
     pub fn position(&self) -> u64 {
         self.start + self.lines.consumed()
     }
 
-    /// What closes this tail from any thread.
+    /// Returns a handle that closes this tail from any thread.
     pub fn handle(&self) -> TailHandle {
         TailHandle { cancel: Arc::clone(&self.source.cancel) }
     }
 
-    /// Waits for the next line, at most this long, and can be called again.
+    /// Waits up to `wait` for the next line. Can be called again.
     ///
     /// ```no_run
     /// use ray_client::{NextLine, RayClient};
     /// use std::time::Duration;
     ///
-    /// let mut tail = RayClient::new("http://127.0.0.1:8265")?.follow_job_logs("raysubmit_1")?;
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// let mut tail = client.follow_job_logs("raysubmit_1")?;
     /// loop {
     ///     match tail.next_within(Duration::from_secs(1))? {
     ///         NextLine::Line(line) => println!("{line}"),
@@ -139,22 +155,35 @@ impl LogTail {
     /// ```
     ///
     /// # Errors
-    /// What ends the tail, once; after that it returns [`NextLine::End`].
+    ///
+    /// The error that ends the tail, once. Later calls return [`NextLine::End`].
     pub fn next_within(&mut self, wait: Duration) -> Result<NextLine, ClientError> {
-        // A time beyond what a clock can hold is no limit.
+        // If the clock cannot represent the deadline, there is none.
         self.next_until(Instant::now().checked_add(wait))
     }
 
-    /// The same log as bytes, as they are in the file (over the WebSocket: with `\n` for `\r` and
-    /// `\r\n`), with the same end and the same errors. It begins behind the last line that was handed
-    /// out, and does not wait for the ends of lines.
+    /// Converts this tail into a reader of the log's bytes, with the same end and the same errors.
+    ///
+    /// The reader continues after the last line that the tail yielded, and does not wait for complete
+    /// lines. The bytes are those of the file. Only [`Protocol::WebSocket`](crate::Protocol::WebSocket)
+    /// turns `\r` and `\r\n` into `\n`.
+    ///
+    /// ```no_run
+    /// use ray_client::RayClient;
+    /// use std::io;
+    ///
+    /// let client = RayClient::new("http://127.0.0.1:8265")?;
+    /// let mut reader = client.follow_job_logs("raysubmit_1")?.into_reader();
+    /// io::copy(&mut reader, &mut io::stdout())?;
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn into_reader(self) -> LogReader {
         let position = self.position();
         let Self { lines, source, end, .. } = self;
         LogReader { block: lines.into_rest(), start: 0, position, source, end }
     }
 
-    /// The next line, the end, or that there is no line at this time.
+    /// Returns the next line or the end, or `NotYet` at the deadline.
     fn next_until(&mut self, deadline: Option<Instant>) -> Result<NextLine, ClientError> {
         loop {
             if let Some(line) = self.lines.next() {
@@ -163,13 +192,13 @@ impl LogTail {
             if let Some(end) = &self.end {
                 let rest = match end {
                     TailEnd::Complete => self.lines.rest(),
-                    TailEnd::Broken(_) => self.lines.torn(),
-                    TailEnd::Over => None,
+                    TailEnd::Broken(_) => self.lines.unfinished(),
+                    TailEnd::Reported => None,
                 };
                 if let Some(line) = rest {
                     return Ok(NextLine::Line(line));
                 }
-                let error = self.end.replace(TailEnd::Over).and_then(TailEnd::into_error);
+                let error = self.end.replace(TailEnd::Reported).and_then(TailEnd::into_error);
                 return error.map_or(Ok(NextLine::End), Err);
             }
             match self.source.next_until(deadline) {
@@ -196,7 +225,7 @@ impl Iterator for LogTail {
     fn next(&mut self) -> Option<Self::Item> {
         match self.next_until(None) {
             Ok(NextLine::Line(line)) => Some(Ok(line)),
-            // Without a deadline there is always a line, or the end.
+            // `NotYet` cannot occur without a deadline.
             Ok(NextLine::NotYet | NextLine::End) => None,
             Err(error) => Some(Err(error)),
         }
@@ -218,13 +247,15 @@ impl TailEnd {
     fn into_error(self) -> Option<ClientError> {
         match self {
             Self::Broken(error) => Some(error),
-            Self::Complete | Self::Over => None,
+            Self::Complete | Self::Reported => None,
         }
     }
 }
 
-/// A log as raw bytes; see [`LogTail::into_reader`]. An error is an [`io::Error`] around the
-/// [`ClientError`], once; after it, as after the end, `read` returns 0.
+/// A blocking reader of a log's raw bytes, while it is written.
+///
+/// [`LogTail::into_reader`] creates one. An error is returned once, as an [`io::Error`] that contains the
+/// [`ClientError`]. After the error or the end, `read` returns 0.
 pub struct LogReader {
     block: Vec<u8>,
     start: usize,
@@ -234,12 +265,13 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    /// The same as [`LogTail::position`].
+    /// Returns the offset in the log, in bytes, just past the last byte that was read. See
+    /// [`LogTail::position`].
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The same as [`LogTail::handle`].
+    /// Returns a handle that closes this reader from any thread.
     pub fn handle(&self) -> TailHandle {
         TailHandle { cancel: Arc::clone(&self.source.cancel) }
     }
@@ -249,7 +281,7 @@ impl BufRead for LogReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.start == self.block.len() {
             if self.end.is_some() {
-                let end = self.end.replace(TailEnd::Over);
+                let end = self.end.replace(TailEnd::Reported);
                 return match end.and_then(TailEnd::into_error) {
                     Some(error) => Err(error.into()),
                     None => Ok(&[]),
@@ -304,9 +336,9 @@ struct Incoming {
 }
 
 impl Incoming {
-    /// The next message; `None` if none came until then.
+    /// Returns the next message, or `None` at the deadline.
     fn next_until(&self, deadline: Option<Instant>) -> Option<Result<QueueItem, ClientError>> {
-        // What a closed tail still holds is not handed out.
+        // A closed tail does not yield what is still in the queue.
         let is_closed =
             matches!(self.cancel.closed_by(), Some(ClosedBy::Handle | ClosedBy::Client));
         if is_closed {
@@ -323,7 +355,7 @@ impl Incoming {
         }
     }
 
-    /// The worker went away without a word.
+    /// Returns the error for a worker that ended without sending a result.
     fn closed(&self) -> ClientError {
         let operation = &self.operation;
         match self.cancel.closed_by() {
@@ -340,8 +372,8 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // First the flag and the sockets; the receiver, whose end frees a worker that waits to hand
-        // something over, goes right after.
+        // Close the sockets before `receiver` is dropped. That drop frees a worker that waits on a full
+        // queue.
         self.cancel.close(ClosedBy::Drop);
     }
 }

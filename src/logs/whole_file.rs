@@ -1,4 +1,4 @@
-//! A log file at once, from its start to its true end.
+//! Reads a whole log file, and verifies that it is complete.
 
 use std::time::Duration;
 
@@ -8,15 +8,17 @@ use super::source::{
 };
 use crate::ClientError;
 
-/// The most of a file that is read at once, in bytes.
+/// Maximum size of a file, in bytes.
 const MAX_FILE: usize = 256 * 1024 * 1024;
 
-/// How many of its last bytes are compared with its last lines.
+/// How many bytes at the end to compare with the last lines.
 const COMPARED: usize = 64 * 1024;
 
-/// The whole file. The end of an answer proves nothing, since something on the way may have cut it off:
-/// the file's last lines are joined to it, which may have grown. One that repeats itself has to come
-/// twice.
+/// Reads the whole file.
+///
+/// The end of a response proves nothing, because a proxy may have cut it. Therefore this also requests
+/// the last lines and joins them to the file, which may have grown meanwhile. If the file repeats itself,
+/// the join is uncertain, and two reads must have the same length instead.
 pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
     const READINGS: u64 = 4;
     let mut before = None;
@@ -36,12 +38,12 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
         before = Some(file.len());
     }
     Err(ClientError::unreachable(format_args!(
-        "{}: it came {READINGS} times without its last lines, so that something on the way cuts it off: tail it instead",
+        "{}: it arrived {READINGS} times without its last lines: a proxy probably cuts it off: tail it instead",
         dashboard.operation()
     )))
 }
 
-/// The same from the node's agent, if that is proved to serve the file.
+/// Reads the whole file from the node's agent, after verifying that the agent serves it.
 pub(super) fn read_whole_by_agent(
     file: Option<AgentFile>,
     dashboard: &Dashboard,
@@ -49,7 +51,7 @@ pub(super) fn read_whole_by_agent(
 ) -> Result<Vec<u8>, ClientError> {
     let Some(file) = file else {
         return Err(ClientError::unreachable(format_args!(
-            "{}: there is no agent of its node that may be used",
+            "{}: there is no usable agent on its node",
             dashboard.operation()
         )));
     };
@@ -60,14 +62,14 @@ pub(super) fn read_whole_by_agent(
     }
 }
 
-/// Whether the file has more lines than came, if it is small enough to be asked for one more.
+/// Returns whether the file has more lines than `file`. False if its lines are too large to request.
 fn has_more_lines(dashboard: &impl FileServer, file: &[u8]) -> Result<bool, ClientError> {
     let last = dashboard.last_lines(count_lines(file) + 1).map_err(TailError::into_error)?;
     Ok(last.is_some_and(|last| last != file))
 }
 
 fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
-    let mut reading = dashboard.whole().map_err(TailError::into_error)?;
+    let mut reading = dashboard.open().map_err(TailError::into_error)?;
     let mut file = Vec::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -78,14 +80,14 @@ fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
         file.extend_from_slice(&piece[..length]);
         if file.len() > MAX_FILE {
             return Err(ClientError::unexpected(format_args!(
-                "{}: it is larger than {MAX_FILE} bytes: tail it",
+                "{}: it is larger than {MAX_FILE} bytes: tail it instead",
                 dashboard.operation()
             )));
         }
     }
 }
 
-/// Bytes that are not UTF-8 become U+FFFD.
+/// Converts bytes to text. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

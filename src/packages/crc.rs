@@ -1,4 +1,4 @@
-//! The checksum of a zip archive's entries: CRC-32, eight bytes at a time.
+//! CRC-32, the checksum of zip entries. Processes chunk bytes at a time.
 
 const TABLES: [[u32; 256]; 8] = tables();
 
@@ -37,16 +37,16 @@ impl Crc {
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
-        let mut eights = bytes.chunks_exact(8);
-        for eight in &mut eights {
+        let mut chunks = bytes.chunks_exact(8);
+        for chunk in &mut chunks {
             let mixed = self.0.to_le_bytes();
             self.0 = 0;
-            for (i, byte) in eight.iter().enumerate() {
+            for (i, byte) in chunk.iter().enumerate() {
                 let byte = byte ^ mixed.get(i).unwrap_or(&0);
                 self.0 ^= TABLES[7 - i][usize::from(byte)];
             }
         }
-        for byte in eights.remainder() {
+        for byte in chunks.remainder() {
             self.0 = (self.0 >> 8) ^ TABLES[0][((self.0 ^ u32::from(*byte)) & 0xFF) as usize];
         }
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_that_of_zip() {
+    fn checksums_are_those_of_zip() {
         for (text, value) in [
             (&b""[..], 0),
             (b"123456789", 0xCBF4_3926),

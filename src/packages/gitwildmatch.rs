@@ -1,59 +1,60 @@
-//! The patterns of `.gitignore`, as the pathspec library that Ray carries with it reads them.
+//! Patterns of `.gitignore`, interpreted like the pathspec library that is bundled with Ray.
 //!
-//! That version differs from git, and from newer versions, in what it matches: `foo/` is not the
-//! directory itself, and `*` is also the root, which is called `.`. A package is named by the paths that
-//! are left, so all of it is kept.
+//! That version differs from git and from newer versions. For example, `foo/` does not match the
+//! directory itself, and `*` also matches the root, whose name is `.`. These differences are
+//! reproduced, because a package is named by the paths that are left.
 
-/// The patterns of one ignore file, or of one list of excludes.
+/// The patterns of one ignore file or of one list of excludes.
 pub(super) struct Patterns(Vec<Pattern>);
 
 struct Pattern {
-    /// Whether a path that matches is left out; a pattern with `!` takes it back in.
-    leaves_out: bool,
+    /// Whether a matching path is excluded; `!` re-includes it instead.
+    excludes: bool,
     parts: Vec<Part>,
 }
 
-/// A part of what would be a regular expression.
+/// A part of the equivalent regular expression.
 enum Part {
-    One(Chars),
-    Any(Chars),
+    One(CharClass),
+    /// Zero or more.
+    Any(CharClass),
     Optional(Vec<Part>),
 }
 
-/// Which characters one place of a path may have.
-enum Chars {
+/// The characters that match at one position.
+enum CharClass {
     Is(char),
     NotSlash,
-    /// A dot of Python's regular expressions: not a newline.
+    /// The dot of a Python regular expression.
     NotNewline,
-    Among(Vec<(char, char)>),
-    NotAmong(Vec<(char, char)>),
+    AnyOf(Vec<(char, char)>),
+    NoneOf(Vec<(char, char)>),
 }
 
 impl Patterns {
-    /// The error names the pattern that Ray cannot read either.
+    /// The error names a pattern that Ray cannot parse either.
     pub(super) fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let patterns = lines.into_iter().filter_map(|line| Pattern::parse(line).transpose());
         patterns.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether this path, relative to the folder of the patterns, is left out: the last pattern that
-    /// matches decides.
-    pub(super) fn leave_out(&self, path: &str) -> bool {
+    /// Returns whether a path, relative to the directory of the patterns, is excluded. The last
+    /// matching pattern decides.
+    pub(super) fn excludes(&self, path: &str) -> bool {
         let path: Vec<char> = path.chars().collect();
         let last = self.0.iter().rev().find(|pattern| pattern.matches(&path));
-        last.is_some_and(|pattern| pattern.leaves_out)
+        last.is_some_and(|pattern| pattern.excludes)
     }
 }
 
 impl Pattern {
-    /// `None` for a comment, an empty line and `/`.
+    /// Returns `None` for a comment, an empty line and `/`.
     fn parse(line: &str) -> Result<Option<Self>, String> {
         let line = line.trim_matches(is_python_space);
         if line.is_empty() || line.starts_with('#') || line == "/" {
             return Ok(None);
         }
-        let (leaves_out, pattern) = match line.strip_prefix('!') {
+        let (excludes, pattern) = match line.strip_prefix('!') {
             Some(rest) => (false, rest),
             None => (true, line),
         };
@@ -61,28 +62,26 @@ impl Pattern {
         if pattern.is_empty() {
             return Err(format!("the pattern `{line}` has nothing to match"));
         }
-        let parts = parts_of(&segments_of(pattern), leaves_out).ok_or_else(|| {
-            format!("the pattern `{line}` has a range whose end is before its start")
-        })?;
-        Ok(Some(Self { leaves_out, parts }))
+        let parts = parts_of(&segments_of(pattern), excludes)
+            .ok_or_else(|| format!("the pattern `{line}` has a reversed range"))?;
+        Ok(Some(Self { excludes, parts }))
     }
 
     fn matches(&self, path: &[char]) -> bool {
         let mut ends = vec![false; path.len() + 1];
         ends[0] = true;
         let ends = advance(&self.parts, path, ends);
-        // A dollar of Python's regular expressions also stands before a newline at the end.
+        // In Python, `$` also matches before a newline at the end.
         ends[path.len()] || (path.last() == Some(&'\n') && ends[path.len() - 1])
     }
 }
 
-/// What Python's `str.strip` takes off.
+/// Returns whether Python's `str.strip` removes this character.
 fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// The parts between slashes, where `**` stands for what a slash at the start, in the middle or at the
-/// end means.
+/// Splits a pattern at its slashes. A leading or trailing slash, or none, is expressed by `**`.
 fn segments_of(pattern: &str) -> Vec<&str> {
     let mut segments: Vec<&str> = pattern.split('/').collect();
     if segments[0].is_empty() {
@@ -99,9 +98,9 @@ fn segments_of(pattern: &str) -> Vec<&str> {
     segments
 }
 
-/// `None` if a range of characters is the wrong way round.
-fn parts_of(segments: &[&str], leaves_out: bool) -> Option<Vec<Part>> {
-    use Chars::{Is, NotNewline, NotSlash};
+/// Returns `None` if a range of characters is reversed.
+fn parts_of(segments: &[&str], excludes: bool) -> Option<Vec<Part>> {
+    use CharClass::{Is, NotNewline, NotSlash};
     use Part::{Any, One, Optional};
     let mut parts = Vec::new();
     let mut need_slash = false;
@@ -132,8 +131,8 @@ fn parts_of(segments: &[&str], leaves_out: bool) -> Option<Vec<Part>> {
             continue;
         }
         parts.extend(glob(segment)?);
-        // What is below a path that is left out is left out too; what is taken back in is that path.
-        if i == end && leaves_out {
+        // Excluding a path also excludes what is in it; `!` re-includes only the path itself.
+        if i == end && excludes {
             parts.push(Optional(vec![One(Is('/')), Any(NotNewline)]));
         }
     }
@@ -150,26 +149,26 @@ fn glob(segment: &str) -> Option<Vec<Part>> {
             '\\' => {
                 let Some(&escaped) = chars.get(i) else { break };
                 i += 1;
-                Part::One(Chars::Is(escaped))
+                Part::One(CharClass::Is(escaped))
             }
-            '*' => Part::Any(Chars::NotSlash),
-            '?' => Part::One(Chars::NotSlash),
+            '*' => Part::Any(CharClass::NotSlash),
+            '?' => Part::One(CharClass::NotSlash),
             '[' => match end_of_brackets(&chars, i) {
                 Some(end) => {
                     let inside = &chars[i..end];
                     i = end + 1;
                     Part::One(brackets(inside)?)
                 }
-                None => Part::One(Chars::Is('[')),
+                None => Part::One(CharClass::Is('[')),
             },
-            c => Part::One(Chars::Is(c)),
+            c => Part::One(CharClass::Is(c)),
         };
         parts.push(part);
     }
     Some(parts)
 }
 
-/// Where the `]` is that ends the brackets that start here. One right at the start is no end.
+/// Returns the position of the closing `]`. A `]` right at the start does not close.
 fn end_of_brackets(chars: &[char], start: usize) -> Option<usize> {
     let mut at = start;
     for first in ['!', ']'] {
@@ -180,8 +179,8 @@ fn end_of_brackets(chars: &[char], start: usize) -> Option<usize> {
     chars.get(at..)?.iter().position(|&c| c == ']').map(|found| at + found)
 }
 
-/// `None` if a range is the wrong way round.
-fn brackets(inside: &[char]) -> Option<Chars> {
+/// Returns `None` if a range is reversed.
+fn brackets(inside: &[char]) -> Option<CharClass> {
     let (inside, negated) = match inside {
         ['!', rest @ ..] => (rest, true),
         all => (all, false),
@@ -200,24 +199,26 @@ fn brackets(inside: &[char]) -> Option<Chars> {
             }
         };
     }
-    Some(if negated { Chars::NotAmong(ranges) } else { Chars::Among(ranges) })
+    Some(if negated { CharClass::NoneOf(ranges) } else { CharClass::AnyOf(ranges) })
 }
 
-impl Chars {
-    fn has(&self, c: char) -> bool {
-        let among = |ranges: &[(char, char)]| ranges.iter().any(|(a, z)| (*a..=*z).contains(&c));
+impl CharClass {
+    fn contains(&self, c: char) -> bool {
+        let in_ranges =
+            |ranges: &[(char, char)]| ranges.iter().any(|(a, z)| (*a..=*z).contains(&c));
         match self {
             Self::Is(this) => c == *this,
             Self::NotSlash => c != '/',
             Self::NotNewline => c != '\n',
-            Self::Among(ranges) => among(ranges),
-            Self::NotAmong(ranges) => !among(ranges),
+            Self::AnyOf(ranges) => in_ranges(ranges),
+            Self::NoneOf(ranges) => !in_ranges(ranges),
         }
     }
 }
 
-/// Where in the path a match of these parts can end, if it can start where `ends` says. Takes time in
-/// proportion to parts and path, whatever the pattern.
+/// Returns the positions in the path at which a match of `parts` can end, if it can start at any of
+/// `ends`. Takes time proportional to the number of parts and the length of the path, for any
+/// pattern.
 fn advance(parts: &[Part], path: &[char], mut ends: Vec<bool>) -> Vec<bool> {
     for part in parts {
         if !ends.contains(&true) {
@@ -226,13 +227,13 @@ fn advance(parts: &[Part], path: &[char], mut ends: Vec<bool>) -> Vec<bool> {
         match part {
             Part::One(chars) => {
                 for at in (0..path.len()).rev() {
-                    ends[at + 1] = ends[at] && chars.has(path[at]);
+                    ends[at + 1] = ends[at] && chars.contains(path[at]);
                 }
                 ends[0] = false;
             }
             Part::Any(chars) => {
                 for at in 0..path.len() {
-                    ends[at + 1] |= ends[at] && chars.has(path[at]);
+                    ends[at + 1] |= ends[at] && chars.contains(path[at]);
                 }
             }
             Part::Optional(parts) => {
@@ -250,49 +251,49 @@ fn advance(parts: &[Part], path: &[char], mut ends: Vec<bool>) -> Vec<bool> {
 mod tests {
     use super::*;
 
-    fn leaves_out(patterns: &[&str], path: &str) -> bool {
-        Patterns::parse(patterns.iter().copied()).unwrap().leave_out(path)
+    fn excludes(patterns: &[&str], path: &str) -> bool {
+        Patterns::parse(patterns.iter().copied()).unwrap().excludes(path)
     }
 
     #[test]
-    fn a_pattern_without_a_slash_matches_at_any_depth_and_all_below() {
+    fn a_pattern_without_a_slash_matches_at_any_depth() {
         for path in ["foo", "a/foo", "foo/b", "a/foo/b/c"] {
-            assert!(leaves_out(&["foo"], path), "{path}");
+            assert!(excludes(&["foo"], path), "{path}");
         }
-        assert!(!leaves_out(&["/foo"], "a/foo"));
-        assert!(!leaves_out(&["a/foo"], "b/a/foo"));
+        assert!(!excludes(&["/foo"], "a/foo"));
+        assert!(!excludes(&["a/foo"], "b/a/foo"));
     }
 
     #[test]
-    fn a_folder_pattern_leaves_the_folder_itself_in() {
-        assert!(!leaves_out(&["foo/"], "foo"));
-        assert!(leaves_out(&["foo/"], "foo/a"));
+    fn a_pattern_with_a_trailing_slash_keeps_the_directory_itself() {
+        assert!(!excludes(&["foo/"], "foo"));
+        assert!(excludes(&["foo/"], "foo/a"));
     }
 
     #[test]
-    fn a_star_is_also_the_root() {
-        assert!(leaves_out(&["*"], "."));
-        assert!(leaves_out(&[".*"], "."));
-        assert!(!leaves_out(&["*.py"], "."));
+    fn a_star_also_matches_the_root() {
+        assert!(excludes(&["*"], "."));
+        assert!(excludes(&[".*"], "."));
+        assert!(!excludes(&["*.py"], "."));
     }
 
     #[test]
-    fn the_last_pattern_that_matches_decides() {
-        assert!(!leaves_out(&["*.log", "!keep.log"], "a/keep.log"));
-        assert!(leaves_out(&["!keep.log", "*.log"], "a/keep.log"));
+    fn the_last_matching_pattern_decides() {
+        assert!(!excludes(&["*.log", "!keep.log"], "a/keep.log"));
+        assert!(excludes(&["!keep.log", "*.log"], "a/keep.log"));
     }
 
     #[test]
-    fn brackets_are_those_of_python() {
-        assert!(leaves_out(&["[a-c]x"], "bx"));
-        assert!(leaves_out(&["[]-]x"], "-x") && leaves_out(&["[]-]x"], "]x"));
-        assert!(leaves_out(&["[^a]x"], "^x") && !leaves_out(&["[^a]x"], "bx"));
-        assert!(leaves_out(&["[!a]x"], "bx") && !leaves_out(&["[!a]x"], "ax"));
-        assert!(leaves_out(&["[a"], "[a"));
+    fn brackets_match_as_in_python() {
+        assert!(excludes(&["[a-c]x"], "bx"));
+        assert!(excludes(&["[]-]x"], "-x") && excludes(&["[]-]x"], "]x"));
+        assert!(excludes(&["[^a]x"], "^x") && !excludes(&["[^a]x"], "bx"));
+        assert!(excludes(&["[!a]x"], "bx") && !excludes(&["[!a]x"], "ax"));
+        assert!(excludes(&["[a"], "[a"));
     }
 
     #[test]
-    fn what_ray_cannot_read_is_an_error() {
+    fn patterns_that_ray_cannot_parse_are_errors() {
         for bad in ["!", "\\", "[z-a]"] {
             assert!(Patterns::parse([bad]).is_err(), "{bad}");
         }
@@ -300,8 +301,8 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_take_no_longer() {
+    fn many_stars_do_not_slow_matching_down() {
         let pattern = "*a".repeat(200);
-        assert!(!leaves_out(&[&pattern], &"a".repeat(150)));
+        assert!(!excludes(&[&pattern], &"a".repeat(150)));
     }
 }

@@ -1,4 +1,4 @@
-//! Reads files as they are hashed, and again as they are sent: the same bytes, or an error.
+//! Hashes files, and reads them again to send them: the same bytes, or an error.
 
 use std::fmt;
 use std::fs::File;
@@ -11,16 +11,16 @@ use super::crc::Crc;
 use crate::ClientError;
 
 /// How much of a file is in memory at a time.
-const PIECE: usize = 256 * 1024;
+const BUFFER_SIZE: usize = 256 * 1024;
 
 pub(super) type Sha1Sum = [u8; 20];
 
-/// The name of a directory's package: the first 8 bytes of the hash of every path, joined by XOR, so
-/// that their order does not matter.
+/// Names a directory's package: XOR of the first 8 bytes of the hash of every path, which does not
+/// depend on their order.
 pub(super) struct DirectoryHash([u8; 8]);
 
 impl DirectoryHash {
-    /// Ray starts with the digit 0, not with the byte.
+    /// Ray starts with the digit 0, not with a zero byte.
     pub(super) fn new() -> Self {
         Self([b'0'; 8])
     }
@@ -42,17 +42,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
-/// A name as Ray hashes it: with the separator of this system.
+/// Returns a name as Ray hashes it: with the path separator of this system.
 pub(super) fn hashed_name(name: &str) -> String {
     name.replace('/', MAIN_SEPARATOR_STR)
 }
 
-/// The hash of a path of which only the name counts.
+/// Returns the hash of a path whose content does not count.
 pub(super) fn hash_of_name(name: &str) -> Sha1Sum {
     Sha1::digest(name).into()
 }
 
-/// A file as it was when it was hashed.
+/// The size and checksums of a file when it was hashed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hashed {
     pub(super) size: u64,
@@ -61,57 +61,57 @@ pub(super) struct Hashed {
 }
 
 impl Hashed {
-    /// `name` is hashed before the content.
+    /// Hashes `name`, and then the content.
     pub(super) fn read(mut file: File, name: &str) -> io::Result<Self> {
         let mut sha1 = Sha1::new_with_prefix(name);
         let (mut crc, mut size) = (Crc::new(), 0);
-        let mut piece = vec![0; PIECE];
+        let mut buffer = vec![0; BUFFER_SIZE];
         loop {
-            let length = file.read(&mut piece)?;
+            let length = file.read(&mut buffer)?;
             if length == 0 {
                 return Ok(Self { size, crc: crc.value(), sha1: sha1.finalize().into() });
             }
-            sha1.update(&piece[..length]);
-            crc.update(&piece[..length]);
+            sha1.update(&buffer[..length]);
+            crc.update(&buffer[..length]);
             size += length as u64;
         }
     }
 }
 
-/// A file that is read once more. Its last bytes are only given if all of them are those that were
-/// hashed, so that a body with other bytes never comes to its end.
+/// Reads a file again. Returns its last bytes only if the whole content has the same hash, so a
+/// changed file never completes an upload.
 pub(super) struct VerifiedReader {
     file: File,
     /// For messages.
-    shown: String,
+    label: String,
     hashed: Hashed,
-    left: u64,
+    remaining: u64,
     sha1: Sha1,
 }
 
 impl VerifiedReader {
-    /// `name` is what was hashed before the content.
+    /// `name` must be the one that was hashed.
     pub(super) fn open(path: &Path, name: &str, hashed: Hashed) -> io::Result<Self> {
-        let shown = match name {
+        let label = match name {
             "" => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             name => name.to_owned(),
         };
-        let file = File::open(path).map_err(|error| changed(&shown, &error))?;
+        let file = File::open(path).map_err(|error| changed(&label, &error))?;
         let sha1 = Sha1::new_with_prefix(name);
-        let mut reread = Self { file, shown, hashed, left: hashed.size, sha1 };
+        let mut reader = Self { file, label, hashed, remaining: hashed.size, sha1 };
         if hashed.size == 0 {
-            reread.check()?;
+            reader.check()?;
         }
-        Ok(reread)
+        Ok(reader)
     }
 
     fn check(&mut self) -> io::Result<()> {
-        let more = self.file.read(&mut [0]).map_err(|error| changed(&self.shown, &error))?;
+        let more = self.file.read(&mut [0]).map_err(|error| changed(&self.label, &error))?;
         if more > 0 {
-            return Err(changed(&self.shown, &"it became longer"));
+            return Err(changed(&self.label, &"it grew"));
         }
         if Sha1Sum::from(self.sha1.clone().finalize()) != self.hashed.sha1 {
-            return Err(changed(&self.shown, &"its content is another"));
+            return Err(changed(&self.label, &"its content differs"));
         }
         Ok(())
     }
@@ -119,18 +119,19 @@ impl VerifiedReader {
 
 impl Read for VerifiedReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).map_or(buf.len(), |left| left.min(buf.len()));
+        let most =
+            usize::try_from(self.remaining).map_or(buf.len(), |remaining| remaining.min(buf.len()));
         if most == 0 {
             return Ok(0);
         }
         let length =
-            self.file.read(&mut buf[..most]).map_err(|error| changed(&self.shown, &error))?;
+            self.file.read(&mut buf[..most]).map_err(|error| changed(&self.label, &error))?;
         if length == 0 {
-            return Err(changed(&self.shown, &"it became shorter"));
+            return Err(changed(&self.label, &"it shrank"));
         }
         self.sha1.update(&buf[..length]);
-        self.left -= length as u64;
-        if self.left == 0 {
+        self.remaining -= length as u64;
+        if self.remaining == 0 {
             self.check()?;
         }
         Ok(length)
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_directory_has_the_hash_that_ray_gives_it() {
+    fn an_empty_directory_has_the_same_hash_as_in_ray() {
         let mut hash = DirectoryHash::new();
         assert_eq!(hash.to_string(), "3030303030303030");
         hash.add(&hash_of_name("."));

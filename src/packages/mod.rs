@@ -1,9 +1,8 @@
-//! Packages: local code, under the name that Ray's own client gives it, and its upload to the cluster. Needs
+//! Packages: local code, named as Ray's own client names it, and its upload to the cluster. Needs
 //! the feature `packages`.
 //!
-//! A job uploads what it needs by itself
-//! ([`JobSubmission::working_dir`](crate::JobSubmission::working_dir)). A [`Package`] is for what takes URIs
-//! only, for example Serve, and for an upload of its own.
+//! [`submit_job`](crate::RayClient::submit_job) uploads the local code of a job itself. A
+//! [`Package`] is for uploads without a job, for example for Serve, which accepts only URIs.
 //!
 //! ```no_run
 //! use ray_client::{Package, RayClient};
@@ -32,15 +31,14 @@ use crate::ClientError;
 use prepare::prepare;
 use walk::IgnoreRules;
 
-/// Code on this machine for a `working_dir` or `py_modules` of a runtime environment: a directory, a
-/// ready archive, or for `py_modules` also a wheel or a single `.py` file. Needs the feature `packages`.
+/// Local code for the `working_dir` or `py_modules` of a runtime environment: a directory, an
+/// archive, or for `py_modules` also a wheel or a single `.py` file. Needs the feature `packages`.
 ///
-/// Its name is a hash of its content, the one that Ray's own client gives the same content, so that
-/// the cluster holds it once for all clients.
+/// A package is named by the hash of its content. Ray's own client computes the same hash, so the
+/// cluster stores the same content only once.
 ///
-/// [`JobSubmission::working_dir`](crate::JobSubmission::working_dir) and
-/// [`py_module`](crate::JobSubmission::py_module) upload by themselves; a `Package` is for Serve, whose
-/// configuration takes URIs only.
+/// [`submit_job`](crate::RayClient::submit_job) uploads local code itself. Serve accepts only URIs;
+/// upload a `Package` first:
 ///
 /// ```no_run
 /// use ray_client::{Package, RayClient, RuntimeEnv, ServeApplicationConfig};
@@ -60,7 +58,8 @@ pub struct Package {
     excludes: Vec<String>,
 }
 
-/// What Ray does with a package. The same directory has one name in both roles, and two archives.
+/// How Ray uses a package. The same directory has one name in both roles, but two different
+/// archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     WorkingDir,
@@ -68,40 +67,40 @@ enum Role {
 }
 
 impl Package {
-    /// A working directory: a directory, or an archive (`.zip`, `.tar.gz`, `.tgz`, `.tar.xz`) that is
-    /// uploaded as it is. Ray 2.49 and older unpack `.zip` only.
+    /// Creates a package for `working_dir`: a directory, or an archive (`.zip`, `.tar.gz`, `.tgz`,
+    /// `.tar.xz`), which is uploaded unchanged. Ray 2.49 and older unpack only `.zip`.
     pub fn working_dir(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), role: Role::WorkingDir, excludes: Vec::new() }
     }
 
-    /// A Python module: a directory, which is imported by its name, a single `.py` file, a wheel, or an
-    /// archive of what is to be imported.
+    /// Creates a package for `py_modules`: a directory, which is imported by its name; a single
+    /// `.py` file; a wheel; or an archive that contains the modules.
     pub fn py_module(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), role: Role::PyModule, excludes: Vec::new() }
     }
 
-    /// Leaves out what these patterns match, beside what the `.gitignore` and `.rayignore` files of a
-    /// directory leave out: patterns as in `.gitignore`, relative to the directory. Adds to what was
-    /// given before. Archives and single files stay whole.
+    /// Adds patterns of files not to pack, as in `.gitignore` and relative to the directory. The
+    /// directory's `.gitignore` and `.rayignore` files apply as well. Archives and single files are
+    /// not filtered.
     pub fn excludes(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.excludes.extend(patterns.into_iter().map(Into::into));
         self
     }
 
-    /// The URI of the package: `gcs://_ray_pkg_` and a hash, or `gcs://` and the name of a wheel. Reads
-    /// every file that belongs to it, and sends nothing.
+    /// Returns the URI of the package: `gcs://_ray_pkg_` and a hash, or `gcs://` and the name of a
+    /// wheel. Reads every file of the package and sends nothing.
     ///
-    /// `RAY_RUNTIME_ENV_IGNORE_GITIGNORE` and `RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES` of the
-    /// environment mean what they mean to Ray's own client.
+    /// The environment variables `RAY_RUNTIME_ENV_IGNORE_GITIGNORE` and
+    /// `RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES` work as in Ray's own client.
     ///
     /// # Errors
-    /// 400 if there is no such directory or archive, a file or directory in it cannot be read, an
-    /// ignore pattern is not valid, or nothing is left of it.
+    /// 400 if the directory or archive does not exist, a file or directory in it is unreadable, an
+    /// ignore pattern is invalid, or everything is excluded.
     pub fn uri(&self) -> Result<String, ClientError> {
         prepare(self, &IgnoreRules::from_env(), None).map(|prepared| prepared.uri)
     }
 
-    /// The name in messages: the last part of the path, since messages show no more of it.
+    /// Returns the name for messages. They show only the last part of a path.
     fn label(&self) -> String {
         let role = match self.role {
             Role::WorkingDir => "working_dir",

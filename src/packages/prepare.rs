@@ -1,4 +1,4 @@
-//! What a package holds and is called, before anything of it is sent.
+//! Reads a package to determine its name and content. Sends nothing.
 
 use std::cmp::Reverse;
 use std::fs::File;
@@ -13,52 +13,52 @@ use crate::ClientError;
 
 const ARCHIVES: [&str; 4] = [".zip", ".tar.gz", ".tgz", ".tar.xz"];
 const WHEEL: &str = ".whl";
-const NOTHING_LEFT: &str = "nothing is left of it: a pattern leaves out the directory itself, as `*` and `.*` do; name what is below it, as `*.bin` does";
+const NOTHING_LEFT: &str = "nothing is left to pack: a pattern, for example `*` or `.*`, excludes the directory itself; exclude what is in it instead, for example by `*.bin`";
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A package that is ready to be sent.
+/// A package that is ready to send.
 #[derive(Debug)]
 pub(super) struct PreparedPackage {
     pub(super) uri: String,
-    /// What is sent, in bytes.
+    /// The size of the upload.
     pub(super) bytes: u64,
     content: Content,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// A file that is sent as it is.
+    /// A file that is sent unchanged.
     File { path: PathBuf, hashed: Hashed },
-    /// What is packed, from below `root`, under names with this prefix.
-    Packed { root: PathBuf, prefix: String, entries: Vec<ZipEntry> },
+    /// A zip archive of files below `root`, whose names get this prefix.
+    Zip { root: PathBuf, prefix: String, entries: Vec<ZipEntry> },
 }
 
 impl PreparedPackage {
     fn packed(hash: &DirectoryHash, root: &Path, prefix: String, entries: Vec<ZipEntry>) -> Self {
         let bytes = Zip::new(root, &prefix, &entries).size();
-        let content = Content::Packed { root: root.to_owned(), prefix, entries };
+        let content = Content::Zip { root: root.to_owned(), prefix, entries };
         Self { uri: format!("gcs://_ray_pkg_{hash}.zip"), bytes, content }
     }
 
-    /// The bytes of the package from the start. Reading fails if a file is no longer as it was.
+    /// Returns the content from the start. Reading fails if a file has changed since it was hashed.
     pub(super) fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match &self.content {
             Content::File { path, hashed } => Box::new(VerifiedReader::open(path, "", *hashed)?),
-            Content::Packed { root, prefix, entries } => Box::new(Zip::new(root, prefix, entries)),
+            Content::Zip { root, prefix, entries } => Box::new(Zip::new(root, prefix, entries)),
         })
     }
 
-    /// Of two packages of the same name: whether their bytes are the same too.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    /// Returns whether two packages of the same name have the same content.
+    pub(super) fn has_same_content(&self, other: &Self) -> bool {
         let prefix = |prepared: &Self| match &prepared.content {
             Content::File { .. } => None,
-            Content::Packed { prefix, .. } => Some(prefix.clone()),
+            Content::Zip { prefix, .. } => Some(prefix.clone()),
         };
         prefix(self) == prefix(other)
     }
 }
 
-/// Reads all of the package. With `limit`, one that has so many bytes is refused, before it is read.
+/// Reads the whole package. A package of `limit` bytes or more is refused before it is read.
 pub(super) fn prepare(
     package: &Package,
     rules: &IgnoreRules,
@@ -71,10 +71,13 @@ pub(super) fn prepare(
         return directory(package, rules, limit).map_err(refuse);
     }
     let extensions = if package.role == Role::PyModule { &[WHEEL, ".py"][..] } else { &[] };
-    let takes = |name: &str| ARCHIVES.iter().chain(extensions).any(|end| name.ends_with(end));
-    if !takes(&name) || !path.is_file() {
-        let others = extensions.iter().chain(&ARCHIVES).copied().collect::<Vec<_>>().join(", ");
-        return Err(refuse(format!("must be a directory that exists, or a file: {others}")));
+    let is_supported =
+        |name: &str| ARCHIVES.iter().chain(extensions).any(|end| name.ends_with(end));
+    if !is_supported(&name) || !path.is_file() {
+        let supported = extensions.iter().chain(&ARCHIVES).copied().collect::<Vec<_>>().join(", ");
+        return Err(refuse(format!(
+            "must be an existing directory, or an existing file of one of these types: {supported}"
+        )));
     }
     if let Some((limit, metadata)) = limit.zip(path.metadata().ok()) {
         check_size(metadata.len(), limit, &[(&name, metadata.len())]).map_err(refuse)?;
@@ -84,7 +87,7 @@ pub(super) fn prepare(
     result.map_err(|error| refuse(format!("cannot be read: {error}")))
 }
 
-/// A file that is ready to be unpacked or installed: sent as it is.
+/// Prepares a file that Ray unpacks or installs.
 fn archive(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     let hashed = Hashed::read(File::open(path)?, "")?;
     let end = match ARCHIVES.iter().find(|end| name.ends_with(**end)) {
@@ -100,7 +103,7 @@ fn archive(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     Ok(PreparedPackage { uri, bytes: hashed.size, content })
 }
 
-/// A module of one file.
+/// Prepares a module that is one `.py` file.
 fn single_file(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     let hashed = Hashed::read(File::open(path)?, name)?;
     let mut hash = DirectoryHash::new();
@@ -111,7 +114,6 @@ fn single_file(path: &Path, name: &str) -> io::Result<PreparedPackage> {
     Ok(PreparedPackage::packed(&hash, root, String::new(), entries))
 }
 
-/// Errors tell what is wrong.
 fn directory(
     package: &Package,
     rules: &IgnoreRules,
@@ -120,7 +122,7 @@ fn directory(
     let (root, is_working_dir) = (&package.path, package.role == Role::WorkingDir);
     let found = walk(root, rules, is_working_dir, &package.excludes)?;
     if found.is_empty() {
-        // Ray gives all of these the same name, whatever they hold.
+        // Ray gives every package without entries the same name.
         return Err(NOTHING_LEFT.to_owned());
     }
     let prefix = if is_working_dir { String::new() } else { module_name(root)? + "/" };
@@ -131,8 +133,7 @@ fn directory(
     for WalkEntry { name, kind } in found {
         match kind {
             EntryKind::File { mode, .. } => {
-                // Ray names a package by the name alone of a file that cannot be opened, and then
-                // cannot pack it.
+                // For an unreadable file, Ray hashes only its name, and then fails to pack it.
                 let file = match File::open(root.join(&name)) {
                     Err(error) if limit.is_some() => return Err(cannot("read", &name, &error)),
                     file => file.ok(),
@@ -154,14 +155,14 @@ fn directory(
     Ok(PreparedPackage::packed(&hash, root, prefix, entries))
 }
 
-/// What a module is imported by: the last part of the path as it was given.
+/// Returns the name by which a directory is imported: the last part of the given path.
 fn module_name(path: &Path) -> Result<String, String> {
     let mut path = path.to_owned();
     if path.file_name().is_none() {
-        // As in `.` and `..`.
+        // For example `.` or `..`.
         path = path.canonicalize().map_err(|error| error.to_string())?;
     }
-    let name = path.file_name().ok_or("the root directory is no module")?;
+    let name = path.file_name().ok_or("the root directory cannot be a module")?;
     name.to_str().map(str::to_owned).ok_or_else(|| "its name is not UTF-8".to_owned())
 }
 
@@ -178,7 +179,7 @@ fn check_total(found: &[WalkEntry], prefix: &str, limit: u64) -> Result<(), Stri
     check_size(total, limit, &files)
 }
 
-/// `files` begins with the largest.
+/// `files` must begin with the largest.
 #[allow(clippy::cast_precision_loss, reason = "sizes are shown with one decimal")]
 fn check_size(total: u64, limit: u64, files: &[(&str, u64)]) -> Result<(), String> {
     if total < limit {
@@ -188,7 +189,7 @@ fn check_size(total: u64, limit: u64, files: &[(&str, u64)]) -> Result<(), Strin
     let largest: Vec<_> =
         files.iter().take(3).map(|(name, size)| format!("`{name}` {}", mib(*size))).collect();
     Err(format!(
-        "has {}, and the dashboard takes less than {}; the largest files: {}",
+        "has {}, but the dashboard accepts only less than {}; the largest files: {}",
         mib(total),
         mib(limit),
         largest.join(", ")

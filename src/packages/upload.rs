@@ -11,45 +11,66 @@ use crate::rejection_kind::RejectionKind;
 use crate::transport::{Request, Response, path};
 use crate::{ClientError, JobSubmission, RayClient, RuntimeEnv};
 
-/// The dashboard takes up to 100 MiB; older ones, whose aiohttp counts otherwise, a byte less.
+/// The dashboard accepts up to 100 MiB; an older one accepts a byte less, because its aiohttp
+/// counts differently.
 const LIMIT: u64 = 100 * 1024 * 1024;
-/// For Ray to store the largest package, beside the read timeout.
+/// Added to the read timeout, because Ray needs time to store a large package.
 const TIME_TO_STORE: Duration = Duration::from_secs(60);
 
-/// The answer to an upload.
+/// The result of [`RayClient::upload_package`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PackageUpload {
-    /// What `working_dir` or `py_modules` of a runtime environment take.
+    /// The URI for the `working_dir` or `py_modules` of a runtime environment.
     pub uri: String,
     /// The size of the package, in bytes.
     pub bytes: u64,
-    /// Whether it was sent; `false` if the cluster had it already.
+    /// Whether the package was sent; `false` if the cluster already had it.
     pub uploaded: bool,
 }
 
 /// Packages.
 impl RayClient {
-    /// Uploads a package unless the cluster has it, and returns its URI. The cluster keeps it for 10
-    /// minutes, and for as long as a job or an application uses it. Calls
-    /// `GET /api/packages/gcs/{name}`, and then `PUT`. Needs the feature `packages`.
+    /// Uploads a package unless the cluster already has it. The cluster keeps it for 10 minutes,
+    /// and for as long as a job or application uses it. Calls `GET /api/packages/gcs/{name}`, and
+    /// `PUT` if the package is missing. Needs the feature `packages`.
     ///
-    /// The package is read from disk twice, and never held in memory. An upload that breaks off is
-    /// tried again, as the client's [`RetryPolicy`](crate::RetryPolicy) says.
+    /// The files are read twice and never held in memory. An upload that breaks off is retried
+    /// according to the client's [`RetryPolicy`](crate::RetryPolicy).
+    ///
+    /// ```no_run
+    /// use ray_client::Package;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let upload = client.upload_package(&Package::py_module("./lib"))?;
+    /// println!("{}: {} bytes, sent now: {}", upload.uri, upload.bytes, upload.uploaded);
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 as [`Package::uri`]; 400 if a file cannot be read, or changes while it is packed, after which
-    /// the cluster has nothing of it; 400 for 100 MiB and more, before anything is sent, naming the
-    /// largest files; otherwise the same errors as [`list_jobs`](Self::list_jobs).
+    /// The same errors as [`Package::uri`]; 400 if a file changes while it is packed, in which case
+    /// the cluster has no part of the package; 400 if the package is 100 MiB or larger, in which
+    /// case nothing is sent and the message names the largest files; otherwise the same errors as
+    /// [`list_jobs`](Self::list_jobs).
     pub fn upload_package(&self, package: &Package) -> Result<PackageUpload, ClientError> {
         self.upload_package_with_progress(package, |_, _| {})
     }
 
-    /// The same; `progress` is called with the bytes that were sent and the bytes in all. It begins
-    /// again at 0 if an upload is tried again, and is not called if there is nothing to send.
+    /// Uploads a package like [`upload_package`](Self::upload_package), and calls `progress` with
+    /// the number of bytes sent and the total. A retry starts again at 0. If there is nothing to
+    /// send, `progress` is not called.
+    ///
+    /// ```no_run
+    /// use ray_client::Package;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let package = Package::working_dir("./app");
+    /// client.upload_package_with_progress(&package, |sent, total| eprint!("\r{sent} of {total}"))?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`upload_package`](Self::upload_package).
+    /// The same errors as [`upload_package`](Self::upload_package).
     pub fn upload_package_with_progress(
         &self,
         package: &Package,
@@ -63,12 +84,21 @@ impl RayClient {
         Ok(PackageUpload { uri: prepared.uri, bytes: prepared.bytes, uploaded: missing })
     }
 
-    /// Submits a job as [`submit_job`](Self::submit_job); `progress` is called with the bytes that were
-    /// sent of its packages and the bytes in all. It goes back if an upload is tried again, and is not
-    /// called if there is nothing to send. Needs the feature `packages`.
+    /// Submits a job like [`submit_job`](Self::submit_job), and calls `progress` with the number of
+    /// bytes of its packages sent and the total. A retry of an upload starts that package again. If
+    /// there is nothing to send, `progress` is not called. Needs the feature `packages`.
+    ///
+    /// ```no_run
+    /// use ray_client::JobSubmission;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let job = JobSubmission::new("python main.py").working_dir("./app");
+    /// client.submit_job_with_progress(&job, |sent, total| eprint!("\r{sent} of {total} bytes"))?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`submit_job`](Self::submit_job).
+    /// The same errors as [`submit_job`](Self::submit_job).
     pub fn submit_job_with_progress(
         &self,
         submission: &JobSubmission,
@@ -77,8 +107,8 @@ impl RayClient {
         self.submit(submission, &mut progress)
     }
 
-    /// The same environment with the URIs of its local packages, all of which the cluster then has.
-    /// Nothing is sent if one of them cannot be.
+    /// Uploads the local packages of `env` and returns it with their URIs. Sends nothing if one of
+    /// them cannot be prepared.
     pub(crate) fn upload_local_packages(
         &self,
         env: RuntimeEnv,
@@ -93,7 +123,7 @@ impl RayClient {
             let uri = prepared.uri.clone();
             match all.iter().find(|other| other.uri == uri) {
                 None => all.push(prepared),
-                Some(other) if other.is_same(&prepared) => {}
+                Some(other) if other.has_same_content(&prepared) => {}
                 Some(_) => {
                     return Err(ClientError::invalid(format_args!(
                         "{}: has the same content, and so the same name, as another package of this job that is laid out in another way; the cluster would hold one of them only",
@@ -149,7 +179,7 @@ impl RayClient {
     }
 }
 
-/// Ray answers without a word; a page comes from somebody in between, who keeps no packages.
+/// Ray's response is empty. A page comes from a gateway, which does not store packages.
 fn check_empty(request: &Request, response: &Response) -> Result<(), ClientError> {
     if response.body.is_empty() {
         return Ok(());

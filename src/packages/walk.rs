@@ -1,4 +1,5 @@
-//! Which paths of a directory belong to a package: what no ignore file and no exclude leaves out.
+//! Lists the paths of a directory that belong to its package: those that no ignore file and no
+//! pattern excludes.
 
 use std::env;
 use std::fs::{self, Metadata};
@@ -7,13 +8,15 @@ use std::path::Path;
 
 use super::gitwildmatch::Patterns;
 
-/// What Ray leaves out of every working directory, unless the environment says otherwise.
+/// Excluded from every working directory, unless `RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES` is
+/// set.
 const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
-/// How often a link may lead back to a directory that it is in. The system follows one such link about
-/// 40 times, and Ray packs what is there each time; with two, the number of paths doubles each time.
-const MAX_CIRCLES: usize = 200;
+/// How many links to one of their parent directories are followed. The system follows such a link
+/// about 40 times, and Ray packs the content each time; with two links, the number of paths doubles
+/// each time.
+const MAX_LOOPS: usize = 200;
 
-/// What Ray's own client reads from the environment about this.
+/// The settings that Ray's own client reads from the environment.
 pub(super) struct IgnoreRules {
     with_gitignore: bool,
     default_excludes: Vec<String>,
@@ -37,7 +40,7 @@ impl IgnoreRules {
 /// A path that belongs to a package.
 #[derive(Debug)]
 pub(super) struct WalkEntry {
-    /// Relative to the root, with `/` between its parts; `.` for the root.
+    /// Relative to the root, with `/` as separator; `.` for the root.
     pub(super) name: String,
     pub(super) kind: EntryKind,
 }
@@ -52,12 +55,12 @@ pub(super) enum EntryKind {
         is_empty: bool,
         mode: u32,
     },
-    /// A link to nowhere, a pipe, a socket: only its name counts.
+    /// A broken link, a pipe or a socket: only its name counts.
     Other,
 }
 
-/// All of the root, in the order of the names. Symbolic links are followed. The error is what is wrong,
-/// with the name of the path.
+/// Returns `root` and the paths in it, depth first, each directory sorted by name. Follows symbolic
+/// links. The error names the path.
 pub(super) fn walk(
     root: &Path,
     rules: &IgnoreRules,
@@ -67,43 +70,50 @@ pub(super) fn walk(
     let defaults = if is_working_dir { &rules.default_excludes[..] } else { &[] };
     let patterns = Patterns::parse(defaults.iter().chain(excludes).map(String::as_str));
     let patterns = patterns.map_err(|why| format!("excludes: {why}"))?;
-    let mut walk =
-        Walk { rules, ignored: vec![Ignored { base: 0, patterns }], found: Vec::new(), circles: 0 };
+    let mut walk = Walk {
+        rules,
+        ignored: vec![DirectoryPatterns { base: 0, patterns }],
+        found: Vec::new(),
+        loops: 0,
+    };
     walk.visit(root, "", false)?;
     Ok(walk.found)
 }
 
 /// The patterns of one directory.
-struct Ignored {
-    /// How much of a name is the directory.
+struct DirectoryPatterns {
+    /// The length of the directory's name in the name of a path in it.
     base: usize,
     patterns: Patterns,
 }
 
 struct Walk<'a> {
     rules: &'a IgnoreRules,
-    /// Those of all directories on the way from the root. A path is left out if any of them says so.
-    ignored: Vec<Ignored>,
+    /// Of all directories from the root to the current one. A path is excluded if any of them
+    /// excludes it.
+    ignored: Vec<DirectoryPatterns>,
     found: Vec<WalkEntry>,
-    /// How many links led back to a directory that they are in.
-    circles: usize,
+    /// How many links to a parent directory were followed.
+    loops: usize,
 }
 
 impl Walk<'_> {
     /// `name` is empty for the root.
     fn visit(&mut self, path: &Path, name: &str, is_link: bool) -> Result<(), String> {
-        let metadata = metadata(path).map_err(|error| cannot("look at", name, &error))?;
+        let metadata = metadata(path).map_err(|error| cannot("access", name, &error))?;
         let is_dir = metadata.as_ref().is_some_and(Metadata::is_dir);
         let outer = self.ignored.len();
         if is_dir {
-            // Before the directory itself is tested: its own `*` leaves it out.
+            // Loaded before the directory itself is tested, because its own `*` excludes it.
             self.load_ignore_files(path, name)?;
         }
-        if !self.leaves_out(name) {
-            if is_dir && is_link && leads_back(path) {
-                self.circles += 1;
-                if self.circles > MAX_CIRCLES {
-                    return Err(format!("`{name}`: symbolic links lead round in circles"));
+        if !self.is_excluded(name) {
+            if is_dir && is_link && links_to_parent(path) {
+                self.loops += 1;
+                if self.loops > MAX_LOOPS {
+                    return Err(format!(
+                        "`{name}`: too many symbolic links lead to directories that contain them"
+                    ));
                 }
             }
             let children = if is_dir { children(path, name)? } else { Vec::new() };
@@ -132,21 +142,21 @@ impl Walk<'_> {
             let patterns = Patterns::parse(text.split(['\n', '\r']))
                 .map_err(|why| format!("`{shown}`: {why}"))?;
             let base = if name.is_empty() { 0 } else { name.len() + 1 };
-            self.ignored.push(Ignored { base, patterns });
+            self.ignored.push(DirectoryPatterns { base, patterns });
         }
         Ok(())
     }
 
-    fn leaves_out(&self, name: &str) -> bool {
+    fn is_excluded(&self, name: &str) -> bool {
         self.ignored.iter().any(|ignored| {
             let relative = name.get(ignored.base..).filter(|relative| !relative.is_empty());
-            ignored.patterns.leave_out(relative.unwrap_or("."))
+            ignored.patterns.excludes(relative.unwrap_or("."))
         })
     }
 }
 
-/// The names of what is in it, in order, and whether each is a symbolic link. Ray, too, refuses names
-/// that are not Unicode.
+/// Returns the sorted names in a directory, and whether each is a symbolic link. Ray also refuses
+/// names that are not Unicode.
 fn children(path: &Path, name: &str) -> Result<Vec<(String, bool)>, String> {
     let mut children = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| cannot("list", name, &error))? {
@@ -162,11 +172,11 @@ fn children(path: &Path, name: &str) -> Result<Vec<(String, bool)>, String> {
     Ok(children)
 }
 
-/// Whether this link leads to a directory that it is in.
-fn leads_back(link: &Path) -> bool {
-    let folder = link.parent().and_then(|folder| folder.canonicalize().ok());
-    match (folder, link.canonicalize()) {
-        (Some(folder), Ok(target)) => folder.starts_with(target),
+/// Returns whether a link leads to a directory that contains it.
+fn links_to_parent(link: &Path) -> bool {
+    let parent = link.parent().and_then(|parent| parent.canonicalize().ok());
+    match (parent, link.canonicalize()) {
+        (Some(parent), Ok(target)) => parent.starts_with(target),
         _ => false,
     }
 }
@@ -176,7 +186,7 @@ pub(super) fn cannot(action: &str, name: &str, error: &std::io::Error) -> String
     format!("cannot {action} `{name}`: {error}")
 }
 
-/// `None` for what is not there, and for a link to nowhere or round in a circle.
+/// Returns `None` if the path does not exist, or is a broken or circular link.
 fn metadata(path: &Path) -> Result<Option<Metadata>, std::io::Error> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -221,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_decides_what_is_left_out_by_default() {
+    fn environment_variables_change_the_default_excludes() {
         let rules = IgnoreRules::from_vars(|_| None);
         assert!(rules.with_gitignore);
         assert_eq!(rules.default_excludes, [".git", ".venv", "venv", "__pycache__"]);

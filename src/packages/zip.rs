@@ -1,5 +1,5 @@
-//! A zip archive that is made as it is read: entries stored as they are, so that its size is known
-//! before. The same content gives the same bytes.
+//! Writes a zip archive while it is read. Entries are stored uncompressed, so the size is known in
+//! advance. The same content always gives the same bytes.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -16,22 +16,22 @@ const CENTRAL_SIZE: u64 = 46;
 const END_SIZE: u64 = 22;
 const END_64_SIZE: u64 = 56 + 20;
 
-/// As the format counts: 2.0 knows folders, 4.5 more than 65,535 entries.
+/// The format version an entry needs: 2.0 for directories, 4.5 for more than 65,535 entries.
 const VERSION: u16 = 20;
 const VERSION_64: u16 = 45;
-/// So many entries need the longer form of the end.
-const MANY: usize = u16::MAX as usize;
-/// The mode in the attributes is Unix's.
+/// From this number of entries on, the archive needs the zip64 end record.
+const ZIP64_COUNT: usize = u16::MAX as usize;
+/// The attributes contain a Unix mode.
 const MADE_ON_UNIX: u16 = 3 << 8;
 const NAME_IS_UTF8: u16 = 1 << 11;
-const IS_FOLDER: u32 = 0x10;
-/// 1980-01-01, the format's first day: when a file was written is not part of a package.
+const IS_DIRECTORY: u32 = 0x10;
+/// 1980-01-01, the earliest date of the format. Modification times are not part of a package.
 const FIRST_DAY: u16 = (1 << 5) | 1;
 
 /// A file or an empty directory.
 #[derive(Debug)]
 pub(super) struct ZipEntry {
-    /// Relative to the root, with `/` between its parts; `.` for the root.
+    /// Relative to the root, with `/` as separator; `.` for the root.
     pub(super) name: String,
     pub(super) mode: u32,
     pub(super) file: Option<Hashed>,
@@ -42,7 +42,7 @@ impl ZipEntry {
         self.file.as_ref().map_or(0, |file| file.size)
     }
 
-    /// A directory's ends with a slash.
+    /// Returns the name in the archive. A directory's ends with a slash.
     fn name_in_zip(&self, prefix: &str) -> String {
         match (&self.file, &*self.name) {
             (Some(_), name) => format!("{prefix}{name}"),
@@ -51,7 +51,7 @@ impl ZipEntry {
         }
     }
 
-    /// The fields that both headers of an entry share.
+    /// Writes the fields that both headers of an entry share.
     #[allow(
         clippy::cast_possible_truncation,
         reason = "a package is below 100 MiB, and no system takes a path of 64 KiB"
@@ -86,58 +86,59 @@ impl ZipEntry {
         let mut header = CENTRAL.to_le_bytes().to_vec();
         header.extend((MADE_ON_UNIX | VERSION).to_le_bytes());
         self.push_shared(&name, &mut header);
-        // No comment, the first disk, no internal attributes.
+        // No comment, first disk, no internal attributes.
         header.extend([0; 6]);
-        let folder = if self.file.is_none() { IS_FOLDER } else { 0 };
-        header.extend((((self.mode & 0xFFFF) << 16) | folder).to_le_bytes());
+        let directory = if self.file.is_none() { IS_DIRECTORY } else { 0 };
+        header.extend((((self.mode & 0xFFFF) << 16) | directory).to_le_bytes());
         header.extend((offset as u32).to_le_bytes());
         header.extend(name.as_bytes());
         header
     }
 }
 
-/// The bytes of an archive of files of these sizes, with names of these lengths.
+/// Returns the size of an archive, given the length of each name and the size of each file.
 pub(super) fn size_of(entries: impl Iterator<Item = (usize, u64)>) -> u64 {
     let (mut size, mut count) = (END_SIZE, 0);
     for (name, bytes) in entries {
         size += LOCAL_SIZE + CENTRAL_SIZE + 2 * name as u64 + bytes;
         count += 1;
     }
-    if count < MANY { size } else { size + END_64_SIZE }
+    if count < ZIP64_COUNT { size } else { size + END_64_SIZE }
 }
 
-/// What comes next of the archive.
+/// What to write next.
 enum Stage {
-    ZipEntry(usize),
-    /// The header of this entry in the central directory, which is the list at the end.
+    /// This entry's header and content.
+    Entry(usize),
+    /// This entry's header in the central directory at the end.
     Central(usize),
-    Over,
+    Done,
 }
 
-/// An archive that is being read.
+/// A zip archive, read from its start.
 pub(super) struct Zip<'a> {
     root: &'a Path,
     prefix: &'a str,
     entries: &'a [ZipEntry],
     stage: Stage,
-    /// Where the entry begins whose header in the central directory is next.
+    /// The offset of the entry whose central header is next.
     offset: u64,
     central_start: u64,
     central_end: u64,
-    /// The header that is being read, and how much of it was.
+    /// The current header; `read` bytes of it were returned.
     header: Vec<u8>,
     read: usize,
     file: Option<VerifiedReader>,
 }
 
 impl<'a> Zip<'a> {
-    /// Of files below `root`, whose names get this prefix.
+    /// Creates an archive of files below `root`, whose names get this prefix.
     pub(super) fn new(root: &'a Path, prefix: &'a str, entries: &'a [ZipEntry]) -> Self {
         Self {
             root,
             prefix,
             entries,
-            stage: Stage::ZipEntry(0),
+            stage: Stage::Entry(0),
             offset: 0,
             central_start: 0,
             central_end: 0,
@@ -168,7 +169,7 @@ impl Read for Zip<'_> {
                 }
                 self.file = None;
             }
-            if !self.go_on()? {
+            if !self.advance()? {
                 return Ok(0);
             }
         }
@@ -176,14 +177,14 @@ impl Read for Zip<'_> {
 }
 
 impl Zip<'_> {
-    /// Makes the next header; false if the archive is complete.
-    fn go_on(&mut self) -> io::Result<bool> {
+    /// Prepares the next header. Returns `false` if the archive is complete.
+    fn advance(&mut self) -> io::Result<bool> {
         self.read = 0;
         self.header.clear();
         match self.stage {
-            Stage::ZipEntry(i) if i < self.entries.len() => {
+            Stage::Entry(i) if i < self.entries.len() => {
                 let entry = &self.entries[i];
-                self.stage = Stage::ZipEntry(i + 1);
+                self.stage = Stage::Entry(i + 1);
                 self.header = entry.local_header(self.prefix);
                 self.central_start += self.header.len() as u64 + entry.size();
                 if let Some(hashed) = entry.file {
@@ -192,7 +193,7 @@ impl Zip<'_> {
                         Some(VerifiedReader::open(&path, &hashed_name(&entry.name), hashed)?);
                 }
             }
-            Stage::ZipEntry(_) => {
+            Stage::Entry(_) => {
                 self.stage = Stage::Central(0);
                 self.central_end = self.central_start;
             }
@@ -205,10 +206,10 @@ impl Zip<'_> {
                 self.central_end += self.header.len() as u64;
             }
             Stage::Central(_) => {
-                self.stage = Stage::Over;
+                self.stage = Stage::Done;
                 self.header = self.end();
             }
-            Stage::Over => return Ok(false),
+            Stage::Done => return Ok(false),
         }
         Ok(true)
     }
@@ -217,12 +218,12 @@ impl Zip<'_> {
     fn end(&self) -> Vec<u8> {
         let size = self.central_end - self.central_start;
         let mut end = Vec::new();
-        if self.entries.len() >= MANY {
+        if self.entries.len() >= ZIP64_COUNT {
             self.push_end_64(&mut end);
         }
-        let count = self.entries.len().min(MANY) as u16;
+        let count = self.entries.len().min(ZIP64_COUNT) as u16;
         end.extend(END.to_le_bytes());
-        // This disk, and that of the directory.
+        // The number of this disk, and of the central directory's.
         end.extend([0; 4]);
         end.extend(count.to_le_bytes());
         end.extend(count.to_le_bytes());
@@ -233,7 +234,7 @@ impl Zip<'_> {
         end
     }
 
-    /// What tells the number of entries if 16 bits do not hold it.
+    /// Writes the zip64 end record, which holds an entry count of more than 16 bits.
     fn push_end_64(&self, end: &mut Vec<u8>) {
         let (count, size) = (self.entries.len() as u64, self.central_end - self.central_start);
         let size_of_the_rest: u64 = 44;
@@ -257,15 +258,15 @@ impl Zip<'_> {
 mod tests {
     use super::*;
 
-    fn folders(count: usize) -> Vec<ZipEntry> {
-        let folder = |i| ZipEntry { name: format!("{i}"), mode: 0o40755, file: None };
-        (0..count).map(folder).collect()
+    fn directories(count: usize) -> Vec<ZipEntry> {
+        let directory = |i| ZipEntry { name: format!("{i}"), mode: 0o40755, file: None };
+        (0..count).map(directory).collect()
     }
 
     #[test]
-    fn the_size_is_known_before() {
-        for count in [0, 1, 2, MANY - 1, MANY, MANY + 1] {
-            let entries = folders(count);
+    fn the_size_is_known_in_advance() {
+        for count in [0, 1, 2, ZIP64_COUNT - 1, ZIP64_COUNT, ZIP64_COUNT + 1] {
+            let entries = directories(count);
             let mut zip = Zip::new(Path::new("."), "module/", &entries);
             let size = zip.size();
             let mut bytes = Vec::new();

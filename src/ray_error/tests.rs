@@ -1,4 +1,4 @@
-//! Verifies that no word of the caller's changes what an answer means, and that Ray's words do.
+//! Verifies that Ray's phrases decide the meaning of an error response, and the caller's text does not.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const NO_DRIVER_YET: &str =
 const BAD_FILTER: &str = r#"{"result": false, "msg": "Traceback (most recent call last):\n  File \"/x/state_head.py\", line 94, in f\nValueError: The given filter column NAME is not supported. Supported filter columns: {'node_id'}\n", "data": {"result": null}}"#;
 const NO_CONTROLLER: &str = r#"{"error": "Serve controller is not available"}"#;
 
-/// What Ray 2.9.3 to 2.60.0 answers, and what it means.
+/// Responses of Ray 2.9.3 to 2.60.0, and their meanings.
 const ANSWERS: [(u16, &str, u16, RejectionKind); 22] = [
     (404, "Job NAME does not exist", 404, RejectionKind::Other),
     (404, "Package gcs://NAME.zip does not exist", 404, RejectionKind::Other),
@@ -55,7 +55,7 @@ fn meaning(status: u16, body: &str) -> ClientError {
     rejection("get x", status, TEXT, body.as_bytes(), &[])
 }
 
-/// Words by which an answer is told, as ids, names of files and of applications.
+/// Ids and names that contain the phrases that decide the meaning.
 fn names() -> Vec<String> {
     let mut words: Vec<String> = [
         "a",
@@ -94,7 +94,7 @@ fn check(name: &str) {
 }
 
 #[test]
-fn no_name_of_the_callers_changes_what_an_answer_means() {
+fn the_callers_names_do_not_change_the_meaning() {
     for name in names() {
         check(&name);
     }
@@ -112,14 +112,14 @@ fn no_name_of_the_callers_changes_what_an_answer_means() {
 }
 
 #[test]
-fn the_status_of_a_job_that_is_not_over_is_told() {
+fn the_status_of_an_unfinished_job_is_kept() {
     let error = meaning(500, NOT_TERMINAL);
     assert_eq!(error.job_status(), Some(&JobStatus::Running));
     assert_eq!(meaning(500, DUPLICATE).job_status(), None);
 }
 
 #[test]
-fn a_gateways_error_is_not_rays() {
+fn gateway_errors_are_recognized() {
     let nginx = "<html>\r\n<head><title>404 Not Found</title></head></html>";
     for (status, content_type, body, said) in [
         (502, "text/html", "", "a gateway answered 502 Bad Gateway"),
@@ -166,7 +166,7 @@ fn a_gateways_error_is_not_rays() {
 }
 
 #[test]
-fn the_last_error_line_of_a_traceback_is_what_is_shown() {
+fn the_last_error_of_a_traceback_is_shown() {
     assert_eq!(
         reason(&DUPLICATE.replace("NAME", "a1")),
         "ValueError: Job with submission_id a1 already exists. Please use a different submission_id."
@@ -174,7 +174,7 @@ fn the_last_error_line_of_a_traceback_is_what_is_shown() {
 }
 
 #[test]
-fn all_of_the_last_error_is_shown() {
+fn all_lines_of_the_last_error_are_shown() {
     let died = "Traceback (most recent call last):\n  File \"/x/worker.py\", line 7, in get\n    raise value\nray.exceptions.RayActorError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tnamespace: serve\nThe actor is dead because its owner has died.\n";
     assert_eq!(
         reason(died),
@@ -183,7 +183,7 @@ fn all_of_the_last_error_is_shown() {
 }
 
 #[test]
-fn of_invalid_fields_the_first_is_named_without_its_value() {
+fn the_first_invalid_field_is_named_without_its_value() {
     let body = "2 validation errors for ServeDeploySchema\napplications.0.args\n  Input should be a valid dictionary [type=dict_type, input_value='pw', input_type=str]\n    For further information visit https://errors.pydantic.dev/2.14/v/dict_type\napplications.0.import_path\n  Field required [type=missing, input_value={}, input_type=dict]\n";
     assert_eq!(reason(body), "applications.0.args: Input should be a valid dictionary");
     let scale = "Invalid request body: 1 validation error for ScaleDeploymentRequest\ntarget_num_replicas\n  Input should be a valid integer [type=int_type]";
@@ -191,12 +191,12 @@ fn of_invalid_fields_the_first_is_named_without_its_value() {
 }
 
 #[test]
-fn the_reason_of_a_state_api_envelope_is_its_msg() {
+fn the_reason_of_a_state_api_error_is_its_msg() {
     assert_eq!(reason(r#"{"result":false,"msg":"Odd-length string"}"#), "Odd-length string");
 }
 
 #[test]
-fn nested_and_endless_answers_are_read_in_bounded_time() {
+fn nested_and_huge_responses_are_read_in_bounded_time() {
     let mut nested = "x".to_owned();
     while nested.len() < 1024 * 1024 {
         nested = serde_json::json!({ "msg": nested }).to_string();
@@ -221,7 +221,7 @@ fn nested_and_endless_answers_are_read_in_bounded_time() {
 }
 
 #[test]
-fn secrets_that_a_page_repeats_are_not_shown() {
+fn secrets_that_a_response_repeats_are_hidden() {
     let secret = "tok/en+1=";
     for body in [
         r#"{"message": "bad header Bearer tok\/en\u002B1\u003d"}"#,

@@ -1,4 +1,4 @@
-//! Verifies that messages are short, hold no secret, and are made in linear time.
+//! Verifies that messages are short and contain no secret, and that redacting takes linear time.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::ray_error::reason;
 use crate::rng::TestRng;
 
 #[test]
-fn paths_of_the_server_and_passwords_are_hidden() {
+fn server_paths_and_passwords_are_hidden() {
     assert_eq!(
         one_line("FileNotFoundError: '/tmp/ray/session/x.py' at http://me:pw@h:1/a"),
         "FileNotFoundError: '<path>' at http://h:1/a"
@@ -26,13 +26,13 @@ fn a_message_is_one_line_of_at_most_300_characters() {
 }
 
 #[test]
-fn characters_that_hide_or_turn_text_are_left_out() {
+fn invisible_and_direction_characters_are_removed() {
     assert_eq!(one_line("a\u{202e}b\u{2066}c\u{200b}d\u{feff}e\u{ad}f"), "a b c d e f");
     assert_eq!(one_line("täst \u{1F600} \u{5d0}"), "täst \u{1F600} \u{5d0}");
 }
 
 #[test]
-fn a_secret_is_hidden_however_it_is_escaped() {
+fn escaped_secrets_are_hidden() {
     let secret = "ab/c+d%20=e\\f==";
     for escaped in [
         r"ab/c+d%20=e\f==",
@@ -56,7 +56,7 @@ fn a_secret_is_hidden_however_it_is_escaped() {
 }
 
 #[test]
-fn no_part_of_a_secret_is_shown_where_a_text_is_cut() {
+fn truncation_shows_no_part_of_a_secret() {
     let secret = "S3CRET/".repeat(10);
     for before in [0, 290, 299, MAX_BYTES - 400, MAX_BYTES - 1, MAX_BYTES, MAX_BYTES + 1] {
         for filler in ["x", "/a"] {
@@ -69,9 +69,9 @@ fn no_part_of_a_secret_is_shown_where_a_text_is_cut() {
     }
 }
 
-/// Texts that took seconds when a word was looked through again at each of its slashes.
+/// These texts took seconds while each slash caused another search of the whole word.
 #[test]
-fn a_mebibyte_takes_no_longer_than_its_beginning() {
+fn a_mebibyte_is_redacted_quickly() {
     let secrets =
         ["abcdef/".repeat(100), "aaaaaaaaaaaaaaaaaaaaaaaa".to_owned(), "%%%%%%".to_owned()];
     let secrets: Vec<&str> = secrets.iter().map(|secret| &**secret).collect();
@@ -82,13 +82,13 @@ fn a_mebibyte_takes_no_longer_than_its_beginning() {
         let start = Instant::now();
         let lines = [one_line(&text), one_line_without(&secrets, &text), shorten(&text)];
         assert!(lines.iter().all(|line| line.chars().count() <= 300));
-        // A few milliseconds, however busy the machine is and without optimization.
+        // Takes a few milliseconds without optimization; the rest is for a busy machine.
         assert!(start.elapsed() < Duration::from_secs(2), "{piece}: {:?}", start.elapsed());
     }
 }
 
 #[test]
-fn whatever_a_server_says_becomes_one_line_without_its_insides() {
+fn random_texts_become_one_line_without_paths_and_passwords() {
     let pieces = [
         "/tmp/s3cret/x.py",
         "'/tmp/s3cret'",
@@ -128,7 +128,7 @@ fn whatever_a_server_says_becomes_one_line_without_its_insides() {
 }
 
 #[test]
-fn a_secret_in_any_text_is_hidden() {
+fn a_secret_in_random_text_is_hidden() {
     let secrets = ["tok/en+1=", "aaaaaa", "%2541", "\\u0041b", "äöü/äöü"];
     let pieces =
         ["a", "/", "\\", "\\/", "%", "%25", "%2F", "\\u002f", "ä", " ", "\n", "'", "x", "\u{200b}"];
@@ -146,4 +146,21 @@ fn a_secret_in_any_text_is_hidden() {
             assert!(!line.contains(secret.trim_end_matches('=')), "seed {seed}: {text:?} {line:?}");
         }
     }
+}
+
+#[test]
+fn the_query_of_a_callers_route_shows_its_keys_only() {
+    for (route, shown) in [
+        ("/a/b", "/a/b"),
+        ("/a?token=t0ken&view=x=y&t0ken", "/a?token=…&view=…&…"),
+        ("/a?", "/a?…"),
+    ] {
+        assert_eq!(hide_query_values(route), shown);
+    }
+}
+
+#[test]
+fn the_values_of_a_query_are_found_as_they_are_and_decoded() {
+    assert_eq!(query_values("/a?k=a%2Bb&c"), ["a%2Bb", "a+b", "c", "c"]);
+    assert_eq!(query_values("/a/b"), ["", ""]);
 }

@@ -1,4 +1,4 @@
-//! The calls of [`RayClient`] that read and change Serve; those that wait are in `waiting`.
+//! The calls of [`RayClient`] that read and change Serve. The calls that wait are in `waiting.rs`.
 
 use std::thread;
 use std::time::Duration;
@@ -15,32 +15,41 @@ use crate::rejection_kind::RejectionKind;
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, json};
 
-/// How long to wait before asking again whether Serve is down.
+/// The pause between two polls of a Serve that is shutting down.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// # Serve
 ///
-/// Calls to deploy, watch, scale and delete the applications of a cluster.
+/// Calls to deploy, inspect, scale and delete the applications of a cluster.
 impl RayClient {
-    /// Returns all that Serve shows of itself: its options, proxies and applications. All of them are
-    /// empty if Serve does not run. Calls `GET /api/serve/applications/`.
+    /// Returns Serve's whole state: its options, proxies and applications. All are empty if Serve
+    /// is not running. Calls `GET /api/serve/applications/`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let details = client.get_serve_details()?;
+    /// for (node, proxy) in &details.proxies {
+    ///     println!("{node}: {}", proxy.status);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not answer or cannot be
-    /// reached; 500 if the answer is not what Ray sends, also if that is so of one application only.
+    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not respond or is
+    /// unreachable; 500 if the response is not from Ray, or if even one application is unreadable.
     pub fn get_serve_details(&self) -> Result<ServeDetails, ClientError> {
         let request = get_request("get Serve details");
         let body = read(self, &request)?;
         RawState::parse(&request.operation, &body)?;
         json::from_slice(body.as_bytes()).map_err(|error| {
-            let message = format_args!("{}: the answer cannot be read: {error}", request.operation);
+            let message = format!("{}: the response is unreadable: {error}", request.operation);
             ClientError::unexpected(message).caused_by(error)
         })
     }
 
-    /// Lists all applications by name, including those made by `serve.run` and those that are being deleted.
-    /// Empty if Serve does not run. An application that cannot be read is left out, and
-    /// [`warnings`](Listing::warnings) says which and why. Calls `GET /api/serve/applications/`.
+    /// Returns all applications, sorted by name, including those created by `serve.run` and those
+    /// that are being deleted. Empty if Serve is not running. Unreadable applications are skipped
+    /// and named in [`warnings`](Listing::warnings). Calls `GET /api/serve/applications/`.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -51,8 +60,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not answer or cannot be
-    /// reached; 500 if the answer is not what Ray sends.
+    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not respond or is
+    /// unreachable; 500 if the response is not from Ray.
     pub fn list_serve_applications(&self) -> Result<Listing<ServeApplication>, ClientError> {
         let request = get_request("list Serve applications");
         let body = read(self, &request)?;
@@ -72,9 +81,16 @@ impl RayClient {
 
     /// Returns one application. Calls `GET /api/serve/applications/`.
     ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let application = client.get_serve_application("text")?;
+    /// println!("{}: {}", application.status, application.reason().unwrap_or_default());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
     /// # Errors
-    /// 404 if it does not exist, also if Serve does not run; 400 if the name is empty; 500 if the
-    /// application cannot be read; otherwise the same errors as
+    /// 404 if the application does not exist or Serve is not running; 400 if the name is empty; 500
+    /// if the application is unreadable; otherwise the same errors as
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn get_serve_application(
         &self,
@@ -97,20 +113,32 @@ impl RayClient {
         }
     }
 
-    /// Makes `config` the whole state of Serve: its applications are deployed or replaced, and
-    /// declarative ones that it does not have are **deleted**. Those made by `serve.run` stay. Starts
-    /// Serve if it does not run. Returns when Ray has accepted the configuration, long before the
-    /// applications run: see
-    /// [`wait_for_serve_applications`](Self::wait_for_serve_applications). Calls
-    /// `PUT /api/serve/applications/`, and `GET` before and after it: if Serve is shutting down and
-    /// ignored it, it is sent again.
+    /// Deploys `config` as the whole state of Serve. Its applications are added or replaced; other
+    /// declarative applications are **deleted**. Applications created by `serve.run` stay. Starts
+    /// Serve if it is not running.
     ///
-    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
-    /// of this client.
+    /// Returns when Ray has accepted the configuration, long before the applications run. To wait
+    /// for them, call [`wait_for_serve_applications`](Self::wait_for_serve_applications).
+    ///
+    /// Calls `PUT /api/serve/applications/`, and `GET` before and after it. If Serve was shutting
+    /// down and ignored the `PUT`, it is repeated. Takes at most the read timeout plus 60 s,
+    /// including the time that it waits for changes of Serve by clones of this client.
+    ///
+    /// ```no_run
+    /// use ray_client::{ServeApplicationConfig, ServeConfig};
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let config = ServeConfig {
+    ///     applications: vec![ServeApplicationConfig::new("text", "models:text")],
+    ///     ..ServeConfig::default()
+    /// };
+    /// client.deploy_serve_applications(&config)?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if the configuration is not valid, naming the field; 408 if the time is over; otherwise the
-    /// same errors as [`list_serve_applications`](Self::list_serve_applications).
+    /// 400 if the configuration is invalid; the message names the field. 408 if the time is up.
+    /// Otherwise the same errors as [`list_serve_applications`](Self::list_serve_applications).
     pub fn deploy_serve_applications(&self, config: &ServeConfig) -> Result<(), ClientError> {
         config.check()?;
         self.replace_serve_applications(config, &Deadline::of(self))
@@ -140,11 +168,12 @@ impl RayClient {
         }
     }
 
-    /// Deploys one application, or replaces it if it exists, and leaves every other as it is. One made
-    /// by `serve.run` can be replaced, too, and is declarative from then on. Starts Serve, with Ray's
-    /// default options, if it does not run. Returns when Ray has accepted the configuration, long
-    /// before the application runs: see
-    /// [`wait_for_serve_application`](Self::wait_for_serve_application).
+    /// Adds or replaces one application, and leaves all others unchanged. An application created by
+    /// `serve.run` can also be replaced, and is then declarative. Starts Serve with Ray's default
+    /// options if it is not running.
+    ///
+    /// Returns when Ray has accepted the configuration, long before the application runs. To wait
+    /// for it, call [`wait_for_serve_application`](Self::wait_for_serve_application).
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -157,20 +186,21 @@ impl RayClient {
     /// # Ok::<(), ray_client::ClientError>(())
     /// ```
     ///
-    /// Ray has a route for the state of all applications only. So this calls
-    /// `GET /api/serve/applications/`, sends the state back by `PUT` with the change in it, and reads
-    /// it twice more, 0.25 s apart or more if the server is slow. If the change was lost, it is made
-    /// again. Clones of a client take turns. Against other programs that write within the same
-    /// milliseconds there is no guarantee, because Ray has no compare-and-swap: a program that does not
-    /// check its own changes may lose one.
+    /// Ray has no route for a single application. The client reads the state of all applications
+    /// with `GET /api/serve/applications/`, sends it back by `PUT` with the change, and reads it
+    /// twice more, at least 0.25 s apart. If the change was lost, it is repeated. Clones of a
+    /// client take turns.
     ///
-    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
-    /// of this client.
+    /// Ray has no compare-and-swap, so there is no guarantee against other programs that write
+    /// within the same milliseconds: a program that does not check its changes may lose one.
+    ///
+    /// Takes at most the read timeout plus 60 s, including the time that it waits for changes of
+    /// Serve by clones of this client.
     ///
     /// # Errors
-    /// 400 if the configuration is not valid, naming the field; 409 if others took the change back 20
-    /// times; 408 if the time is over, for example because Serve is still shutting down; otherwise the
-    /// same errors as [`list_serve_applications`](Self::list_serve_applications).
+    /// 400 if the configuration is invalid; the message names the field. 409 if others reverted the
+    /// change 20 times. 408 if the time is up, for example because Serve is still shutting down.
+    /// Otherwise the same errors as [`list_serve_applications`](Self::list_serve_applications).
     pub fn deploy_serve_application(
         &self,
         application: &ServeApplicationConfig,
@@ -182,18 +212,26 @@ impl RayClient {
             .make(self)
     }
 
-    /// Deletes one application and leaves every other as it is: its options, arguments and replicas.
-    /// Returns when Ray has accepted that; the application is listed as
-    /// [`Deleting`](crate::ServeApplicationStatus::Deleting) until its replicas have ended. Does nothing if it
-    /// is being deleted already. Serve goes on running, even without applications.
+    /// Deletes one application, and leaves the options, arguments and replicas of all others
+    /// unchanged. Does nothing if the application is already being deleted. Serve keeps running,
+    /// even without applications.
     ///
-    /// Works as [`deploy_serve_application`](Self::deploy_serve_application) does, with the same
-    /// guarantees and within the same time.
+    /// Returns when Ray has accepted the change. Until its replicas have stopped, the application
+    /// is listed as [`Deleting`](crate::ServeApplicationStatus::Deleting).
+    ///
+    /// Works like [`deploy_serve_application`](Self::deploy_serve_application), with the same
+    /// guarantees and the same time limit.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// client.delete_serve_application("text")?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if it does not exist, also if Serve does not run; 400 if the name is empty, or if the
-    /// application was made by `serve.run`, which Ray's REST API cannot delete; 409 if others brought
-    /// it back 20 times; 408 if the time is over; otherwise the same errors as
+    /// 404 if the application does not exist or Serve is not running. 400 if the name is empty, or
+    /// if the application was created by `serve.run`, which Ray's REST API cannot delete. 409 if
+    /// others reverted the change 20 times. 408 if the time is up. Otherwise the same errors as
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn delete_serve_application(&self, name: impl AsRef<str>) -> Result<(), ClientError> {
         let name = name::existing("application name", name.as_ref())?;
@@ -201,15 +239,21 @@ impl RayClient {
         Change { operation, name, config: None, deadline: Deadline::of(self) }.make(self)
     }
 
-    /// Ends Serve and **all** its applications, including those made by `serve.run`. Returns when Serve
-    /// has ended. Does nothing if Serve does not run. Calls `DELETE /api/serve/applications/`, and then
-    /// `GET` until Serve is down: Ray itself answers after 30 s, whether it is down or not.
+    /// Shuts down Serve and **all** its applications, including those created by `serve.run`.
+    /// Returns when Serve is down. Does nothing if Serve is not running.
     ///
-    /// Takes at most the read timeout and 60 s, which includes waiting for changes of Serve by clones
-    /// of this client.
+    /// Calls `DELETE /api/serve/applications/`, and then `GET` until Serve is down, because Ray
+    /// responds after 30 s whether it is down or not. Takes at most the read timeout plus 60 s,
+    /// including the time that it waits for changes of Serve by clones of this client.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// client.shutdown_serve()?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 408 if Serve still runs after that time; otherwise the same errors as
+    /// 408 if Serve is still running after that time; otherwise the same errors as
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn shutdown_serve(&self) -> Result<(), ClientError> {
         self.shutdown_serve_by(&Deadline::of(self))
@@ -219,12 +263,12 @@ impl RayClient {
         let operation = "shut Serve down";
         let _lock = deadline.lock_serve(self, operation)?;
         let get = deadline.limit(get_request(operation));
-        // Also because DELETE answers with an ImportError if ray[serve] is missing.
+        // Also avoids the ImportError that DELETE returns if `ray[serve]` is missing.
         let Some(controller) = self.serve_controller(&get)? else { return Ok(()) };
         self.http().send(&deadline.limit(delete_request(operation)))?;
         loop {
             match self.serve_controller(&deadline.limit(get_request(operation))) {
-                // Another controller is of a Serve that was started after this one ended.
+                // Another controller belongs to a Serve that was started after this one ended.
                 Ok(now) if now.as_ref() != Some(&controller) => return Ok(()),
                 Err(error) if !error.is_retryable() => return Err(error),
                 _ if deadline.has_passed() => {
@@ -235,21 +279,29 @@ impl RayClient {
         }
     }
 
-    /// The actor id of the controller; `None` if Serve does not run.
+    /// Returns the actor id of the controller; `None` if Serve is not running.
     fn serve_controller(&self, request: &Request) -> Result<Option<String>, ClientError> {
         let body = read(self, request)?;
         Ok(RawState::parse(&request.operation, &body)?.controller)
     }
 
-    /// Sets the number of replicas of a deployment, 0 included, until it is scaled or changed again;
-    /// deploying other applications does not undo it. Only for applications that are deployed with
+    /// Sets the number of replicas of a deployment, which may be 0. It holds until the deployment
+    /// is scaled again or its application is changed; deploying other applications does not affect
+    /// it. Only for applications deployed with
     /// [`external_scaler_enabled`](ServeApplicationConfig::external_scaler_enabled). Returns before
-    /// the replicas run. Calls `POST /api/v1/applications/{application}/deployments/{deployment}/scale`.
+    /// the replicas run. Calls
+    /// `POST /api/v1/applications/{application}/deployments/{deployment}/scale`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// client.scale_serve_deployment("text", "Translator", 4)?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if there is no such application or deployment, also if Serve does not run or Ray is older
-    /// than 2.52; 412 if the application is not scaled from outside, or is being deleted; 400 if a name
-    /// is empty, `.` or `..`; otherwise the same errors as
+    /// 404 if the application or deployment does not exist, Serve is not running, or Ray is older
+    /// than 2.52. 412 if the application has no external scaler or is being deleted. 400 if a name
+    /// is empty, `.` or `..`. Otherwise the same errors as
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn scale_serve_deployment(
         &self,

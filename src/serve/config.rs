@@ -1,4 +1,5 @@
-//! What Serve is to run: models that are sent, and what is refused before they are.
+//! The desired state of Serve: the models that are sent, and the checks before that. The state that
+//! Ray reports is in `details.rs`.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use crate::string_enum::string_enum;
 string_enum! {
     /// The nodes on which Serve listens for requests.
     ServeProxyLocation {
-        /// None.
+        /// No node.
         Disabled = "Disabled",
         /// The head node.
         HeadOnly = "HeadOnly",
@@ -22,11 +23,12 @@ string_enum! {
     }
 }
 
-/// The whole state that Serve should have. Declarative applications that are not in it are deleted.
+/// The desired state of Serve. Deploying it deletes the declarative applications that it does not
+/// contain.
 ///
-/// Reads the files that `serve build` writes, with any YAML crate that supports serde; `docs/serve.md`
-/// shows it. Members that this version of the library does not know are kept in `extra` and `options`.
-/// JSON, and so `serde_json::Value`, has no `.nan` and `.inf`: they are read as `null`.
+/// Reads the files that `serve build` writes, with any YAML crate that supports serde; see the
+/// guide's chapter on [Serve](crate::guide::serve). Unknown members are kept in `extra` and
+/// `options`. YAML's `.nan` and `.inf` are read as `null`, because JSON does not have them.
 ///
 /// ```
 /// use ray_client::{ServeApplicationConfig, ServeConfig};
@@ -42,32 +44,33 @@ string_enum! {
 pub struct ServeConfig {
     /// The applications to run.
     pub applications: Vec<ServeApplicationConfig>,
-    /// Where to listen. Defaults to Ray's `EveryNode`. Takes effect only when Serve starts.
+    /// The nodes that listen for requests. Defaults to Ray's `EveryNode`. Takes effect only when
+    /// Serve starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_location: Option<ServeProxyLocation>,
-    /// Host, port, timeouts and certificates of HTTP. Defaults to Ray's: port 8000 on every interface.
+    /// Host, port, timeouts and certificates of HTTP. Defaults to port 8000 on every interface.
     /// Takes effect only when Serve starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_options: Option<Map<String, Value>>,
-    /// Port, servicer functions and timeouts of gRPC. Defaults to Ray's: no gRPC. Takes effect only when
+    /// Port, servicer functions and timeouts of gRPC. Defaults to no gRPC. Takes effect only when
     /// Serve starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
-    /// Logging of Serve itself, and of every application that has none of its own. `None` leaves it
-    /// unchanged. Ray does not show it: [`ServeDetails`](crate::serve::ServeDetails) does not have it.
+    /// Logging of Serve, and of every application without its own. `None` leaves it unchanged. Ray
+    /// does not report it, so [`ServeDetails`](crate::serve::ServeDetails) does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_config: Option<Map<String, Value>>,
-    /// Tracing of Serve. `None` leaves it unchanged. Ray does not show it.
+    /// Tracing of Serve. `None` leaves it unchanged. Ray does not report it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracing_config: Option<Map<String, Value>>,
-    /// Options of the controller's actor. Takes effect only when Serve starts. Ray does not show it.
+    /// Options of the controller's actor. Takes effect only when Serve starts. Ray does not report
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller_options: Option<Map<String, Value>>,
-    /// How many of the replicas to run, in percent, from 0 to 100. Defaults to all of them.
+    /// The percentage of the replicas to run, from 0 to 100. Defaults to all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_capacity: Option<f64>,
-    /// Options that this version of the library does not know. Ray ignores those that it does not know
-    /// either.
+    /// Options that this version of the library does not know. Ray ignores unknown options.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -82,7 +85,7 @@ impl ServeConfig {
     }
 }
 
-/// An application that Serve should run, with its options as Ray documents them.
+/// The desired state of one application, with its options in Ray's format.
 ///
 /// ```
 /// use ray_client::ServeApplicationConfig;
@@ -98,57 +101,62 @@ impl ServeConfig {
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServeApplicationConfig {
-    /// Its name, unique in the cluster. Must be ASCII and have no `/`, because Ray fails otherwise.
-    /// Defaults to `default` if it is read from a file that has none.
+    /// The name, unique in the cluster. Must be ASCII without `/`, because Ray fails otherwise. If
+    /// a file does not contain it, it is `default`.
     #[serde(default = "default_name")]
     pub name: String,
-    /// Where its code is: `module.submodule:application`.
+    /// The import path of the code: `module.submodule:application`.
     pub import_path: String,
-    /// All other options. One that is missing has Ray's default, which for some of them, for example
-    /// `route_prefix`, differs from `null`.
+    /// All other options. A missing one has Ray's default, which may differ from `null`, for
+    /// example for `route_prefix`.
     #[serde(flatten)]
     pub options: Map<String, Value>,
 }
 
-/// Ray's own name for an application that was deployed without one.
+/// Ray's own name for an application without one.
 fn default_name() -> String {
     "default".to_owned()
 }
 
 impl ServeApplicationConfig {
-    /// Creates the configuration of an application with this name. `import_path` is
-    /// `module:application`, or `module:function` if a function builds it from its
-    /// [`args`](Self::args).
+    /// Creates the configuration of an application. `import_path` is `module:application`, or
+    /// `module:function` if a function builds the application from its [`args`](Self::args).
     pub fn new(name: impl Into<String>, import_path: impl Into<String>) -> Self {
         Self { name: name.into(), import_path: import_path.into(), options: Map::new() }
     }
 
-    /// Sets the path prefix of its HTTP requests, which begins with `/` and does not end with one.
-    /// Defaults to Ray's `/`.
+    /// Sets the path prefix of the application's HTTP requests. It must begin with `/` and must not
+    /// end with another one. Defaults to Ray's `/`.
     pub fn route_prefix(self, prefix: impl Into<String>) -> Self {
         self.option("route_prefix", prefix.into())
     }
 
-    /// Makes it unreachable over HTTP; other applications can still call it.
+    /// Makes the application unreachable over HTTP. Other applications can still call it.
     pub fn without_route(self) -> Self {
         self.option("route_prefix", Value::Null)
     }
 
-    /// Sets the arguments of the function that builds it: a JSON object. Defaults to none.
+    /// Sets the arguments of the function that builds the application: a JSON object. Defaults to
+    /// none.
     pub fn args(self, args: impl Into<Value>) -> Self {
         self.option("args", args)
     }
 
-    /// Sets its runtime environment: a JSON object as Ray documents it. Its `working_dir` and each of
-    /// its `py_modules` must be a URI: a remote one (for example `https://`, `s3://`), `gcs://` with an
-    /// uploaded package, `file://` with an archive that every node has, or, on Ray 2.60 but not yet on
-    /// 2.49, `local://` with a directory that every node has. Defaults to none.
+    /// Sets the runtime environment: a [`RuntimeEnv`](crate::RuntimeEnv), or a JSON object in Ray's
+    /// format. Defaults to none.
+    ///
+    /// Its `working_dir` and `py_modules` must be URIs:
+    ///
+    /// - a remote one, for example `https://` or `s3://`
+    /// - `gcs://`, a package uploaded to the cluster
+    /// - `file://`, an archive that every node has
+    /// - `local://`, a directory that every node has; Ray 2.60 supports this, Ray 2.49 does not
     pub fn runtime_env(self, runtime_env: impl Into<Value>) -> Self {
         self.option("runtime_env", runtime_env)
     }
 
-    /// Sets options of one of its deployments, which override those in the code. Replaces options that
-    /// were given for the same deployment before.
+    /// Sets options of one deployment, which override the options in the code. Replaces options set
+    /// earlier for the same deployment.
     pub fn deployment(mut self, deployment: ServeDeploymentConfig) -> Self {
         let ServeDeploymentConfig { name, mut options } = deployment;
         options.insert("name".to_owned(), name.clone().into());
@@ -163,25 +171,24 @@ impl ServeApplicationConfig {
         self
     }
 
-    /// Sets the logging of its replicas: a JSON object. Defaults to that of Serve.
+    /// Sets the logging of the replicas: a JSON object. Defaults to Serve's logging.
     pub fn logging_config(self, logging_config: impl Into<Value>) -> Self {
         self.option("logging_config", logging_config)
     }
 
-    /// Sets whether its deployments are scaled by
-    /// [`scale_serve_deployment`](crate::RayClient::scale_serve_deployment) instead of by Serve.
-    /// Defaults to Ray's `false`. Needs Ray 2.52 or newer.
+    /// Sets whether [`scale_serve_deployment`](crate::RayClient::scale_serve_deployment) scales the
+    /// deployments, instead of Serve. Defaults to Ray's `false`. Needs Ray 2.52 or newer.
     pub fn external_scaler_enabled(self, enabled: bool) -> Self {
         self.option("external_scaler_enabled", enabled)
     }
 
-    /// Sets the policy that scales all its deployments: a JSON object. Defaults to none.
+    /// Sets the policy that scales all deployments: a JSON object. Defaults to none.
     pub fn autoscaling_policy(self, policy: impl Into<Value>) -> Self {
         self.option("autoscaling_policy", policy)
     }
 
-    /// Sets any other option of Ray's. Ray ignores options that it does not know, and refuses `host` and
-    /// `port`, which belong in [`ServeConfig::http_options`].
+    /// Sets any other option. Ray ignores unknown options, and refuses `host` and `port`, which
+    /// belong in [`ServeConfig::http_options`].
     pub fn option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
@@ -205,21 +212,30 @@ impl ServeApplicationConfig {
     }
 }
 
-/// Refuses what was copied from a page that shows no secrets.
+/// Refuses a configuration copied from a page that hides secrets.
 fn check_secrets(
-    operation: fmt::Arguments<'_>,
+    subject: fmt::Arguments<'_>,
     options: &Map<String, Value>,
 ) -> Result<(), ClientError> {
     match redacted_env_var(options) {
         None => Ok(()),
         Some(variable) => Err(ClientError::invalid(format_args!(
-            "{operation}: env_vars has `{variable}` as <redacted>, as Ray shows it to a browser; put its \
-             value there"
+            "{subject}: env_vars has `{variable}` as <redacted>, which Ray shows to browsers instead of \
+             the value; set the value"
         ))),
     }
 }
 
-/// Options of one deployment of an application. Missing ones are as in its code.
+/// The options of one deployment. Missing options are taken from the application's code.
+///
+/// ```
+/// use ray_client::serve::ServeDeploymentConfig;
+/// use serde_json::json;
+///
+/// let deployment = ServeDeploymentConfig::new("Translator")
+///     .autoscaling_config(json!({"min_replicas": 1, "max_replicas": 4}))
+///     .ray_actor_options(json!({"num_cpus": 0.5}));
+/// ```
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServeDeploymentConfig {
@@ -242,28 +258,30 @@ impl ServeDeploymentConfig {
     }
 
     /// Lets Serve choose the number of replicas by their load: a JSON object, for example
-    /// `{"min_replicas": 1, "max_replicas": 4}`. Excludes [`num_replicas`](Self::num_replicas).
+    /// `{"min_replicas": 1, "max_replicas": 4}`. Cannot be combined with
+    /// [`num_replicas`](Self::num_replicas).
     pub fn autoscaling_config(self, autoscaling_config: impl Into<Value>) -> Self {
         self.option("autoscaling_config", autoscaling_config)
     }
 
-    /// Sets how many requests a replica handles at the same time.
+    /// Sets the number of requests that a replica handles at the same time.
     pub fn max_ongoing_requests(self, requests: u32) -> Self {
         self.option("max_ongoing_requests", requests)
     }
 
-    /// Sets what the deployment's `reconfigure` gets, without a restart: a JSON object.
+    /// Sets the argument of the deployment's `reconfigure`: a JSON object. Changing it does not
+    /// restart replicas.
     pub fn user_config(self, user_config: impl Into<Value>) -> Self {
         self.option("user_config", user_config)
     }
 
-    /// Sets resources and runtime environment of each replica: a JSON object, for example
+    /// Sets the resources and the runtime environment of each replica: a JSON object, for example
     /// `{"num_cpus": 0.5}`.
     pub fn ray_actor_options(self, options: impl Into<Value>) -> Self {
         self.option("ray_actor_options", options)
     }
 
-    /// Sets any other option of Ray's. Ray ignores options that it does not know.
+    /// Sets any other option. Ray ignores unknown options.
     pub fn option(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.options.insert(name.into(), value.into());
         self
@@ -277,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_configuration_is_sent_as_it_was_built() {
+    fn a_configuration_serializes_as_ray_expects() {
         let config = ServeConfig {
             applications: vec![
                 ServeApplicationConfig::new("a", "m:a")
@@ -303,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn an_application_without_a_name_has_rays_default() {
+    fn an_application_without_a_name_is_called_default() {
         let config: ServeApplicationConfig =
             serde_json::from_value(json!({"import_path": "m:a"})).unwrap();
         assert_eq!(config, ServeApplicationConfig::new("default", "m:a"));
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused() {
+    fn invalid_configurations_are_refused() {
         let config = ServeApplicationConfig::new("a", "m:a");
         assert!(config.clone().args(json!({})).check().is_ok());
         for (config, why) in [

@@ -1,4 +1,4 @@
-//! How long a change of Serve may take in all.
+//! The time limit of a change of Serve.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +6,14 @@ use crate::deadline_lock::DeadlineLockGuard;
 use crate::transport::Request;
 use crate::{ClientError, RayClient};
 
-/// What a change may take beyond the read timeout: the first deployment starts Serve, and a shutdown
-/// waits until all replicas have ended.
+/// Added to the read timeout: the first deployment starts Serve, and a shutdown waits until all
+/// replicas have stopped.
 pub(super) const EXTRA_TIME: Duration = Duration::from_secs(60);
 
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// Every request gets at least this long, so the last one can still report why the change failed.
+const MIN_REQUEST_TIME: Duration = Duration::from_secs(1);
 
-/// The time by which a change has been made or fails, the wait for the lock included.
+/// The time at which a change fails. Includes the wait for the lock.
 pub(super) struct Deadline {
     allowed: Duration,
     end: Instant,
@@ -27,10 +28,9 @@ impl Deadline {
         Self { allowed, end: Instant::now() + allowed }
     }
 
-    /// The request, which ends by then. It gets at least a second, so that the last one can still tell
-    /// why the change does not hold.
+    /// Limits the time of a request to what is left.
     pub(super) fn limit(&self, request: Request) -> Request {
-        request.deadline(Some(self.end.max(Instant::now() + LAST_WAIT)))
+        request.deadline(Some(self.end.max(Instant::now() + MIN_REQUEST_TIME)))
     }
 
     pub(super) fn has_passed(&self) -> bool {
@@ -49,7 +49,7 @@ impl Deadline {
             .ok_or_else(|| self.error(operation, "clones of this client were still changing Serve"))
     }
 
-    /// 408.
+    /// Returns a 408 that names the reason.
     pub(super) fn error(&self, operation: &str, why: &str) -> ClientError {
         ClientError::timeout(format_args!("{operation}: not done within {:?}: {why}", self.allowed))
     }

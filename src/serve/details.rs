@@ -1,4 +1,4 @@
-//! What Serve shows of itself: models only, no calls.
+//! The state that Serve reports: models only, no calls.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,19 +15,19 @@ use crate::{ray_error, redact};
 string_enum! {
     /// The status of an application.
     ServeApplicationStatus {
-        /// Not deployed yet.
+        /// It is not deployed yet.
         NotStarted = "NOT_STARTED",
-        /// Being built, or its replicas are starting. A running application has this status for a moment
-        /// after every deployment of another one, and goes on answering.
+        /// It is being built, or its replicas are starting. A running application has this status
+        /// for a moment after another one is deployed, and keeps serving requests.
         Deploying = "DEPLOYING",
-        /// It could not be built, or its replicas could not be started; [`ServeApplication::reason`]
-        /// says why.
+        /// Its build failed, or its replicas could not be started. [`ServeApplication::reason`]
+        /// returns the reason.
         DeployFailed = "DEPLOY_FAILED",
         /// All its deployments are healthy.
         Running = "RUNNING",
-        /// It was running, and now one of its deployments is not healthy.
+        /// It was running, but one of its deployments is now unhealthy.
         Unhealthy = "UNHEALTHY",
-        /// Its replicas are ending.
+        /// Its replicas are stopping.
         Deleting = "DELETING",
     }
 }
@@ -47,7 +47,7 @@ string_enum! {
     ServeDeploymentStatus {
         /// Its replicas are starting or being replaced.
         Updating = "UPDATING",
-        /// All its replicas run.
+        /// All its replicas are running.
         Healthy = "HEALTHY",
         /// It has too few healthy replicas.
         Unhealthy = "UNHEALTHY",
@@ -67,15 +67,15 @@ string_enum! {
         Starting = "STARTING",
         /// It is applying a new configuration.
         Updating = "UPDATING",
-        /// The controller was restarted and is checking it.
+        /// The controller has restarted and is checking it.
         Recovering = "RECOVERING",
-        /// It answers requests.
+        /// It is serving requests.
         Running = "RUNNING",
-        /// It is ending.
+        /// It is stopping.
         Stopping = "STOPPING",
-        /// It has ended, as those of [`ServeDeployment::recent_dead_replicas`] have.
+        /// It has stopped; see [`ServeDeployment::recent_dead_replicas`].
         Stopped = "STOPPED",
-        /// It runs on a node that is being drained, and will be replaced.
+        /// Its node is being drained. It is running and will be replaced.
         PendingMigration = "PENDING_MIGRATION",
     }
 }
@@ -87,7 +87,7 @@ string_enum! {
         Starting = "STARTING",
         /// It accepts requests.
         Healthy = "HEALTHY",
-        /// It does not answer the controller.
+        /// It does not respond to the controller.
         Unhealthy = "UNHEALTHY",
         /// It accepts no new requests.
         Draining = "DRAINING",
@@ -96,29 +96,30 @@ string_enum! {
     }
 }
 
-/// What Serve shows of itself: its options, proxies and applications.
+/// Serve's state: its options, proxies and applications. Returned by
+/// [`get_serve_details`](crate::RayClient::get_serve_details).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeDetails {
-    /// The controller's actor; every field is `None` if Serve does not run.
+    /// The controller's actor; every field is `None` if Serve is not running.
     #[serde(default)]
     pub controller_info: ServeActor,
-    /// On which nodes it listens; `None` if Serve does not run.
+    /// The nodes that listen for requests; `None` if Serve is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_location: Option<ServeProxyLocation>,
-    /// Host, port, timeouts and certificates of HTTP; `None` if Serve does not run.
+    /// Host, port, timeouts and certificates of HTTP; `None` if Serve is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_options: Option<Map<String, Value>>,
-    /// Port, servicer functions and timeouts of gRPC; `None` if Serve does not run.
+    /// Port, servicer functions and timeouts of gRPC; `None` if Serve is not running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
-    /// The proxies by the id of their node.
+    /// The proxies, by node id.
     #[serde(default)]
     pub proxies: BTreeMap<String, ServeProxy>,
     /// The applications by name, including imperative ones and those that are being deleted.
     #[serde(default)]
     pub applications: BTreeMap<String, ServeApplication>,
-    /// How many of the replicas run, in percent; `None` means all of them.
+    /// The percentage of the replicas to run; `None` means all of them.
     pub target_capacity: Option<f64>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -126,19 +127,27 @@ pub struct ServeDetails {
 }
 
 impl ServeDetails {
-    /// Whether Serve runs on the cluster, with or without applications.
+    /// Returns whether Serve is running on the cluster, with or without applications.
     pub fn is_running(&self) -> bool {
         self.controller_info.actor_id.is_some()
     }
 
-    /// Returns a configuration that deploys the same again: the options, and the declarative
-    /// applications without those that are being deleted. Options that Ray does not show (see
-    /// [`ServeConfig`]) are missing.
+    /// Returns a configuration that deploys this state again: the options, and the declarative
+    /// applications that are not being deleted. Options that Ray does not report are missing (see
+    /// [`ServeConfig`]).
     ///
-    /// Two kinds of numbers do not survive: integers of more than 64 bits are read as floats, and
-    /// `NaN`, `Infinity` and `-Infinity` (which are not JSON, but which Ray takes and shows) as strings.
-    /// An application that has one of them changes if it is deployed from here. Deploying or deleting
-    /// *one* application keeps them, in every other, exactly as they are.
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let mut config = client.get_serve_details()?.config();
+    /// config.target_capacity = Some(50.0);
+    /// client.deploy_serve_applications(&config)?;
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
+    ///
+    /// Two kinds of numbers change: integers of more than 64 bits become floats, and `NaN`,
+    /// `Infinity` and `-Infinity`, which Ray accepts although they are not JSON, become strings.
+    /// Deploying the configuration changes an application that contains them. Deploying or deleting
+    /// *one* application keeps them unchanged in all others.
     pub fn config(&self) -> ServeConfig {
         let living = self.applications.values().filter(|application| application.is_declarative());
         ServeConfig {
@@ -156,32 +165,32 @@ impl ServeDetails {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeApplication {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// The path prefix of its HTTP requests; `None` if it has none, and while it is being built.
+    /// The path prefix of its HTTP requests; `None` if it has none, or while it is being built.
     pub route_prefix: Option<String>,
-    /// The path of its own documentation, for example with `FastAPI`.
+    /// The path of its own documentation, for example generated by `FastAPI`.
     pub docs_path: Option<String>,
-    /// Its status.
+    /// The status.
     pub status: ServeApplicationStatus,
-    /// Ray's explanation of the status, often a whole Python traceback, or only the names of the
-    /// deployments that failed: [`reason`](Self::reason) is the short form.
+    /// Ray's explanation of the status. Often a whole Python traceback, or only the names of the
+    /// failed deployments; [`reason`](Self::reason) is shorter.
     #[serde(default)]
     pub message: String,
-    /// When it was deployed, in seconds since the epoch. All declarative applications have the time of
-    /// the last deployment of any of them.
+    /// When it was deployed, in seconds since the epoch. Every deployment sets it for all
+    /// declarative applications.
     #[serde(default)]
     pub last_deployed_time_s: f64,
-    /// What it was deployed with: the options that were given, and no others. `None` if it was made by
-    /// `serve.run`, and in most cases while it is being deleted.
+    /// The configuration it was deployed with, without defaults. `None` if it was created by
+    /// `serve.run`, and usually while it is being deleted.
     pub deployed_app_config: Option<ServeApplicationConfig>,
     /// How it was deployed; `None` before Ray 2.32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ServeSource>,
-    /// Its deployments by name; empty while it is being built, and if that failed.
+    /// The deployments by name; empty while the application is being built, or if the build failed.
     #[serde(default)]
     pub deployments: BTreeMap<String, ServeDeployment>,
-    /// Whether its deployments are scaled from outside; `None` before Ray 2.52.
+    /// Whether the deployments have an external scaler; `None` before Ray 2.52.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_scaler_enabled: Option<bool>,
     /// Everything else that Ray sends.
@@ -190,14 +199,14 @@ pub struct ServeApplication {
 }
 
 impl ServeApplication {
-    /// When it was deployed; `None` if Ray shows no such time.
+    /// Returns when the application was deployed; `None` if Ray reports no time.
     pub fn deployed_at(&self) -> Option<SystemTime> {
         time_from_s(self.last_deployed_time_s)
     }
 
-    /// Why it does not run, in one line of at most 300 characters: the last error line of a deployment
-    /// that is not healthy (of a failed one, if there is one), otherwise that of the application
-    /// itself. `None` if Ray gives no reason.
+    /// Returns why the application is not running, in one line of at most 300 characters: the last
+    /// error line of an unhealthy deployment (of a failed one, if any), otherwise of the
+    /// application. `None` if Ray reports no reason.
     pub fn reason(&self) -> Option<String> {
         let has_failed = |it: &&ServeDeployment| it.status == ServeDeploymentStatus::DeployFailed;
         let explained = || {
@@ -227,26 +236,26 @@ impl ServeApplication {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeDeployment {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its status.
+    /// The status.
     pub status: ServeDeploymentStatus,
-    /// What led to the status, for example `CONFIG_UPDATE_COMPLETED`.
+    /// The event that led to the status, for example `CONFIG_UPDATE_COMPLETED`.
     pub status_trigger: Option<String>,
     /// Ray's explanation of the status, often a whole Python traceback.
     #[serde(default)]
     pub message: String,
-    /// The options in effect, from the configuration, its code and Ray's defaults.
+    /// The options in effect, from the configuration, the code and Ray's defaults.
     pub deployment_config: ServeDeploymentConfig,
-    /// How many replicas it should have now.
+    /// The number of replicas that it should have now.
     pub target_num_replicas: Option<u64>,
-    /// What each replica needs, by resource.
+    /// The resources that each replica needs, by name.
     #[serde(default)]
     pub required_resources: Map<String, Value>,
-    /// Its replicas.
+    /// The replicas.
     #[serde(default)]
     pub replicas: Vec<ServeReplica>,
-    /// Replicas that ended recently.
+    /// The replicas that ended recently.
     #[serde(default)]
     pub recent_dead_replicas: Vec<ServeReplica>,
     /// Everything else that Ray sends.
@@ -258,23 +267,23 @@ pub struct ServeDeployment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeReplica {
-    /// Its id; a replica that replaces it has another one.
+    /// The id. A replacement has a different one.
     pub replica_id: String,
-    /// Its state.
+    /// The state.
     pub state: ServeReplicaState,
-    /// The id of its process; `None` until it is started.
+    /// The process id; `None` until the process has started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// When it was started, in seconds since the epoch.
+    /// When the replica was started, in seconds since the epoch.
     #[serde(default)]
     pub start_time_s: f64,
-    /// Its actor, and everything else that Ray sends.
+    /// The actor, and everything else that Ray sends.
     #[serde(flatten)]
     pub actor: ServeActor,
 }
 
 impl ServeReplica {
-    /// When it was started; `None` if Ray shows no such time.
+    /// Returns when the replica was started; `None` if Ray reports no time.
     pub fn started_at(&self) -> Option<SystemTime> {
         time_from_s(self.start_time_s)
     }
@@ -284,14 +293,15 @@ impl ServeReplica {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeProxy {
-    /// Its status.
+    /// The status.
     pub status: ServeProxyStatus,
-    /// Its actor, and everything else that Ray sends.
+    /// The actor, and everything else that Ray sends.
     #[serde(flatten)]
     pub actor: ServeActor,
 }
 
-/// The actor of a controller, proxy or replica. Every field is `None` until it is placed on a node.
+/// The actor of a controller, proxy or replica. Every field is `None` until the actor is placed on
+/// a node.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ServeActor {
@@ -301,19 +311,19 @@ pub struct ServeActor {
     /// The IP address of its node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_ip: Option<String>,
-    /// The id of its node at the cloud provider; empty if there is none.
+    /// The id of its node at the cloud provider; empty if none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_instance_id: Option<String>,
-    /// Its id.
+    /// The actor id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_id: Option<String>,
-    /// Its name.
+    /// The name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_name: Option<String>,
-    /// The id of its worker.
+    /// The id of its worker process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<String>,
-    /// Its log file, relative to the log folder of the node.
+    /// The path of its log file, relative to the node's log directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_file_path: Option<String>,
     /// Everything else that Ray sends.

@@ -1,8 +1,8 @@
-//! Ray Serve: which applications run, and calls that deploy, change and delete them.
+//! Ray Serve: calls that deploy, inspect, scale and delete applications.
 //!
-//! [`RayClient`](crate::RayClient) has the calls. A [`ServeApplicationConfig`] deploys one application among
-//! others; a [`ServeConfig`] is the whole desired state, as `serve build` writes it. [`ServeApplication`] and
-//! [`ServeDetails`] are what Serve says of itself.
+//! [`RayClient`](crate::RayClient) has the calls. A [`ServeApplicationConfig`] is the desired state
+//! of one application; a [`ServeConfig`] is the desired state of all, as `serve build` writes it.
+//! [`ServeApplication`] and [`ServeDetails`] are the state that Serve reports.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -18,8 +18,8 @@
 //!
 //! The guide's chapter is [Serve](crate::guide::serve).
 
-// One route has the state of all applications, so that a change of one is made by reading and writing all
-// (`one_application.rs`).
+// Ray has one route for the state of all applications. To change one, `one_application.rs` reads and
+// writes all.
 
 mod calls;
 mod config;

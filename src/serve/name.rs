@@ -1,20 +1,20 @@
-//! Which names of applications and deployments a call takes.
+//! Validates the names of applications and deployments.
 
 use crate::ClientError;
 
 const MAX_BYTES: usize = 255;
 
-/// The name of an application that is to be deployed. Ray takes other names, too, but one that is not
-/// ASCII stops its controller, which then neither deploys nor deletes anything, and one with `/` fails
-/// to deploy, since Ray cannot open a log file of that name (measured on 2.9.3, 2.40.0 and 2.60.0).
+/// Checks the name of an application to deploy. Ray accepts more names, but one that is not ASCII
+/// stops its controller, which then neither deploys nor deletes anything, and one with `/` fails to
+/// deploy, because Ray cannot open a log file of that name (measured on 2.9.3, 2.40.0 and 2.60.0).
 pub(super) fn to_deploy(name: &str) -> Result<&str, ClientError> {
     let name = existing("application name", name)?;
     let refuse =
         |why: String| Err(ClientError::invalid(format_args!("application name `{name}`: {why}")));
     if let Some(other) = name.chars().find(|c| !c.is_ascii()) {
-        refuse(format!("must be ASCII, has `{other}`, with which Ray's Serve stops working"))
+        refuse(format!("must be ASCII, has `{other}`, which stops Serve's controller"))
     } else if name.contains('/') {
-        refuse("must not have /, which Ray cannot have in the names of its log files".to_owned())
+        refuse("must not have /, because Ray uses the name in names of log files".to_owned())
     } else if name.chars().any(char::is_control) {
         refuse("must not have control characters".to_owned())
     } else if name.len() > MAX_BYTES {
@@ -24,7 +24,7 @@ pub(super) fn to_deploy(name: &str) -> Result<&str, ClientError> {
     }
 }
 
-/// A name that is looked up only: what exists can be read and deleted, whatever its name is.
+/// Checks a name to look up. Whatever its name, an existing application can be read and deleted.
 pub(super) fn existing<'a>(subject: &str, name: &'a str) -> Result<&'a str, ClientError> {
     if name.is_empty() {
         return Err(ClientError::invalid(format_args!("{subject}: must not be empty")));
@@ -32,7 +32,7 @@ pub(super) fn existing<'a>(subject: &str, name: &'a str) -> Result<&'a str, Clie
     Ok(name)
 }
 
-/// A name that becomes a segment of a path.
+/// Checks a name that becomes a path segment.
 pub(super) fn in_path<'a>(subject: &str, name: &'a str) -> Result<&'a str, ClientError> {
     if matches!(name, "." | "..") {
         return Err(ClientError::invalid(format_args!("{subject}: must not be . or ..")));
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_serve_cannot_run_are_refused_before_they_are_deployed() {
+    fn names_that_break_serve_are_refused() {
         for good in ["default", "a b", "x.y:z", "a?b#c", ".", "a%2Fb", "a\\b"] {
             assert_eq!(to_deploy(good).unwrap(), good);
         }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_exists_is_looked_up_whatever_it_is() {
+    fn existing_names_may_contain_any_characters() {
         for odd in ["täst", "a/b", "a\nb", "..", &*"x".repeat(1000)] {
             assert_eq!(existing("application name", odd).unwrap(), odd);
         }

@@ -1,4 +1,4 @@
-//! Changing one application by a route that takes the state of all of them.
+//! Changes one application, through a route that takes the state of all.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 use super::ServeApplicationConfig;
 use super::deadline::Deadline;
 use super::details::ServeSource;
-use super::raw_state::{RawApplication, RawState, shows};
+use super::raw_state::{RawApplication, RawState, contains_sent};
 use super::route::{get_request, put_request, read};
 use crate::{ClientError, RayClient};
 
-/// How many times a change is made that somebody else takes back.
+/// How many times to repeat a change that others revert.
 const MAX_REVERTS: u32 = 20;
 
-/// Accept the change after Ray has shown the old configuration this many times in a row: Ray drops
-/// options that it does not know, and shows `INFO` for a log level of 20.
+/// Accept the change after Ray has shown the old configuration this many times in a row. Ray drops
+/// unknown options, and shows `INFO` for a log level of 20.
 const MAX_UNCHANGED: u32 = 3;
 
-/// For at least how long others may still hold a state that they read before a change.
+/// The minimum time in which others may still write a state that they read before the change.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// Why a change may not hold although nobody took it back.
-pub(super) const SHUTTING_DOWN: &str = "Serve is shutting down, and ignores what is deployed";
+/// Why a change may be lost although nobody reverted it.
+pub(super) const SHUTTING_DOWN: &str = "Serve is shutting down and ignores deployments";
 
-/// The change of one application. All others stay as they are.
+/// A change of one application that leaves all others unchanged.
 pub(super) struct Change<'a> {
     pub(super) operation: String,
     pub(super) name: &'a str,
-    /// What it is deployed with from now on; `None` deletes it.
+    /// The new configuration; `None` deletes the application.
     pub(super) config: Option<&'a ServeApplicationConfig>,
     pub(super) deadline: Deadline,
 }
@@ -35,31 +35,31 @@ pub(super) struct Change<'a> {
 #[derive(PartialEq)]
 enum Effect {
     Made,
-    /// Something was deployed, and Ray shows what was there before.
+    /// Something was deployed, but Ray shows the old configuration.
     Unchanged,
     Reverted,
     ShuttingDown,
 }
 
-/// The answer that a change was made of.
+/// The state that a change was applied to.
 struct Before {
     read_at: Instant,
     body: String,
 }
 
 impl Change<'_> {
-    /// Makes the change, checks whether it holds, and makes it again if not.
+    /// Makes the change, checks that it holds, and repeats it if not.
     ///
-    /// Ray has no compare-and-swap: whoever read the state before this change and writes it after
-    /// undoes it. So the state is read right before it is written, and read again for as long as
-    /// others may still hold an older one.
+    /// Ray has no compare-and-swap: a client that read the state before this change and writes it
+    /// afterwards reverts the change. The state is therefore read right before the write, and again
+    /// for as long as others may still hold an older state.
     pub(super) fn make(&self, client: &RayClient) -> Result<(), ClientError> {
         let (mut reverted, mut unchanged) = (0, 0);
         let mut is_first = true;
         loop {
             let Some(before) = self.send(client, is_first)? else { return Ok(()) };
             let mut effect = self.effect(client, &before)?;
-            // Whoever read the state before this change takes about as long to write it.
+            // A client that read the state earlier takes about as long to write it.
             let settle = (before.read_at.elapsed() * 5).clamp(SETTLE, SETTLE * 10);
             if effect == Effect::Made {
                 thread::sleep(settle);
@@ -71,14 +71,14 @@ impl Change<'_> {
                 return Ok(());
             }
             self.check_time(&effect, reverted)?;
-            // Two that take each other's change back in step would do so for ever.
+            // At a random time, because two clients in step would revert each other forever.
             thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
             is_first = false;
         }
     }
 
     fn check_time(&self, effect: &Effect, reverted: u32) -> Result<(), ClientError> {
-        let why = format!("others took the change back {reverted} times");
+        let why = format!("others reverted the change {reverted} times");
         if reverted == MAX_REVERTS {
             return Err(ClientError::rejected(409, format_args!("{}: {why}", self.operation)));
         }
@@ -93,8 +93,8 @@ impl Change<'_> {
         Err(self.deadline.error(&self.operation, why))
     }
 
-    /// Sends the state with the change in it, and returns what it was before; `None` if there is
-    /// nothing to change.
+    /// Sends the state with the change and returns the state before; `None` if there is nothing to
+    /// change.
     fn send(&self, client: &RayClient, is_first: bool) -> Result<Option<Before>, ClientError> {
         let _lock = self.deadline.lock_serve(client, &self.operation)?;
         let read_at = Instant::now();
@@ -108,13 +108,13 @@ impl Change<'_> {
         if self.config.is_none() && !application.is_some_and(RawApplication::is_declared) {
             return Ok(None);
         }
-        // Sent again later, it would take back what others changed in the meantime.
+        // Not idempotent: sent again later, it would revert what others changed meanwhile.
         let request = self.deadline.limit(put_request(&self.operation).idempotent(false));
         client.http().send(&request.json_text(before.body(&applications)))?;
         Ok(Some(Before { read_at, body }))
     }
 
-    /// Whether it can be made at all.
+    /// Checks that the change is possible.
     fn check(&self, application: Option<&RawApplication<'_>>) -> Result<(), ClientError> {
         let operation = &self.operation;
         match (self.config, application) {
@@ -133,7 +133,7 @@ impl Change<'_> {
         }
     }
 
-    /// The applications that Serve should have then, all others as Ray wrote them.
+    /// Returns the applications after the change, all others as Ray sent them.
     fn apply(&self, before: &RawState<'_>) -> Result<Vec<String>, ClientError> {
         if let Some(lost) = before.applications.iter().find(|it| {
             let is_replaced = it.name == self.name && it.status.is_some();
@@ -154,7 +154,7 @@ impl Change<'_> {
         Ok(applications)
     }
 
-    /// What became of the change, as far as can be seen now.
+    /// Returns the current effect of the change.
     fn effect(&self, client: &RayClient, before: &Before) -> Result<Effect, ClientError> {
         let before = RawState::parse(&self.operation, &before.body)?;
         let body = self.read(client)?;
@@ -166,7 +166,8 @@ impl Change<'_> {
             (Some(sent), Some(now)) => {
                 let is_other = now.config != was.and_then(|it| it.config);
                 let sent = serde_json::to_value(sent).ok();
-                let is_shown = now.config.zip(sent).is_some_and(|(now, sent)| shows(now, &sent));
+                let is_shown =
+                    now.config.zip(sent).is_some_and(|(now, sent)| contains_sent(now, &sent));
                 if is_other || is_shown {
                     Effect::Made
                 } else if now.deployed_at != was.and_then(|it| it.deployed_at) {

@@ -1,14 +1,15 @@
-//! JSON that is passed on as it was written, with Python's numbers that are not JSON.
+//! Splits JSON without changing it, including Python's numbers that are not JSON.
 //!
-//! An application's configuration that is read and sent back must not change: Ray restarts the
-//! replicas if one digit of an argument differs, and `serde_json::Value` keeps neither integers of
-//! more than 64 bits, nor the order of keys, nor `NaN`.
+//! Ray restarts replicas if a single digit of an application's configuration changes.
+//! `serde_json::Value` cannot send it back unchanged: it keeps neither integers of more than 64
+//! bits, nor the order of keys, nor `NaN`.
 
 use serde::de::IgnoredAny;
 
 use crate::json;
 
-/// The members of a JSON object, each value as it was written; `None` if the text is not an object.
+/// Returns the members of a JSON object, each value as it was written. `None` if the text is not an
+/// object.
 pub(super) fn members(object: &str) -> Option<Vec<(String, &str)>> {
     let mut rest = object.trim_ascii().strip_prefix('{')?.trim_ascii_start();
     let mut members = Vec::new();
@@ -29,7 +30,7 @@ pub(super) fn members(object: &str) -> Option<Vec<(String, &str)>> {
     }
 }
 
-/// The text of the value that stands first. Finds its end only; what it holds is not checked.
+/// Returns the text of the first value. Finds its end, but does not validate it.
 fn first_value(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
@@ -53,7 +54,7 @@ fn first_value(text: &str) -> Option<&str> {
     }
 }
 
-/// The length of the string that the text begins with, quotes included.
+/// Returns the length of the string at the start of the text, including the quotes.
 fn string_length(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_stay_as_they_were_written() {
+    fn values_are_returned_as_written() {
         let object = r#" {"n": 123456789012345678901234 , "f":0.9073038322028689,
             "o":{"z":1,"a":[{}, "}\""]},"é":null, "e":{}, "p":[NaN, {"x":-Infinity}],"q": Infinity
             } "#;

@@ -1,4 +1,4 @@
-//! What Serve runs, each part as Ray wrote it, so that it can be sent back unchanged.
+//! The state that Serve reports, as text, so it can be sent back unchanged.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::details::{ServeActor, ServeApplication, ServeApplicationStatus, Serve
 use super::raw_json::members;
 use crate::{ClientError, json};
 
-/// The options beside the applications that a PUT takes, and that get Ray's default again if it
-/// leaves them out. Ray 2.60.0 shows the first four.
+/// The options that a PUT accepts beside the applications. It resets missing ones to Ray's
+/// defaults. Ray 2.60.0 reports the first four.
 const OPTIONS: [&str; 7] = [
     "proxy_location",
     "http_options",
@@ -21,12 +21,12 @@ const OPTIONS: [&str; 7] = [
     "controller_options",
 ];
 
-/// How long Ray may take to say that Serve does not run, and be believed.
+/// A response "Serve is not running" that took longer is not trusted.
 const MAX_TRUSTED_TIME: Duration = Duration::from_secs(30);
 
-/// An answer to `GET /api/serve/applications/`.
+/// A response to `GET /api/serve/applications/`.
 pub(super) struct RawState<'a> {
-    /// The actor id of Serve's controller; `None` if Serve does not run.
+    /// The actor id of Serve's controller; `None` if Serve is not running.
     pub(super) controller: Option<String>,
     options: Vec<(String, &'a str)>,
     pub(super) applications: Vec<RawApplication<'a>>,
@@ -42,8 +42,9 @@ pub(super) struct RawApplication<'a> {
 }
 
 impl<'a> RawState<'a> {
-    /// 500 unless the answer has the three members that every Ray from 2.9 to 2.60 always sends, with
-    /// and without a running Serve: an answer of something else must never read as "no applications".
+    /// Fails with 500 if the response lacks one of the three members that every Ray from 2.9 to
+    /// 2.60 sends, even without a running Serve. Otherwise another server's response could mean "no
+    /// applications".
     pub(super) fn parse(operation: &str, body: &'a str) -> Result<Self, ClientError> {
         Self::read(body).ok_or_else(|| not_from_ray(operation))
     }
@@ -69,8 +70,9 @@ impl<'a> RawState<'a> {
         })
     }
 
-    /// Whether "Serve does not run" may only mean that Ray asked its GCS in vain: its answer after 60 s
-    /// of that is the same (measured on 2.60.0), and the next change would delete everything.
+    /// Returns whether "Serve is not running" may be wrong. After failing to reach its GCS for 60
+    /// s, Ray sends the same response (measured on 2.60.0), and the next change would delete
+    /// everything.
     pub(super) fn is_doubtful(&self, took: Duration) -> bool {
         self.controller.is_none() && took > MAX_TRUSTED_TIME
     }
@@ -79,9 +81,10 @@ impl<'a> RawState<'a> {
         self.applications.iter().find(|it| it.name == name)
     }
 
-    /// Whether Serve is shutting down, if something was deployed since `before`: it then ignores that,
-    /// and answers 200. All applications are being deleted, and none of them was deployed since; one
-    /// that somebody else deletes after it was deployed has a later time.
+    /// Returns whether Serve is shutting down, given that something was deployed since `before`.
+    /// Ray then ignores the deployment and answers 200. All applications are being deleted and none
+    /// was deployed since; an application that another client deletes after its deployment has a
+    /// later time.
     pub(super) fn is_shutting_down(&self, before: &RawState<'_>) -> bool {
         let was_ignored = |now: &RawApplication<'_>| {
             let before = before.application(&now.name);
@@ -91,7 +94,7 @@ impl<'a> RawState<'a> {
         self.controller.is_some() && self.applications.iter().all(was_ignored)
     }
 
-    /// The body of a PUT that has these options and these applications.
+    /// Returns the body of a PUT with these options and applications.
     pub(super) fn body(&self, applications: &[String]) -> String {
         let options = self.options.iter().map(|(name, value)| format!("\"{name}\":{value},"));
         let options: String = options.collect();
@@ -115,37 +118,37 @@ impl<'a> RawApplication<'a> {
         application
     }
 
-    /// The application as callers see it.
+    /// Returns the public model of the application.
     pub(super) fn model(&self) -> Result<ServeApplication, ClientError> {
         json::from_slice(self.text.as_bytes()).map_err(|error| {
-            let message = format_args!("Serve application `{}` cannot be read: {error}", self.name);
+            let message = format!("Serve application `{}` is unreadable: {error}", self.name);
             ClientError::unexpected(message).caused_by(error)
         })
     }
 
-    /// Whether a PUT without it deletes it. One that `serve.delete` deletes still shows its
-    /// configuration, and one that `serve.run` took over shows its former one: a PUT that has these
-    /// would bring them back.
+    /// Returns whether a PUT without the application deletes it. Ray still reports the
+    /// configuration of an application that `serve.delete` is deleting, and the former one of an
+    /// application that `serve.run` replaced. Sending these would bring them back.
     pub(super) fn is_declared(&self) -> bool {
         (self.config.is_some() || self.source == Some(ServeSource::Declarative))
             && self.source != Some(ServeSource::Imperative)
             && self.status != Some(ServeApplicationStatus::Deleting)
     }
 
-    /// Whether a PUT must have it, but cannot: it cannot be read, or its configuration is missing.
-    /// The latter was not seen yet; Ray's code says that it may happen before the controller has
-    /// written its first checkpoint.
+    /// Returns whether a PUT needs the application but cannot contain it, because it is unreadable
+    /// or its configuration is missing. The latter has not been observed; according to Ray's code
+    /// it may happen before the controller writes its first checkpoint.
     pub(super) fn would_be_lost(&self) -> bool {
         self.status.is_none() || (self.is_declared() && self.config.is_none())
     }
 }
 
 pub(super) fn not_from_ray(operation: &str) -> ClientError {
-    ClientError::unexpected(format_args!("{operation}: the answer is not what Ray sends"))
+    ClientError::unexpected(format_args!("{operation}: the response is not from Ray"))
 }
 
-/// Whether a configuration that Ray shows has all that was sent.
-pub(super) fn shows(now: &str, sent: &Value) -> bool {
+/// Returns whether the configuration that Ray reports contains everything that was sent.
+pub(super) fn contains_sent(now: &str, sent: &Value) -> bool {
     parse::<Map<_, _>>(now).is_some_and(|now| covers(&Value::Object(now), sent))
 }
 

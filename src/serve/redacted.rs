@@ -1,12 +1,12 @@
-//! What Ray shows a browser in place of a secret, and what must never be deployed.
+//! Finds the placeholders that Ray shows instead of secrets. They must not be deployed.
 
 use serde_json::{Map, Value};
 
-/// Ray 2.60 shows this instead of every value of `env_vars` in a `runtime_env`, at any depth, to
-/// whoever looks like a browser: measured, and the same in its `runtime_env_redaction.py`.
+/// Ray 2.60 shows this to browsers instead of every value of `env_vars` in a `runtime_env`, at any
+/// depth. Measured, and the same in its `runtime_env_redaction.py`.
 const REDACTED: &str = "<redacted>";
 
-/// The name of an environment variable whose value is only what Ray shows instead of it.
+/// Returns the name of an environment variable whose value is the placeholder.
 pub(super) fn redacted_env_var(config: &Map<String, Value>) -> Option<&str> {
     let env_vars = config.get("runtime_env").and_then(|it| it.get("env_vars"));
     let mut env_vars = env_vars.and_then(Value::as_object).into_iter().flatten();
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redacted_value_is_found_at_any_depth_and_only_among_environment_variables() {
+    fn redacted_environment_variables_are_found_at_any_depth() {
         let secret = json!({"runtime_env": {"env_vars": {"A": "1", "TOKEN": "<redacted>"}}});
         assert_eq!(in_value(&secret), Some("TOKEN"));
         let nested = json!({"deployments": [{}, {"ray_actor_options": secret}]});

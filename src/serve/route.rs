@@ -1,5 +1,5 @@
-//! `/api/serve/applications/`, the one route for the whole state of Serve: requests, and the text of the
-//! answer.
+//! `/api/serve/applications/`, the route for the whole state of Serve: its requests, and the text
+//! of its response.
 
 use std::fmt;
 use std::time::Instant;
@@ -25,14 +25,15 @@ pub(super) fn delete_request(operation: impl fmt::Display) -> Request {
     Request::delete(operation, applications_path()).extra_time(EXTRA_TIME)
 }
 
-/// The answer as Ray wrote it. It is one of Ray's, and says for sure whether Serve runs.
+/// Returns the response as Ray wrote it, after checking that it is from Ray and reliably reports
+/// whether Serve is running.
 pub(super) fn read(client: &RayClient, request: &Request) -> Result<String, ClientError> {
     let operation = &request.operation;
     let start = Instant::now();
     let response = client.http().send(request)?;
     let body = String::from_utf8(response.body).map_err(|_| not_from_ray(operation))?;
     if RawState::parse(operation, &body)?.is_doubtful(start.elapsed()) {
-        let why = "Ray could not find out whether Serve runs";
+        let why = "Ray could not determine whether Serve is running";
         return Err(ClientError::unreachable(format_args!("{operation}: {why}")));
     }
     Ok(body)

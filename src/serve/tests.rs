@@ -1,4 +1,4 @@
-//! Verifies what a real and healthy Ray cannot be made to show.
+//! Verifies behaviour that a real and healthy Ray cannot show.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ fn answering(status: usize, body: &str) -> (ServerGuard, RayClient) {
     (server, client)
 }
 
-/// A running Serve with these members of `applications`.
+/// Returns the state of a running Serve with these members of `applications`.
 fn running(applications: &str) -> String {
     format!(
         r#"{{"controller_info":{{"actor_id":"1"}},"proxies":{{}},"http_options":{{"port": 8000, "host":null}},
@@ -34,7 +34,7 @@ fn running(applications: &str) -> String {
     )
 }
 
-/// Answers with one state after the other, and then with the last one again and again.
+/// Answers with each state in turn, and then repeats the last one.
 fn answering_in_turn(states: Vec<String>) -> (ServerGuard, RayClient) {
     let mut server = Server::new();
     let next = AtomicUsize::new(0);
@@ -49,7 +49,7 @@ fn answering_in_turn(states: Vec<String>) -> (ServerGuard, RayClient) {
     (server, client)
 }
 
-/// Accepts a PUT or DELETE, at least as many times.
+/// Accepts at least this many PUTs or DELETEs.
 fn accepting(server: &mut ServerGuard, method: &str, hits: usize) -> Mock {
     server.mock(method, PATH).expect_at_least(hits).create()
 }
@@ -90,7 +90,7 @@ fn without_serve_installed_every_call_is_501() {
 }
 
 #[test]
-fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
+fn a_response_that_is_not_from_ray_is_500_and_nothing_is_sent() {
     let mut answers = vec![
         "[]".to_owned(),
         "{".to_owned(),
@@ -130,7 +130,7 @@ fn an_answer_of_something_else_is_500_and_nothing_is_sent() {
 }
 
 #[test]
-fn no_serve_is_not_believed_of_a_ray_that_asked_its_gcs_in_vain() {
+fn a_slow_response_that_serve_is_not_running_is_not_trusted() {
     let minute = SECOND * 60;
     let none = RawState::parse("", NOT_RUNNING).unwrap();
     assert!(none.is_doubtful(minute) && !none.is_doubtful(SECOND));
@@ -139,7 +139,7 @@ fn no_serve_is_not_believed_of_a_ray_that_asked_its_gcs_in_vain() {
 }
 
 #[test]
-fn what_cannot_be_deployed_is_refused_before_anything_is_sent() {
+fn invalid_configurations_are_refused_before_anything_is_sent() {
     let mut server = Server::new();
     let nothing = server.mock("GET", PATH).expect(0).create();
     let client = RayClient::new(server.url()).unwrap();
@@ -169,7 +169,7 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn every_other_application_is_sent_back_to_the_letter() {
+fn other_applications_are_sent_back_unchanged() {
     let (mut server, client) = answering(
         200,
         &running(
@@ -188,7 +188,7 @@ fn every_other_application_is_sent_back_to_the_letter() {
 }
 
 #[test]
-fn one_application_that_cannot_be_read_costs_only_itself() {
+fn an_unreadable_application_does_not_affect_others() {
     let good = |name: &str| {
         format!(r#""{name}":{{"name":"{name}","status":"RUNNING","deployed_app_config":null}}"#)
     };
@@ -199,12 +199,12 @@ fn one_application_that_cannot_be_read_costs_only_itself() {
     let listed = client.list_serve_applications().unwrap();
     let names: Vec<_> = listed.iter().map(|it| &*it.name).collect();
     assert_eq!((names, listed.total, listed.truncated), (vec!["a", "z"], 3, true));
-    assert!(listed.warnings.len() == 1 && listed.warnings[0].contains("`odd` cannot be read"));
+    assert!(listed.warnings.len() == 1 && listed.warnings[0].contains("`odd` is unreadable"));
     assert_eq!(client.get_serve_application("z").unwrap().name, "z");
     for error in [
         client.get_serve_application("odd").unwrap_err(),
         client.wait_for_serve_applications(SECOND).unwrap_err(),
-        // Whoever deploys these details again would delete what is missing.
+        // Deploying these details again would delete the unreadable application.
         client.get_serve_details().unwrap_err(),
     ] {
         assert_eq!(error.status(), 500, "{error}");
@@ -212,7 +212,7 @@ fn one_application_that_cannot_be_read_costs_only_itself() {
 }
 
 #[test]
-fn an_application_whose_configuration_is_not_shown_is_not_lost() {
+fn nothing_is_sent_if_an_application_would_be_lost() {
     for lost in [
         r#"{"status":"DEPLOYING","source":"declarative","deployed_app_config":null}"#,
         r#"{"status":5,"deployed_app_config":{}}"#,
@@ -232,14 +232,14 @@ fn an_application_whose_configuration_is_not_shown_is_not_lost() {
 }
 
 #[test]
-fn a_change_that_is_taken_back_over_and_over_is_409() {
+fn a_change_that_is_reverted_repeatedly_is_409() {
     let (mut server, client) =
         answering(200, &running(r#""a":{"status":"RUNNING","deployed_app_config":{}}"#));
     let put = accepting(&mut server, "PUT", 20);
     let error = client.delete_serve_application("a").unwrap_err();
     assert_eq!(
         (error.status(), error.to_string()),
-        (409, "delete Serve application `a`: others took the change back 20 times".to_owned())
+        (409, "delete Serve application `a`: others reverted the change 20 times".to_owned())
     );
     put.assert();
 }
@@ -262,7 +262,7 @@ fn a_deployment_waits_until_serve_has_shut_down() {
 }
 
 #[test]
-fn who_deletes_what_was_just_deployed_is_not_taken_for_a_shutdown() {
+fn deleting_a_new_application_is_not_mistaken_for_a_shutdown() {
     let application = |deployed_at: u32| {
         running(&format!(
             r#""a":{{"status":"DELETING","deployed_app_config":null,"last_deployed_time_s":{deployed_at}}}"#
@@ -278,7 +278,7 @@ fn who_deletes_what_was_just_deployed_is_not_taken_for_a_shutdown() {
 }
 
 #[test]
-fn nobody_else_is_blamed_for_a_serve_that_does_not_end() {
+fn a_shutdown_that_does_not_end_is_named_in_the_408() {
     let ending = running(r#""old":{"status":"DELETING","deployed_app_config":{"old":1}}"#);
     let (mut server, client) = answering(200, &ending);
     accepting(&mut server, "PUT", 1);
@@ -293,7 +293,7 @@ fn nobody_else_is_blamed_for_a_serve_that_does_not_end() {
 }
 
 #[test]
-fn a_caller_that_waits_too_long_for_its_turn_gets_408_and_sends_nothing() {
+fn a_call_that_waits_too_long_for_its_turn_is_408_and_sends_nothing() {
     let (mut server, client) = answering(200, NOT_RUNNING);
     let sent = ["PUT", "DELETE"].map(|method| server.mock(method, PATH).expect(0).create());
     let _lock = client.serve_lock().lock_until(Instant::now());
@@ -312,7 +312,7 @@ fn a_caller_that_waits_too_long_for_its_turn_gets_408_and_sends_nothing() {
 }
 
 #[test]
-fn callers_behind_a_stuck_server_do_not_wait_for_one_another() {
+fn calls_to_a_stuck_server_time_out_in_parallel() {
     let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = RayClient::new(format!("http://{}", stuck.local_addr().unwrap())).unwrap();
     let start = Instant::now();
@@ -329,7 +329,7 @@ fn callers_behind_a_stuck_server_do_not_wait_for_one_another() {
 }
 
 #[test]
-fn a_shutdown_is_ok_only_when_serve_is_down() {
+fn a_shutdown_returns_ok_only_when_serve_is_down() {
     let other = running("").replace("\"1\"", "\"2\"");
     for down in [NOT_RUNNING.to_owned(), other] {
         let states = [vec![running(""); 3], vec![down]].concat();
@@ -346,7 +346,7 @@ fn a_shutdown_is_ok_only_when_serve_is_down() {
 }
 
 #[test]
-fn a_failed_application_is_400_with_the_reason_of_its_deployment() {
+fn a_failed_application_is_400_with_its_reason() {
     let traceback = r"The deployment failed to start 3 times in a row. Error:\nTraceback (most recent call last):\n  File \u0022/a.py\u0022, line 1\nValueError: no model at gs://x";
     let application = |name: &str, status: &str, deployment: &str, message: &str| {
         format!(
@@ -388,7 +388,7 @@ fn a_failed_application_is_400_with_the_reason_of_its_deployment() {
 }
 
 #[test]
-fn a_float_is_read_to_its_last_digit() {
+fn floats_keep_all_digits() {
     for float in ["0.9073038322028689", "0.1", "1e300", "5e-324"] {
         let value: serde_json::Value = serde_json::from_str(float).unwrap();
         assert_eq!(value.as_f64(), Some(float.parse().unwrap()), "{float}");

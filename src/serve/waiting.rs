@@ -1,4 +1,4 @@
-//! The calls of [`RayClient`] that wait until applications run.
+//! The calls of [`RayClient`] that wait until applications are running.
 
 use std::time::Duration;
 
@@ -10,17 +10,27 @@ use crate::{ClientError, Listing, RayClient, wait};
 
 /// # Serve: waiting
 ///
-/// Calls that wait until what was deployed runs.
+/// Calls that wait until deployed applications are running.
 impl RayClient {
-    /// Waits until an application runs, and returns it as it is then. Calls
-    /// `GET /api/serve/applications/`, at first every 100 ms, later every second. Goes on if the
-    /// cluster cannot be reached for a while, or if the application is unhealthy, since it may recover.
+    /// Waits until an application is running and returns it. Calls `GET /api/serve/applications/`,
+    /// first every 100 ms, later every second. Keeps waiting while the cluster is unreachable, or
+    /// the application is unhealthy, because both may recover.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let application = client.wait_for_serve_application("text", Duration::from_secs(300))?;
+    /// println!("{:?}", application.route_prefix);
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if it failed to deploy, with the deployment and Ray's last error line, or if `timeout` is
-    /// zero; 408 after `timeout`, naming the last status and its reason (or the last error, if the
-    /// cluster did not answer); 404 if it does not exist, or was deleted in the meantime; otherwise the
-    /// same errors as [`get_serve_application`](Self::get_serve_application).
+    /// 400 if the application failed to deploy; the message names the deployment and Ray's last
+    /// error line. 400 if `timeout` is zero. 408 after `timeout`; the message names the last status
+    /// and its reason, or the last error if the cluster did not respond. 404 if the application
+    /// does not exist or was deleted meanwhile. Otherwise the same errors as
+    /// [`get_serve_application`](Self::get_serve_application).
     pub fn wait_for_serve_application(
         &self,
         name: impl AsRef<str>,
@@ -42,9 +52,10 @@ impl RayClient {
         })
     }
 
-    /// Waits until every application runs, and returns them as they are then. Those that are being
-    /// deleted are not waited for and not returned; none at all is an empty list at once. One request
-    /// asks for all of them: `GET /api/serve/applications/`, at first every 100 ms, later every second.
+    /// Waits until every application is running and returns them. Applications that are being
+    /// deleted are ignored. If there are no applications, returns an empty list immediately. Calls
+    /// `GET /api/serve/applications/`, one request for all of them, first every 100 ms, later every
+    /// second.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -56,9 +67,9 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 400 as soon as one or more failed to deploy, naming each of them with its reason, or if
-    /// `timeout` is zero; 408 after `timeout`, naming those that do not run; 500 if an application
-    /// cannot be read; otherwise the same errors as
+    /// 400 as soon as any application failed to deploy; the message names each of them with its
+    /// reason. 400 if `timeout` is zero. 408 after `timeout`; the message names the applications
+    /// that are not running. 500 if an application is unreadable. Otherwise the same errors as
     /// [`list_serve_applications`](Self::list_serve_applications).
     pub fn wait_for_serve_applications(
         &self,
@@ -72,25 +83,25 @@ impl RayClient {
             let mut applications = applications.collect::<Result<Vec<_>, _>>()?;
             applications.retain(|it| it.status != ServeApplicationStatus::Deleting);
             applications.sort_by(|a, b| a.name.cmp(&b.name));
-            let failed = named(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
+            let failed = describe(&applications, |it| *it == ServeApplicationStatus::DeployFailed);
             if !failed.is_empty() {
                 return Err(ClientError::rejected(400, format_args!("{operation}: {failed}")));
             }
-            let waiting = named(&applications, |it| *it != ServeApplicationStatus::Running);
+            let waiting = describe(&applications, |it| *it != ServeApplicationStatus::Running);
             Ok(if waiting.is_empty() { Ok(Listing::complete(applications)) } else { Err(waiting) })
         })
     }
 }
 
-/// Names the applications with such a status, and then says why they have it.
-fn named(
+/// Returns the names of the applications with a matching status, and the reason of each.
+fn describe(
     applications: &[ServeApplication],
-    is_such: impl Fn(&ServeApplicationStatus) -> bool,
+    matches: impl Fn(&ServeApplicationStatus) -> bool,
 ) -> String {
-    let such: Vec<_> = applications.iter().filter(|it| is_such(&it.status)).collect();
-    let names: Vec<_> = such.iter().map(|it| format!("`{}`", it.name)).collect();
-    let reasons: Vec<_> = such.iter().map(|it| it.status_and_reason()).collect();
-    if such.is_empty() {
+    let matching: Vec<_> = applications.iter().filter(|it| matches(&it.status)).collect();
+    let names: Vec<_> = matching.iter().map(|it| format!("`{}`", it.name)).collect();
+    let reasons: Vec<_> = matching.iter().map(|it| it.status_and_reason()).collect();
+    if matching.is_empty() {
         String::new()
     } else {
         format!("{}: {}", names.join(", "), reasons.join("; "))

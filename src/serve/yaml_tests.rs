@@ -1,4 +1,4 @@
-//! Verifies that a configuration can be read from YAML, as `serve build` writes it.
+//! Verifies that a configuration is read from YAML as `serve build` writes it.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ fn read(yaml: &str) -> Result<ServeConfig, String> {
 }
 
 #[test]
-fn a_file_of_serve_build_is_read_whole() {
+fn a_file_from_serve_build_is_read_completely() {
     let config = read(BUILT).unwrap();
     assert_eq!(config.proxy_location, Some(ServeProxyLocation::EveryNode));
     let sent = json!({
@@ -48,7 +48,7 @@ fn a_file_of_serve_build_is_read_whole() {
 }
 
 #[test]
-fn unknown_members_and_defaults_are_kept() {
+fn unknown_members_are_kept() {
     let config = read(
         "new_option: {a: [1, null, -0.5]}\nhttp_options:\napplications: [{import_path: 'm:a', later: 1}]",
     )
@@ -60,7 +60,7 @@ fn unknown_members_and_defaults_are_kept() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said() {
+fn errors_name_the_invalid_member() {
     for (yaml, why) in [
         // A configuration of one application, from before Ray 2.
         ("import_path: m:a\n", "missing field `applications`"),

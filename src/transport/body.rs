@@ -1,4 +1,4 @@
-//! The body of an answer: read whole, or as it comes.
+//! The body of a response: read as a whole, or as a stream.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -17,23 +17,23 @@ use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
 
-/// The most of a JSON answer that is read, in bytes.
+/// Maximum size of a response in bytes.
 const MAX_RESPONSE: usize = 256 * 1024 * 1024;
-/// The most of an error answer that is read, in bytes.
+/// Maximum number of bytes read of an error response.
 const MAX_ERROR: usize = 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 
-/// Which bytes of how many a partial answer holds.
+/// The bytes that a partial response contains, and the total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentRange {
     pub(crate) start: u64,
-    /// The offset right behind the last byte.
+    /// The offset after the last byte.
     pub(crate) end: u64,
     pub(crate) total: u64,
 }
 
 impl ContentRange {
-    /// Of 206 `bytes 5-9/10`, of 416 `bytes */10`.
+    /// Parses `bytes 5-9/10`, which a 206 has, and `bytes */10`, which a 416 has.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
         let total = total.parse().ok()?;
@@ -46,12 +46,12 @@ impl ContentRange {
     }
 }
 
-/// A whole answer: 200, or to a request for a range also 206 and 416.
+/// A complete response: 200, or for a range request also 206 or 416.
 pub(crate) struct Response {
     operation: String,
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
-    /// Whether the body is longer than what was asked for with `first_bytes`.
+    /// Whether the body is longer than the requested `first_bytes`.
     pub(crate) goes_on: bool,
 }
 
@@ -59,7 +59,7 @@ impl Response {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         json::from_slice(&self.body).map_err(|error| {
             ClientError::unexpected(format_args!(
-                "{}: the answer is not the JSON that Ray sends: {error}",
+                "{}: the response is not the JSON that Ray sends: {error}",
                 self.operation
             ))
             .caused_by(error)
@@ -67,8 +67,9 @@ impl Response {
     }
 }
 
-/// A body that is read as it comes.
+/// A body that is read as a stream.
 pub(crate) struct Stream {
+    pub(super) status: u16,
     pub(super) request: Request,
     pub(super) settings: Arc<Settings>,
     pub(super) connections: Connections,
@@ -78,16 +79,16 @@ pub(crate) struct Stream {
     pub(super) idle: Duration,
 }
 
-/// Why a read of a [`Stream`] gave nothing.
+/// Why a read of a [`Stream`] returned no bytes.
 pub(crate) enum StreamError {
-    /// Silence; the stream is intact.
+    /// Nothing arrived within the idle timeout. The stream is intact.
     Idle,
     Broken(ClientError),
 }
 
-/// Where the bytes come from.
+/// The source of a body's bytes.
 pub(super) enum Body {
-    /// ureq, within its absolute timeout.
+    /// Read from ureq, with its absolute timeout.
     Bounded {
         body: BodyReader<'static>,
         length: Option<u64>,
@@ -110,7 +111,7 @@ impl Body {
 }
 
 impl Stream {
-    /// The bytes that came; 0 at the end, which for a chunked body is the end that the server means.
+    /// Reads available bytes. Returns 0 at the end; for a chunked body, that is its proper end.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
             Body::Bounded { body, .. } => body.read(buf),
@@ -141,7 +142,7 @@ impl Stream {
         })
     }
 
-    /// All of it, up to a bound.
+    /// Reads the whole body, up to `MAX_RESPONSE`.
     pub(super) fn read_whole(mut self) -> Result<Response, ClientError> {
         let mut body = Vec::new();
         let mut buffer = vec![0; PIECE];
@@ -157,7 +158,7 @@ impl Stream {
             let is_too_large = self.length > Some(MAX_RESPONSE as u64) && first.is_none();
             if is_too_large || body.len() > MAX_RESPONSE {
                 return Err(ClientError::unexpected(format_args!(
-                    "{}: the answer is larger than {MAX_RESPONSE} bytes",
+                    "{}: the response is larger than {MAX_RESPONSE} bytes",
                     self.request.operation
                 )));
             }
@@ -179,8 +180,8 @@ impl Stream {
         })
     }
 
-    /// What comes of an error's page within the read timeout. What came before a broken end still
-    /// holds the reason.
+    /// Reads as much of an error response as arrives within the read timeout. A connection that breaks
+    /// is no error here: the bytes before it still contain the reason.
     pub(super) fn read_error_page(&mut self) -> Vec<u8> {
         let mut page = Vec::new();
         let mut buffer = vec![0; PIECE];
@@ -196,8 +197,8 @@ impl Stream {
     }
 }
 
-/// A body read by a thread of its own. ureq's limit of one read begins anew with every byte, also of
-/// a chunk's size or a trailer, so that a server which drips these would hold a reader for ever.
+/// A body that a separate thread reads. ureq restarts its timeout of a read with every byte, even of a
+/// chunk size or a trailer: a server that sends these slowly would block the reader forever.
 pub(super) struct ThreadedBody {
     length: Option<u64>,
     receiver: Receiver<io::Result<Vec<u8>>>,
@@ -210,7 +211,7 @@ pub(super) struct ThreadedBody {
 }
 
 impl ThreadedBody {
-    /// The thread ends with the body, or when `agent` is shut down.
+    /// Starts the thread. It ends with the body, or when `agent` is shut down.
     pub(super) fn of(
         mut body: BodyReader<'static>,
         length: Option<u64>,
@@ -221,8 +222,8 @@ impl ThreadedBody {
         let is_abandoned = Arc::new(AtomicBool::new(false));
         let (own, stop) = (connections.clone(), Arc::clone(&is_abandoned));
         let read = move || {
-            // A socket that was shut down must be closed with what is left to read: this is what
-            // tells a server with a full send buffer.
+            // Stop reading after a shutdown: a server with a full send buffer notices it only if the
+            // socket is closed with unread bytes.
             while own.check_open().is_ok() && !stop.load(Ordering::Acquire) {
                 let mut piece = vec![0; PIECE];
                 let read = body.read(&mut piece).map(|length| {
@@ -248,7 +249,7 @@ impl ThreadedBody {
         })
     }
 
-    /// `None` if nothing came for so long.
+    /// Reads available bytes. `None` if nothing arrived for `idle`.
     fn read(&mut self, buf: &mut [u8], idle: Duration) -> Option<io::Result<usize>> {
         if self.start == self.piece.len() && !self.is_over {
             self.piece = match self.receiver.recv_timeout(idle) {
@@ -270,7 +271,7 @@ impl ThreadedBody {
 }
 
 impl Drop for ThreadedBody {
-    /// Ends the thread, wherever it is.
+    /// Ends the thread, even if it is reading or sending.
     fn drop(&mut self) {
         if !self.is_over {
             self.is_abandoned.store(true, Ordering::Release);

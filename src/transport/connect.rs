@@ -1,4 +1,4 @@
-//! TCP connections that another thread can close, also while they are being made.
+//! TCP connections that another thread can close, even while they are connecting.
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// Remembers a connection weakly, or refuses it if its owner has been closed meanwhile.
+/// Stores a weak reference to a connection, or fails if its owner has been closed meanwhile.
 pub(crate) type Register = dyn Fn(Weak<Connection>) -> io::Result<()> + Send + Sync;
 
-/// A TCP connection. `shutdown` ends its connect, reads and writes at once.
+/// A TCP connection. `shutdown` interrupts connecting within 10 ms, and reads and writes immediately.
 pub(crate) struct Connection {
     pub(super) stream: TcpStream,
     closed: AtomicBool,
@@ -21,16 +21,16 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn shutdown(&self) {
         self.closed.store(true, Ordering::Release);
-        // Fails only if the socket is not connected, and then there is nothing to shut.
+        // Fails only if the socket is not connected; `wait_connected` then checks the flag.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// A socket that was shut down reads like a stream that ended well, which it did not.
+    /// Fails after `shutdown`. The socket itself reads like a complete stream then.
     pub(super) fn check_open(&self) -> io::Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
 
-    /// Connects without blocking, because a blocked connect cannot be interrupted everywhere.
+    /// Connects without blocking, because not every system can interrupt a blocked connect.
     fn connect(&self, addr: SocketAddr, deadline: Instant) -> io::Result<()> {
         let socket = SockRef::from(&self.stream);
         socket.set_nonblocking(true)?;
@@ -71,7 +71,7 @@ fn is_in_progress(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || matches!(error.raw_os_error(), Some(115 | 36))
 }
 
-/// Tries the addresses of a name in turn, each with an equal share of the time that is left.
+/// Tries the addresses of a host in turn, each with an equal share of the remaining time.
 pub(super) fn connect(
     host: &str,
     port: u16,
@@ -96,8 +96,8 @@ pub(super) fn connect(
     Err(failure)
 }
 
-/// The addresses of a host. A look-up cannot be interrupted: it goes on in a thread of its own until
-/// the system's resolver gives up.
+/// Returns the addresses of a host. A lookup cannot be interrupted: after the deadline it continues in a
+/// separate thread until the system's resolver gives up.
 fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     if let Ok(ip) = host.parse::<IpAddr>() {
@@ -105,7 +105,7 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     }
     let (sender, receiver) = mpsc::sync_channel(1);
     let look_up = move || {
-        // Nobody waits for the answer after the deadline.
+        // Fails if the deadline has passed: then nobody waits for the result.
         let _ = sender.send((&*host, port).to_socket_addrs().map(Iterator::collect));
     };
     thread::Builder::new().name("ray-client-dns".to_owned()).spawn(look_up)?;

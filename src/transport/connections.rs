@@ -1,9 +1,9 @@
-//! The ureq agent of an `Http`, and how another thread closes it.
+//! The ureq agent of an `Http`, and closing it from another thread.
 //!
-//! `Agent::shutdown` ends every read and write of an agent, but no attempt to connect. An agent of a
-//! tail therefore connects once by itself before ureq does: that attempt can be interrupted, and
-//! proves that somebody listens. A look-up, and a host that stops answering between the two attempts,
-//! can still hold a tail's worker until the connect timeout.
+//! `Agent::shutdown` ends the reads and writes of an agent, but cannot interrupt connecting. A tail
+//! therefore makes an interruptible connection of its own before ureq connects, which proves that the
+//! server listens. A DNS lookup, and a host that stops responding between the two attempts, can still
+//! block a tail's worker until the connect timeout.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +16,10 @@ use ureq::config::Config;
 use super::connect::{Connection, Register, closed, connect};
 use super::settings::Settings;
 
-/// ureq closes connections that were idle for longer, and connects anew.
+/// ureq closes connections that were idle for longer, and reconnects.
 const MAX_IDLE: Duration = Duration::from_secs(10);
 
-/// What `shutdown` ends: all agents of one tail, and the connections made beside them.
+/// Everything that `shutdown` closes: all agents of one tail, and connections made without ureq.
 #[derive(Default)]
 pub(super) struct Closing {
     is_closed: AtomicBool,
@@ -50,11 +50,11 @@ impl Closing {
     }
 }
 
-/// The connections of an `Http`, kept alive by an agent. A clone shares them.
+/// The connections of an `Http`. Clones share them.
 #[derive(Clone)]
 pub(super) struct Connections {
     agent: Arc<Mutex<Agent>>,
-    /// `None` for the agent that all calls of a client share, which is never closed.
+    /// `None` for the agent that all calls of a client share. It cannot be closed for good.
     closing: Option<Arc<Closing>>,
     last_response: Arc<Mutex<Option<Instant>>>,
 }
@@ -64,7 +64,7 @@ impl Connections {
         Self::new(config, None)
     }
 
-    /// Connections that `shutdown` closes, along with those made from them.
+    /// Creates connections that `shutdown` closes, together with all others made from them.
     pub(super) fn of_tail(&self, config: &Config) -> Self {
         Self::new(config, Some(self.closing.clone().unwrap_or_default()))
     }
@@ -83,12 +83,13 @@ impl Connections {
         lock(&self.agent).clone()
     }
 
-    /// The agent for a body that may be abandoned before its end, which closes its agent.
+    /// Returns an agent for a body that may be dropped before its end, which shuts its agent down. Calls
+    /// get a new agent, because they share theirs.
     pub(super) fn agent_to_abandon(&self) -> Agent {
         if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
     }
 
-    /// Closes the agent of an abandoned body, and takes a new one for what follows.
+    /// Shuts down the agent of a dropped body. A tail gets a new agent for its next request.
     pub(super) fn abandon(&self, left: &Agent) {
         left.clone().shutdown();
         *lock(&self.last_response) = None;
@@ -108,17 +109,17 @@ impl Connections {
         }
     }
 
-    /// A connection that was shut down reads like a body that ended well, which it did not.
+    /// Fails after `shutdown`. The connection itself reads like a complete body then.
     pub(super) fn check_open(&self) -> io::Result<()> {
         self.closing.as_ref().map_or(Ok(()), |closing| closing.check())
     }
 
-    /// Whether the last exchange left a connection that the next can use.
+    /// Records whether the last exchange left a reusable connection.
     pub(super) fn note(&self, is_kept: bool) {
         *lock(&self.last_response) = is_kept.then(Instant::now);
     }
 
-    /// Remembers connections that `shutdown` has to end.
+    /// Returns a function that registers connections for `shutdown`.
     pub(super) fn register(&self) -> Box<Register> {
         match self.closing.clone() {
             Some(closing) => Box::new(move |connection| closing.register(connection)),
@@ -126,7 +127,7 @@ impl Connections {
         }
     }
 
-    /// Before ureq connects in its uninterruptible way: that somebody listens.
+    /// Checks that the server listens, before ureq connects and cannot be interrupted.
     pub(super) fn check_listener(&self, settings: &Settings, limit: Duration) -> io::Result<()> {
         let Some(closing) = &self.closing else { return Ok(()) };
         closing.check()?;
@@ -139,7 +140,7 @@ impl Connections {
     }
 }
 
-/// The configuration of every agent of a client. Timeouts depend on the request.
+/// Returns the configuration of a client's agents. Each request sets its own timeouts.
 pub(super) fn config(settings: &Settings) -> Config {
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -148,19 +149,19 @@ pub(super) fn config(settings: &Settings) -> Config {
         .input_buffer_size(64 * 1024)
         .user_agent(super::USER_AGENT)
         .accept("*/*")
-        // `proxy_exchange` goes through proxies.
+        // `proxy_exchange` handles proxies.
         .proxy(None);
     #[cfg(feature = "tls")]
     let config = config.tls_config(super::tls::of_agent(settings));
     if settings.is_https() {
-        // ureq looks for an answer that nobody asked for in the socket only, not in the records that
-        // TLS has read already: it would become the answer to the next request.
+        // Before reusing a connection, ureq checks the socket for unexpected bytes, but not the records
+        // that TLS has already read. Such bytes would become the response to the next request.
         return config.max_idle_connections(0).build();
     }
     config.build()
 }
 
-/// A panic elsewhere leaves these values as they were: each is changed in one step.
+/// Ignores poisoning: each value is changed in one step, so a panic cannot leave it half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

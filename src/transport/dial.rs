@@ -1,4 +1,4 @@
-//! A connection of our own, under a WebSocket or through a proxy: TCP, CONNECT, TLS.
+//! Connections made without ureq, for WebSockets and for proxies: TCP, CONNECT and TLS.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use super::connect::{Connection, Register, connect};
 use super::error::{ProtocolError, of_connect};
 use super::settings::Settings;
 
-/// The most that a proxy may say before a connection stands, in bytes.
+/// Maximum size of a proxy's response to CONNECT, in bytes.
 const MAX_PROXY_HEAD: usize = 16 * 1024;
 
-/// A connection as tungstenite wants it: a timeout is a `WouldBlock`, after which it can go on.
+/// A connection as tungstenite expects it: a timeout is a `WouldBlock`, after which reading can continue.
 pub(super) enum MaybeTlsStream {
     Tcp(Tcp),
     #[cfg(feature = "tls")]
@@ -25,12 +25,12 @@ pub(super) enum MaybeTlsStream {
 
 pub(super) struct Tcp {
     connection: Arc<Connection>,
-    /// No wait for bytes begins after this.
+    /// No read or write waits beyond this.
     deadline: Instant,
 }
 
-/// Connects within this time, over all steps: to the cluster, through the proxy if there is one and
-/// `through_proxy`, or else only to the proxy.
+/// Connects to the cluster. If there is a proxy, connects through it with `through_proxy`, otherwise only
+/// to the proxy. `limit` applies to all steps together.
 pub(super) fn dial(
     settings: &Settings,
     through_proxy: bool,
@@ -55,7 +55,7 @@ pub(super) fn dial(
     Ok(stream)
 }
 
-/// Has the proxy connect to the cluster.
+/// Makes the proxy connect to the cluster.
 fn ask_proxy(stream: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) -> Result<(), Error> {
     let (host, port) = settings.host_and_port();
     let mut request = vec![
@@ -67,7 +67,7 @@ fn ask_proxy(stream: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) ->
     let request = request.join("\r\n") + "\r\n\r\n";
     stream.write_all(request.as_bytes()).map_err(of_connect)?;
     let mut head = Vec::new();
-    // A byte at a time, because what comes behind the head is not the proxy's.
+    // One byte at a time, because the bytes after the head belong to the server.
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         let length = stream.read(&mut byte).map_err(of_connect)?;
@@ -84,7 +84,7 @@ fn ask_proxy(stream: &mut MaybeTlsStream, proxy: &Proxy, settings: &Settings) ->
     }
 }
 
-/// The value of `Proxy-Authorization`.
+/// Returns the value of `Proxy-Authorization`.
 pub(super) fn credentials(proxy: &Proxy) -> Option<String> {
     let (user, password) = (proxy.username(), proxy.password());
     user.or(password)?;
@@ -117,14 +117,14 @@ fn secure(
     Ok(MaybeTlsStream::Tls(Box::new(tls)))
 }
 
-/// Not reached: an address or a proxy that needs TLS is refused before.
+/// Unreachable: addresses and proxies that require TLS are refused earlier.
 #[cfg(not(feature = "tls"))]
 fn secure(_: MaybeTlsStream, _: &Settings, _: &str) -> Result<MaybeTlsStream, Error> {
     Err(Error::TlsRequired)
 }
 
 impl Tcp {
-    /// Tries until the deadline: a signal does not begin the wait anew.
+    /// Repeats an attempt that a signal interrupted, without extending the deadline.
     fn try_until_deadline<T>(
         &self,
         set_timeout: impl Fn(Duration) -> io::Result<()>,

@@ -1,4 +1,4 @@
-//! What a failed exchange means to a user: the one place that reads ureq's errors.
+//! Converts ureq's errors into `ClientError`. No other file interprets them.
 
 use std::error::Error as _;
 use std::io;
@@ -9,12 +9,12 @@ use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, TimeoutKind};
 
-/// What is wrong with an answer that did not come by ureq.
+/// Protocol errors of exchanges that do not use ureq.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProtocolError {
     #[error("{0}")]
     NotHttp(&'static str),
-    #[error("its answer to CONNECT is not a proxy's")]
+    #[error("its response to CONNECT is not a proxy's")]
     NotAProxy,
     #[error("it answered CONNECT with status {0}")]
     Refused(u16),
@@ -36,11 +36,11 @@ impl ProtocolError {
     }
 }
 
-/// The most of an answer's headers that is read, in bytes: less than a buffer holds.
+/// Maximum size of a response's headers in bytes. Less than a buffer holds.
 pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
 pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> ClientError {
-    // What a body of our own says while it is sent.
+    // An upload's own error, for example an unreadable file.
     let error = match error {
         Error::Io(io) => match io.downcast::<ClientError>() {
             Ok(own) => return own,
@@ -52,7 +52,7 @@ pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> C
     let peer = settings.peer();
     let explained = match &error {
         Error::Timeout(_) if request.is_overdue() => {
-            ClientError::timeout(format_args!("{operation}: no answer from {base} in time"))
+            ClientError::timeout(format_args!("{operation}: no response from {base} in time"))
         }
         Error::Timeout(Timeout::Connect | Timeout::Resolve) => ClientError::timeout(format_args!(
             "{operation}: no connection to {peer} within {:?} (connect_timeout)",
@@ -62,13 +62,13 @@ pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> C
         Error::Timeout(_) => {
             let wait = settings.read_timeout + request.extra_time;
             ClientError::timeout(format_args!(
-                "{operation}: no answer from {base} within {wait:?} (read_timeout)"
+                "{operation}: no response from {base} within {wait:?} (read_timeout)"
             ))
         }
         Error::Protocol(protocol) => not_http(operation, protocol),
-        Error::BodyStalled => not_http(operation, &"a chunk is not as long as it says"),
+        Error::BodyStalled => not_http(operation, &"a chunk does not have its stated length"),
         Error::LargeResponseHeader(..) => ClientError::unexpected(format_args!(
-            "{operation}: the headers of the answer are larger than {MAX_HEADERS} bytes"
+            "{operation}: the headers of the response are larger than {MAX_HEADERS} bytes"
         )),
         Error::Http(http) => ClientError::invalid(format_args!("{operation}: {http}")),
         Error::BadUri(uri) => ClientError::invalid(format_args!("{operation}: {uri}")),
@@ -78,10 +78,10 @@ pub(super) fn explain(request: &Request, settings: &Settings, error: Error) -> C
 }
 
 fn not_http(operation: &str, why: &dyn std::fmt::Display) -> ClientError {
-    ClientError::unexpected(format_args!("{operation}: the answer is not valid HTTP: {why}"))
+    ClientError::unexpected(format_args!("{operation}: the response is not valid HTTP: {why}"))
 }
 
-/// What is wrong with the caller's own settings does not pass by itself.
+/// Distinguishes an unreachable cluster, which may recover, from settings that do not fit.
 fn unreachable(operation: &str, peer: &str, error: &Error) -> ClientError {
     #[cfg(feature = "tls")]
     if let Some(error) = tls_error(error) {
@@ -93,12 +93,10 @@ fn unreachable(operation: &str, peer: &str, error: &Error) -> ClientError {
             format_args!("{operation}: {peer} cannot reach the cluster: {odd}"),
         ),
         (Some(odd), _) => ClientError::misconfigured(format_args!(
-            "{operation}: {peer} does not pass this on: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+            "{operation}: {peer} does not forward the request: {odd}; check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
         )),
         (_, Error::Io(io)) if io.kind() == io::ErrorKind::UnexpectedEof => {
-            ClientError::unreachable(format_args!(
-                "{operation}: the connection to {peer} broke off"
-            ))
+            ClientError::unreachable(format_args!("{operation}: the connection to {peer} broke"))
         }
         (_, Error::Io(io)) => {
             ClientError::unreachable(format_args!("{operation}: cannot reach {peer}: {io}"))
@@ -114,7 +112,7 @@ fn unreachable(operation: &str, peer: &str, error: &Error) -> ClientError {
 
 pub(super) fn proxy_wants_credentials(operation: &str, proxy: &Proxy) -> ClientError {
     ClientError::misconfigured(format_args!(
-        "{operation}: the proxy {}:{} wants a user name and a password (status 407): give them in the proxy's URL",
+        "{operation}: the proxy {}:{} requires a user name and a password (status 407): add them to the proxy's URL",
         proxy.host(),
         proxy.port()
     ))
@@ -145,7 +143,7 @@ fn unsafe_peer(operation: &str, peer: &str, error: &rustls::Error) -> ClientErro
     }
 }
 
-/// An error of a socket or of TLS in ureq's terms.
+/// Converts an error while connecting into ureq's error.
 pub(super) fn of_connect(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Error::Timeout(Timeout::Connect),
@@ -153,7 +151,7 @@ pub(super) fn of_connect(error: io::Error) -> Error {
     }
 }
 
-/// Whether there was no connection that a request could have gone over.
+/// Whether there was no connection: then the server cannot have received the request.
 pub(super) fn never_arrived(error: &ClientError) -> bool {
     let Some(error) = error.source().and_then(|source| source.downcast_ref::<Error>()) else {
         return false;
@@ -176,7 +174,7 @@ pub(super) fn never_arrived(error: &ClientError) -> bool {
 }
 
 fn no_connection(io: &io::Error) -> bool {
-    // A failed look-up has no kind of its own in stable Rust; these are std's words.
+    // Stable Rust has no `ErrorKind` for a failed lookup. This is the text that std uses.
     let is_look_up = || io.to_string().starts_with("failed to lookup address information");
     matches!(
         io.kind(),
@@ -193,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_connection_that_was_not_made_cannot_have_carried_a_request() {
+    fn a_request_never_arrived_only_if_there_was_no_connection() {
         use std::net::ToSocketAddrs;
 
         let look_up = ("no.such.host.invalid", 1).to_socket_addrs().unwrap_err();

@@ -1,8 +1,8 @@
-//! One exchange: a request is sent, and an answer comes back.
+//! `Http`: sends one request and opens its response, without retries.
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{Method, Response as HttpResponse};
 use ureq::{Error, SendBody};
@@ -16,9 +16,10 @@ use super::request::{Request, Upload};
 use super::response_check::refusal;
 use super::settings::{Settings, Timeouts};
 use crate::ClientError;
+use crate::logging::record;
 use crate::retry::RetryPolicy;
 
-/// Where a client sends, and its connections. A clone shares them.
+/// A client's settings and connections. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Http {
     pub(super) connections: Connections,
@@ -32,8 +33,8 @@ impl Http {
         Self { connections: Connections::shared(&config(&settings)), settings: Arc::new(settings) }
     }
 
-    /// The same with connections of its own, so that closing them ends no other call, and without
-    /// retries, because their pauses cannot be interrupted. No wait is longer than `most`.
+    /// Returns a copy for a tail. It has its own connections, because closing them must not end other
+    /// calls, and no retries, because their pauses cannot be interrupted. Its timeouts are at most `most`.
     pub(crate) fn for_tail(&self, most: Duration) -> Self {
         let settings = Settings {
             connect_timeout: self.settings.connect_timeout.min(most),
@@ -47,11 +48,11 @@ impl Http {
         }
     }
 
-    /// The same for another address, which gets no header of the caller's but the token, and that
-    /// only if `with_token`. `shutdown` of either closes both.
+    /// Returns a copy for another address, which gets none of the caller's headers, and the token only
+    /// if `with_token`. `shutdown` of either closes both.
     ///
     /// # Errors
-    /// 400 if the environment names a proxy for this address that cannot be used.
+    /// 400 if the environment names an unsupported proxy for this address.
     pub(crate) fn at(&self, base: String, with_token: bool) -> Result<Self, ClientError> {
         let settings = self.settings.at(base, with_token)?;
         Ok(Self {
@@ -60,7 +61,7 @@ impl Http {
         })
     }
 
-    /// Where it sends, without credentials.
+    /// Returns the address without credentials.
     pub(crate) fn address(&self) -> &str {
         &self.settings.base
     }
@@ -69,26 +70,51 @@ impl Http {
         self.settings.read_timeout
     }
 
-    /// Ends every request of this tail from another thread, now and from now on: within 10 ms while
-    /// it connects, at once while it reads or writes. See `connections` for what remains.
+    /// Ends the current and all future requests of this tail, from any thread: within 10 ms while it
+    /// connects, immediately while it reads or writes. `connections` lists the exceptions.
     pub(crate) fn shutdown(&self) {
         self.connections.shutdown();
     }
 
-    /// Sends once, and reads the whole answer.
+    /// Sends the request once and reads the whole response.
     pub(super) fn send_once(
         &self,
         request: &Request,
         upload: Option<&Upload>,
     ) -> Result<Response, ClientError> {
-        self.open(request, upload, request.idle_timeout_only, self.settings.read_timeout)?
-            .read_whole()
+        let begun = Instant::now();
+        let idle = self.settings.read_timeout;
+        let stream = self.open(request, upload, request.idle_timeout_only, idle)?;
+        let status = stream.status;
+        let response = stream.read_whole();
+        match &response {
+            Ok(response) => record!(
+                Debug,
+                "http",
+                "{}: {status}, {} bytes in {} ms",
+                self.settings.show(request),
+                response.body.len(),
+                begun.elapsed().as_millis()
+            ),
+            Err(error) => self.record_failure(request, Some(status), begun, error),
+        }
+        response
     }
 
-    /// Opens an answer that is read as it comes, for as long as it comes. A read that is silent for
-    /// `idle` says so, and can be tried again.
+    /// Sends the request once and returns its response as a stream without a total timeout. A read that
+    /// gets nothing for `idle` returns [`StreamError::Idle`](super::StreamError) and can be repeated.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
-        self.open(request, None, true, idle)
+        let begun = Instant::now();
+        let stream = self.open(request, None, true, idle)?;
+        record!(
+            Debug,
+            "http",
+            "{}: {} in {} ms, its body is read as it comes",
+            self.settings.show(request),
+            stream.status,
+            begun.elapsed().as_millis()
+        );
+        Ok(stream)
     }
 
     fn open(
@@ -98,18 +124,30 @@ impl Http {
         idle_timeout_only: bool,
         idle: Duration,
     ) -> Result<Stream, ClientError> {
+        let begun = Instant::now();
         let failed = |error| {
             self.connections.note(false);
-            explain(request, &self.settings, error)
+            let error = explain(request, &self.settings, error);
+            self.record_failure(request, None, begun, &error);
+            error
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
         let (mut head, mut body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
+            record!(
+                Debug,
+                "http",
+                "{}: {}, sent again with the new token of the token file",
+                self.settings.show(request),
+                head.status().as_u16()
+            );
             (head, body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
         }
         let length = body.length();
+        let status = head.status().as_u16();
         let mut stream = Stream {
+            status,
             request: request.clone(),
             settings: Arc::clone(&self.settings),
             connections: self.connections.clone(),
@@ -119,12 +157,34 @@ impl Http {
             idle,
         };
         match refusal(&head, &mut stream) {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.record_failure(request, Some(status), begun, &error);
+                Err(error)
+            }
             None => Ok(stream),
         }
     }
 
-    /// Whether a request that was refused with the token `sent` is worth sending again.
+    /// Logs a failed exchange, with its status if there was a response.
+    pub(super) fn record_failure(
+        &self,
+        request: &Request,
+        status: Option<u16>,
+        begun: Instant,
+        error: &ClientError,
+    ) {
+        record!(
+            Debug,
+            "http",
+            "{}: {} in {} ms: {error}",
+            self.settings.show(request),
+            status.map_or("failed".to_owned(), |status| status.to_string()),
+            begun.elapsed().as_millis()
+        );
+    }
+
+    /// Reads the token's file again. Returns whether the token now differs from `sent`, which the server
+    /// refused.
     pub(super) fn has_new_token(&self, sent: Option<&HeaderValue>) -> bool {
         let token = self.settings.token.as_ref();
         sent.zip(token).is_some_and(|(sent, token)| token.read_again(sent))
@@ -176,7 +236,7 @@ impl Http {
                 Some(body) => {
                     self.run_agent(&agent, http.map(|()| body.as_slice()), timeouts, max_headers)
                 }
-                // Without this, ureq sends an empty body in chunks, which not every server takes.
+                // Otherwise ureq sends an empty chunked body, which not every server accepts.
                 None if request.method == Method::POST => {
                     self.run_agent(&agent, http.map(|()| &[][..]), timeouts, max_headers)
                 }
@@ -184,7 +244,7 @@ impl Http {
             }
         };
         let response = match run(MAX_HEADERS) {
-            // ureq also counts what came behind a 1xx. Without its limit, the buffer is the limit.
+            // ureq also counts bytes that arrived after a 1xx. The second time, its buffer is the limit.
             Err(too_large @ Error::LargeResponseHeader(..)) if request.is_idempotent => {
                 run(usize::MAX).map_err(|_| too_large)?
             }
@@ -212,7 +272,7 @@ impl Http {
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)
-            // A look-up with a timeout takes a thread.
+            // A lookup with a timeout needs a thread, so only names get one.
             .timeout_resolve(self.settings.needs_look_up().then_some(timeouts.connect))
             .timeout_connect(Some(timeouts.connect))
             .timeout_send_request(Some(timeouts.send))
@@ -238,7 +298,7 @@ impl Http {
         }
         if let Some(upload) = upload {
             headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
-            // Without this, it is sent in chunks.
+            // Otherwise ureq sends the body in chunks.
             headers.insert("content-length", HeaderValue::from(upload.length));
         } else if let Some(body) = &request.body {
             headers.insert("content-type", HeaderValue::from_static("application/json"));
@@ -248,7 +308,7 @@ impl Http {
     }
 }
 
-/// Whether another token may help. Ray answers 401 without one, and 403 to one that is not valid.
+/// Whether another token may help. Ray answers 401 if the token is missing, and 403 if it is invalid.
 pub(super) fn is_denied(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
@@ -262,7 +322,7 @@ mod tests {
     use super::*;
     use crate::transport::{Proxies, Token};
 
-    /// A server, and the lines of the requests that it gets.
+    /// Starts a server, and returns its address and the lines of the requests that it receives.
     fn server() -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -319,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_gets_the_token_at_most_and_no_header_of_the_callers() {
+    fn an_agent_gets_no_header_except_the_token() {
         let (agent, lines) = server();
         for base in ["http://ray.example:8265", "https://ray.example:8265"] {
             let client = client(base, &[]);
@@ -333,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_asked_by_the_proxy_that_the_environment_names_for_it() {
+    fn an_agent_uses_the_proxy_for_its_own_address() {
         let (proxy, lines) = server();
         let (direct, direct_lines) = server();
         let vars = [("HTTP_PROXY", &*proxy), ("NO_PROXY", "127.0.0.0/8")];
@@ -350,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_own_user_agent_is_the_only_one() {
+    fn the_callers_user_agent_replaces_the_default() {
         for by_proxy in [false, true] {
             let (server, lines) = server();
             let base = if by_proxy { "http://ray.example:8265" } else { &server };
@@ -370,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_stays_closed_with_what_was_made_from_it() {
+    fn shutdown_is_final_and_includes_copies_for_other_addresses() {
         let (address, _lines) = server();
         let tail = client(&address, &[]).for_tail(Duration::from_secs(5));
         let agent = tail.at(address.clone(), false).unwrap();

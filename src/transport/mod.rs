@@ -1,7 +1,7 @@
-//! The only code that names `ureq`, `tungstenite` or a socket.
+//! HTTP and WebSocket exchanges. No other code names `ureq`, `tungstenite` or a socket.
 //!
-//! An import goes down this list only: websocket, retries → http → `response_check` → body → connections,
-//! `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
+//! Files import each other only in this direction: websocket, retries → http → `response_check` →
+//! body → connections, `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
 
 mod body;
 mod connect;
@@ -32,5 +32,5 @@ pub(crate) use token::Token;
 pub(crate) use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 pub(crate) use websocket::{Event, WebSocket};
 
-/// A browser's would make Ray refuse writes and mask values.
+/// Must not look like a browser's: Ray would refuse writes and mask values.
 const USER_AGENT: &str = concat!("ray-client/", env!("CARGO_PKG_VERSION"));

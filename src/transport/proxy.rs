@@ -1,4 +1,4 @@
-//! Which proxy the environment names for an address.
+//! Proxies from environment variables.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,8 @@ use ureq::{Proxy, ProxyProtocol};
 use super::Uri;
 use crate::ClientError;
 
-/// What the environment says about proxies: of each variable its name, for messages, and its value.
-/// Names in small letters win over those in capitals, as for curl and Python's `requests`.
+/// The proxy variables, each with its name for messages. Lowercase names take precedence, as in curl and
+/// Python's `requests`.
 #[derive(Clone, Default)]
 pub(crate) struct Proxies {
     http: Option<(&'static str, String)>,
@@ -36,7 +36,7 @@ impl Proxies {
         })
     }
 
-    /// The proxy for this address, by its scheme, unless `no_proxy` excepts its host.
+    /// Returns the proxy for this address, or `None` if there is none or `no_proxy` lists the host.
     pub(crate) fn of(&self, base: &str) -> Result<Option<Proxy>, ClientError> {
         let is_https = base.starts_with("https://");
         let Some((name, value)) = (if is_https { &self.https } else { &self.http }) else {
@@ -47,21 +47,21 @@ impl Proxies {
         if is_excepted(&self.exceptions, uri.host().unwrap_or_default(), port) {
             return Ok(None);
         }
-        // The value may hold a password.
+        // The message omits the value, which may contain a password.
         let proxy = Proxy::new(value.trim())
-            .map_err(|_| ClientError::invalid(format_args!("{name}: is not the URL of a proxy")))?;
+            .map_err(|_| ClientError::invalid(format_args!("{name}: is not a valid proxy URL")))?;
         match proxy.protocol() {
             ProxyProtocol::Http => Ok(Some(proxy)),
             ProxyProtocol::Https if cfg!(feature = "tls") => Ok(Some(proxy)),
             _ => Err(ClientError::invalid(format_args!(
-                "{name}: only http:// and https:// proxies are supported (https:// needs the feature `tls`); name the cluster's host in NO_PROXY to go without"
+                "{name}: only http:// and https:// proxies are supported (https:// requires the feature `tls`); to connect without a proxy, add the cluster's host to NO_PROXY"
             ))),
         }
     }
 }
 
-/// Whether a list such as `localhost, example.org, .internal, ray:8265, 10.0.0.0/8, ::1` names this
-/// host, a domain it is in, or its network.
+/// Whether a list like `localhost, example.org, .internal, ray:8265, 10.0.0.0/8, ::1` contains this host,
+/// its domain or its network.
 fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
     let ip = host.parse::<IpAddr>().ok();
@@ -86,7 +86,7 @@ fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     })
 }
 
-/// `host:1`, `[::1]:1`, and `::1`, which has no port.
+/// Splits `host:1` and `[::1]:1`, but not `::1`, which has no port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if entry.parse::<IpAddr>().is_ok() {
         return (entry, None);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_is_that_of_the_scheme_or_else_that_of_all() {
+    fn the_schemes_own_proxy_takes_precedence_over_all_proxy() {
         let http = ("HTTP_PROXY", "http://one:3128");
         let https = ("HTTPS_PROXY", "http://two:3128");
         let all = ("ALL_PROXY", "three:3128");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_names_hosts_domains_ports_and_networks() {
+    fn no_proxy_lists_hosts_domains_ports_and_networks() {
         let name = "http://ray.example.org:8265";
         let v4 = "http://10.1.2.3:8265";
         let v6 = "http://[::1]:8265";
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_refused_by_name_and_without_its_password() {
+    fn an_unsupported_proxy_is_refused_without_showing_its_password() {
         for bad in ["socks5://me:s3cret@h:1080", "socks4://h", "ftp://me:s3cret@h", "http://"] {
             let error = host("http://ray:8265", &[("ALL_PROXY", bad)]).unwrap_err();
             assert_eq!(error.status(), 400, "{bad}");

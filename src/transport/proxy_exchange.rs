@@ -1,6 +1,7 @@
-//! An exchange through a proxy, over a connection of its own. ureq asks every proxy to CONNECT, which
-//! proxies refuse for `http://` by default (seen with squid 6); and one that drips its answer to
-//! CONNECT would hold ureq for ever.
+//! HTTP exchanges through a proxy, without ureq.
+//!
+//! ureq sends CONNECT to every proxy. Proxies refuse that for `http://` by default (measured with squid 6).
+//! And a proxy that sends its response to CONNECT slowly would block ureq forever.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -14,10 +15,10 @@ use super::dial::{MaybeTlsStream, credentials, dial};
 use super::error::{MAX_HEADERS, ProtocolError};
 use super::settings::{Settings, Timeouts};
 
-/// The longest line of a chunk's size or a trailer, in bytes.
+/// Maximum size of a chunk-size or trailer line, in bytes.
 const MAX_LINE: usize = 4096;
 
-/// Sends the request. The head of the answer, and its body.
+/// Sends the request, and returns the head and the body of the response.
 pub(super) fn exchange(
     settings: &Settings,
     request: &Request<()>,
@@ -62,7 +63,7 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
     let mut head =
         format!("{} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method())
             .into_bytes();
-    // A caller's own wins.
+    // The caller's own headers take precedence.
     for (name, value) in [("user-agent", super::USER_AGENT), ("accept", "*/*")] {
         if !request.headers().contains_key(name) {
             head.extend(format!("{name}: {value}\r\n").bytes());
@@ -121,16 +122,16 @@ fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<HttpResponse<()>,
     }
 }
 
-/// A body as it comes from a proxy.
+/// The body of a response through a proxy.
 pub(super) struct ProxyBody {
     reader: BufReader<MaybeTlsStream>,
     framing: Framing,
-    /// What has come of a line so far.
+    /// The received part of an incomplete line.
     line: Vec<u8>,
 }
 
 enum Framing {
-    /// So many bytes are left.
+    /// Remaining bytes.
     Length(u64),
     ToTheEnd,
     ChunkSize,
@@ -162,7 +163,7 @@ impl ProxyBody {
         self.reader.get_mut().wait_at_most(limit);
     }
 
-    /// A line without its end. After a timeout, the next call goes on with it.
+    /// Reads a line without its ending. After a timeout, the next call continues the same line.
     fn read_line(&mut self) -> io::Result<String> {
         let room = MAX_LINE - self.line.len();
         (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.line)?;
@@ -222,7 +223,7 @@ impl Read for ProxyBody {
                 Framing::ChunkEnd => {
                     if !self.read_line()?.is_empty() {
                         return Err(
-                            ProtocolError::NotHttp("a chunk is longer than it says").into_io()
+                            ProtocolError::NotHttp("a chunk is longer than its size").into_io()
                         );
                     }
                     self.framing = Framing::ChunkSize;
@@ -240,7 +241,8 @@ impl Read for ProxyBody {
     }
 }
 
-/// As ureq sees it: a body of any other coding, and any of HTTP/1.0, ends with the connection.
+/// Whether a body is chunked. Like in ureq, a body with another coding, or over HTTP/1.0, ends with the
+/// connection.
 pub(super) fn is_chunked(head: &HttpResponse<()>) -> bool {
     let codings = head.headers().get_all("transfer-encoding");
     let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
@@ -248,7 +250,8 @@ pub(super) fn is_chunked(head: &HttpResponse<()>) -> bool {
         && codings.any(|value| value.trim().eq_ignore_ascii_case("chunked"))
 }
 
-/// Two that differ could be read in two ways, one of them by somebody in between.
+/// Returns the length of the body. Different values are refused, because a gateway could choose another
+/// one (request smuggling).
 fn content_length(head: &HttpResponse<()>) -> Result<Option<u64>, Error> {
     let mut values = head.headers().get_all("content-length").iter();
     let Some(first) = values.next() else { return Ok(None) };
@@ -275,7 +278,7 @@ mod tests {
     use crate::RetryPolicy;
     use crate::transport::{HeaderMap, Http, Proxies, Request as Ask};
 
-    /// An exchange by way of a proxy that answers this, in pieces of so many bytes, and then drips.
+    /// Sends a request through a proxy that answers `response` in pieces, and then a byte every 10 ms.
     fn through_proxy(base: &str, response: &'static [u8], piece: usize) -> Result<Vec<u8>, u16> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = format!("http://{}", listener.local_addr().unwrap());
@@ -312,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_drips_is_given_up_after_the_timeouts() {
+    fn a_slowly_sending_proxy_hits_the_timeouts() {
         let heads: [&[u8]; 4] = [
             b"",
             b"HTTP/1.1 200 x\r\nx: ",
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn every_framing_of_a_body_is_read_whatever_its_pieces() {
+    fn bodies_of_every_framing_are_read_from_pieces_of_any_size() {
         for response in [
             &b"HTTP/1.1 200 x\r\nContent-Length: 5\r\n\r\nhello"[..],
             b"HTTP/1.1 103 x\r\nlink: y\r\n\r\nHTTP/1.1 200 x\r\ncontent-length:5\r\n\r\nhello",
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_http_is_500() {
+    fn a_response_that_is_not_http_is_500() {
         for response in [
             &b"SSH-2.0-x\r\n"[..],
             b"HTTP/1.1 abc x\r\n\r\n",

@@ -1,4 +1,4 @@
-//! What is asked: method, route, headers, body, and how long it may take.
+//! `Request`: method, route, query, body and time limits.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -13,10 +13,10 @@ use crate::ClientError;
 
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
-/// RFC 3986's unreserved characters stay, all others are encoded.
+/// All characters except RFC 3986's unreserved ones.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The route of these segments, each percent-encoded: `/api/jobs/a%3Fb`.
+/// Joins percent-encoded segments to a route, for example `/api/jobs/a%3Fb`.
 pub(crate) fn path(segments: &[&str]) -> String {
     let mut path = String::new();
     for segment in segments {
@@ -26,15 +26,15 @@ pub(crate) fn path(segments: &[&str]) -> String {
     path
 }
 
-/// One request. `operation` names the operation and the resource in every error about it.
+/// A request. `operation` names the operation and the resource in error messages.
 #[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) operation: String,
     pub(super) method: Method,
     pub(crate) path: String,
-    query: String,
+    pub(super) query: String,
     pub(super) range: Option<ByteRange>,
-    /// Shared, because it may be large, and the request is kept beside its answer.
+    /// Shared, because it may be large and the response keeps a copy of the request.
     pub(super) body: Option<Arc<Vec<u8>>>,
     pub(super) is_idempotent: bool,
     pub(super) extra_time: Duration,
@@ -87,19 +87,19 @@ impl Request {
         self
     }
 
-    /// Asks for these bytes only: the answer may be 206, or 416 if there are none.
+    /// Requests only these bytes. The response may be 206, or 416 if there are none.
     pub(crate) fn range(mut self, range: ByteRange) -> Self {
         self.range = Some(range);
         self
     }
 
-    /// The answer is a file, not JSON: any other content type is refused.
+    /// Expects a file instead of JSON. Any other content type is refused.
     pub(crate) fn bytes(mut self) -> Self {
         self.wants_bytes = true;
         self
     }
 
-    /// Reads no more than so many bytes of the answer, and leaves the rest.
+    /// Reads at most this many bytes of the response and drops the rest.
     pub(crate) fn first_bytes(mut self, most: usize) -> Self {
         self.first_bytes = Some(most);
         self
@@ -112,26 +112,26 @@ impl Request {
         Ok(self)
     }
 
-    /// The same, of a body that is JSON already.
+    /// Like [`json`](Self::json), for a body that is already JSON text.
     pub(crate) fn json_text(mut self, body: String) -> Self {
         self.body = Some(Arc::new(body.into_bytes()));
         self
     }
 
-    /// Whether sending it twice does what sending it once does. Only such requests are retried.
+    /// Sets whether sending the request twice has the same effect as once. Only then it is retried.
     pub(crate) fn idempotent(mut self, yes: bool) -> Self {
         self.is_idempotent = yes;
         self
     }
 
-    /// Gives the server this much more than the read timeout to begin its answer.
+    /// Adds this to the read timeout for the start of the response.
     pub(crate) fn extra_time(mut self, time: Duration) -> Self {
         self.extra_time = time;
         self
     }
 
-    /// Bounds the silence within the answer, not the time of the whole: for large files. The
-    /// deadline then ends with the answer's header.
+    /// For large files: limits the time without new bytes instead of the total time. The deadline then
+    /// applies only up to the end of the response's headers.
     pub(crate) fn idle_timeout_only(mut self) -> Self {
         self.idle_timeout_only = true;
         self
@@ -143,9 +143,9 @@ impl Request {
         self
     }
 
-    /// This limit, or less if the deadline is nearer.
+    /// Shortens a limit so that it does not exceed the deadline.
     pub(super) fn at_most(&self, limit: Duration) -> Duration {
-        // Zero would be no limit.
+        // Zero would mean no limit.
         let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(MIN_WAIT);
         self.deadline.map_or(limit, |end| limit.min(left(end)))
     }
@@ -159,23 +159,23 @@ impl Request {
     }
 }
 
-/// A body that is read while it is sent, from its start for each attempt.
+/// A body that is read while it is sent. `open` is called for each attempt.
 pub(super) struct Upload<'f, 'b> {
     pub(super) length: u64,
     pub(super) open: &'f dyn Fn() -> io::Result<Box<dyn Read + 'b>>,
 }
 
-/// Which bytes of a file are asked for.
+/// A range of a file's bytes.
 #[derive(Clone, Copy)]
 pub(crate) enum ByteRange {
-    /// From this offset up to, and without, that one.
+    /// From the first offset (inclusive) to the second (exclusive).
     Between(u64, u64),
-    /// The last bytes, as many as this.
+    /// This many bytes at the end.
     Last(u64),
 }
 
 impl ByteRange {
-    /// How many bytes that are.
+    /// Returns the number of bytes.
     pub(crate) fn length(self) -> usize {
         let length = match self {
             Self::Between(start, end) => end - start,
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_segment_of_a_path_is_encoded() {
+    fn path_segments_are_encoded() {
         assert_eq!(path(&["api", "jobs", "a?b#c%ä", ""]), "/api/jobs/a%3Fb%23c%25%C3%A4/");
     }
 

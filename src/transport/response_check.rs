@@ -1,4 +1,4 @@
-//! Whether an answer is what was asked for, and Ray's: decided by its head.
+//! Decides by its head whether a response is Ray's and fits the request.
 
 use std::time::Duration;
 
@@ -7,10 +7,12 @@ use ureq::http::{Response as HttpResponse, StatusCode};
 use super::Uri;
 use super::body::{ContentRange, Stream};
 use super::error::proxy_wants_credentials;
+use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, gateway, ray_error};
 
-/// Why this is not the answer that was asked for. Notes on the stream what its head says of the body.
+/// Returns the error if a response is not Ray's or does not fit the request. Otherwise stores its content
+/// range in the stream.
 pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<ClientError> {
     let request = stream.request.clone();
     let operation = &request.operation;
@@ -24,35 +26,35 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
     }
     if !status.is_success() && !is_empty_range {
         let page = stream.read_error_page();
-        let error = rejection(operation, &stream.settings, status, &content_type, &page);
+        let error = rejection(&request, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
         let page = stream.read_error_page();
         let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
         return Some(ClientError::unexpected(format_args!(
-            "{operation}: the answer is not Ray's: {said}"
+            "{operation}: the response is not Ray's: {said}"
         )));
     }
     let refuse = |why: &str| {
-        Some(ClientError::unexpected(format_args!("{operation}: the answer is not Ray's: {why}")))
+        Some(ClientError::unexpected(format_args!("{operation}: the response is not Ray's: {why}")))
     };
     let is_partial = status == StatusCode::PARTIAL_CONTENT;
     if let Some(encoding) = header(head, "content-encoding").filter(|it| *it != "identity") {
-        return refuse(&format!("it is encoded ({encoding}), which was not asked for"));
+        return refuse(&format!("it is encoded ({encoding}), which was not requested"));
     }
     if !(status == StatusCode::OK || is_empty_range || (is_partial && has_range)) {
         return refuse(&format!("it has status {}", status.as_u16()));
     }
     if content_range.is_some() != (is_partial || is_empty_range) {
-        return refuse("which bytes of the file it holds is not clear");
+        return refuse("its Content-Range does not match its status");
     }
     let (kinds, wanted): (&[&str], _) = if request.wants_bytes {
         (&["application/octet-stream", "text/plain"], "a file")
     } else {
         (&["application/json"], "JSON")
     };
-    // Ray names none if it says nothing, for example to a PUT.
+    // Responses without a body have no content type, for example to a PUT.
     let is_wanted = content_type.is_empty() || kinds.iter().any(|it| is_kind(&content_type, it));
     if !is_wanted {
         return refuse(&format!("it is {content_type}, not {wanted}"));
@@ -61,20 +63,20 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
     None
 }
 
-/// The error of an answer that is no success.
+/// Converts a response with an error status into an error.
 pub(super) fn rejection(
-    operation: &str,
+    request: &Request,
     settings: &Settings,
     status: StatusCode,
     content_type: &str,
     page: &[u8],
 ) -> ClientError {
     if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
-        return proxy_wants_credentials(operation, proxy);
+        return proxy_wants_credentials(&request.operation, proxy);
     }
-    let secrets = settings.secrets();
+    let secrets = settings.secrets(request);
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    ray_error::rejection(operation, status.as_u16(), content_type, page, &secrets)
+    ray_error::rejection(&request.operation, status.as_u16(), content_type, page, &secrets)
 }
 
 fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {
@@ -82,22 +84,22 @@ fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {
     ClientError::rejected(
         head.status().as_u16(),
         format_args!(
-            "{operation}: the server redirects to {target}, and redirects are not followed; give that address to the client"
+            "{operation}: the server redirects to {target}, but redirects are not followed; use that address for the client"
         ),
     )
 }
 
-/// Scheme and host alone: the rest of a redirect may hold secrets.
+/// Returns only scheme, host and port, because the rest of a redirect may contain secrets.
 fn redirect_target(head: &HttpResponse<()>) -> String {
     let uri = header(head, "location").and_then(|location| location.parse::<Uri>().ok());
     match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
         Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
         Some((scheme, host, None)) => format!("{scheme}://{host}"),
-        None => "another place".to_owned(),
+        None => "another address".to_owned(),
     }
 }
 
-/// `Retry-After` in seconds; its other form, a date, is not used by Ray or by common proxies.
+/// Reads `Retry-After` in seconds. Ray and common proxies do not use its other form, a date.
 fn retry_after(head: &HttpResponse<()>) -> Option<Duration> {
     Some(Duration::from_secs(header(head, "retry-after")?.trim().parse().ok()?))
 }
@@ -106,7 +108,7 @@ fn header<'h>(head: &'h HttpResponse<()>, name: &str) -> Option<&'h str> {
     head.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Whether a content type is this one, whatever its parameters.
+/// Compares a content type without its parameters.
 fn is_kind(content_type: &str, kind: &str) -> bool {
     let own = content_type.split(';').next().unwrap_or_default();
     own.trim().eq_ignore_ascii_case(kind)

@@ -1,4 +1,4 @@
-//! Sending a request again, as the retry policy says.
+//! Sends requests with retries.
 
 use std::time::Instant;
 
@@ -7,14 +7,16 @@ use super::error::never_arrived;
 use super::http::Http;
 use super::request::{Request, Upload};
 use crate::ClientError;
+use crate::logging::record;
 
 impl Http {
-    /// Sends and reads the whole answer, again as the retry policy says.
+    /// Sends the request and reads the whole response, with retries.
     pub(crate) fn send(&self, request: &Request) -> Result<Response, ClientError> {
         self.send_tracking_arrival(request).0
     }
 
-    /// The same, and whether an attempt before the last may have reached the server.
+    /// Like [`send`](Self::send), and also returns whether an attempt before the last may have reached
+    /// the server.
     pub(crate) fn send_tracking_arrival(
         &self,
         request: &Request,
@@ -22,8 +24,8 @@ impl Http {
         self.attempts(request, None)
     }
 
-    /// Sends a body of `length` bytes as it is read, again as the retry policy says. `open` gives it
-    /// from its start, for each attempt; an error of its own is a `ClientError` in an `io::Error`.
+    /// Sends a body of `length` bytes while reading it, with retries. Each attempt calls `open`, which
+    /// returns the body from its start. A `ClientError` inside the body's `io::Error` is returned as it is.
     #[cfg(feature = "packages")]
     pub(crate) fn upload<'b>(
         &self,
@@ -55,7 +57,7 @@ impl Http {
                 start += began.elapsed();
             }
             let pause = policy.pause(attempt).max(error.retry_after().unwrap_or_default());
-            // A pause beyond what a clock can hold is longer than any deadline.
+            // A pause that the clock cannot represent is longer than any deadline.
             let in_time = Instant::now().checked_add(pause).is_some_and(|resume| {
                 resume.duration_since(start) <= policy.deadline
                     && request.deadline.is_none_or(|deadline| resume < deadline)
@@ -65,6 +67,13 @@ impl Http {
                 return (Err(error), arrived);
             }
             arrived |= !never_arrived(&error);
+            record!(
+                Warn,
+                "http",
+                "{error} (attempt {attempt} of {}, the next in {} ms)",
+                policy.attempts,
+                pause.as_millis()
+            );
             std::thread::sleep(pause);
             attempt += 1;
         }

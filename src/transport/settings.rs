@@ -1,4 +1,4 @@
-//! What all connections of a client share: where they go, what they send, and how long they wait.
+//! `Settings` of all connections of a client: addresses, headers, timeouts and certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use super::proxy::Proxies;
 use super::request::Request;
 use super::token::Token;
 use super::{HeaderMap, Uri};
-use crate::ClientError;
 use crate::retry::RetryPolicy;
+use crate::{ClientError, redact};
 
-/// The longest time that a body without a total timeout may take, however slowly it is read. Ray's dashboard ends
-/// such an answer after 300 s.
+/// Maximum time for a body without a total timeout, however slowly it is read. Ray's dashboard ends such a
+/// response after 300 s.
 const MAX_BODY: Duration = Duration::from_secs(20 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Scheme, host, port and path prefix, without a slash at the end and without credentials.
+    /// Scheme, host, port and path prefix, without trailing slash and credentials.
     pub(crate) base: String,
     pub(crate) headers: HeaderMap,
     pub(crate) token: Option<Arc<Token>>,
@@ -36,8 +36,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// For another address, which gets no header of the caller's but the token, and that only if
-    /// `with_token`.
+    /// Returns settings for another address, which gets none of the caller's headers, and the token only
+    /// if `with_token`.
     pub(super) fn at(&self, base: String, with_token: bool) -> Result<Self, ClientError> {
         Ok(Self {
             proxy: self.proxies.of(&base)?,
@@ -53,7 +53,7 @@ impl Settings {
         self.base.starts_with("https://")
     }
 
-    /// Host and port of what a connection is made to.
+    /// Returns host and port of the proxy, or of the cluster if there is none.
     pub(super) fn first_hop(&self) -> (String, u16) {
         match &self.proxy {
             Some(proxy) => (proxy.host().to_owned(), proxy.port()),
@@ -61,20 +61,20 @@ impl Settings {
         }
     }
 
-    /// Host and port of the cluster.
+    /// Returns host and port of the cluster.
     pub(super) fn host_and_port(&self) -> (String, u16) {
         let uri = self.base.parse::<Uri>().unwrap_or_default();
         let default = if self.is_https() { 443 } else { 80 };
         (uri.host().unwrap_or_default().to_owned(), uri.port_u16().unwrap_or(default))
     }
 
-    /// Whether the cluster's host is a name.
+    /// Whether the cluster's host is a name and not an IP address.
     pub(super) fn needs_look_up(&self) -> bool {
         let (host, _) = self.host_and_port();
         host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_err()
     }
 
-    /// What a connection is made to, as messages name it.
+    /// Describes the proxy or the cluster for messages.
     pub(super) fn peer(&self) -> String {
         match &self.proxy {
             Some(proxy) => format!("the proxy {}:{}", proxy.host(), proxy.port()),
@@ -82,7 +82,16 @@ impl Settings {
         }
     }
 
-    /// The headers of every request.
+    /// Returns a request as log records show it.
+    pub(super) fn show(&self, request: &Request) -> String {
+        let secrets = self.secrets(request);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        let path = redact::hide_query_values(&request.path);
+        let url = format!("{} {}{path}{}", request.method, self.base, request.query);
+        redact::url_without(&secrets, &url)
+    }
+
+    /// Returns the headers of every request, including the token.
     pub(super) fn request_headers(&self) -> HeaderMap {
         let mut headers = self.headers.clone();
         if let Some(token) = &self.token {
@@ -91,21 +100,28 @@ impl Settings {
         headers
     }
 
-    /// What no message may show: the values of headers and the words in them, and a proxy's password.
-    /// A word of a few characters is no secret, and would be found in every other word.
-    pub(super) fn secrets(&self) -> Vec<String> {
+    /// Returns the texts that no message about this request may show: header values, the words in them, a
+    /// proxy's password, and the values of a query in the path, which comes from the caller. Short words are
+    /// not secret, and hiding them would make messages unreadable.
+    pub(super) fn secrets(&self, request: &Request) -> Vec<String> {
         const SHORTEST: usize = 6;
         let headers = self.request_headers();
         let values = headers.values().filter_map(|value| value.to_str().ok());
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.password());
+        let query = redact::query_values(&request.path);
         let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
-        // The scheme of a credential, for example `Bearer …`, is no secret.
+        // The scheme of a credential is no secret.
         let is_secret = |word: &&str| word.len() >= SHORTEST && *word != "Bearer";
-        words.chain(proxy).filter(is_secret).map(str::to_owned).collect()
+        words
+            .chain(proxy)
+            .chain(query.iter().map(String::as_str))
+            .filter(is_secret)
+            .map(str::to_owned)
+            .collect()
     }
 }
 
-/// How long each step of one exchange may take, whatever comes until then.
+/// The time limits of the steps of an exchange.
 pub(super) struct Timeouts {
     pub(super) connect: Duration,
     pub(super) send: Duration,

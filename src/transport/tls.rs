@@ -1,4 +1,4 @@
-//! Which certificates are trusted: the same for HTTP, by ureq, and for WebSocket, by rustls alone.
+//! TLS settings: the same trusted certificates for ureq and for connections made without it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use super::settings::Settings;
 use crate::ClientError;
 
-/// The certificates of a PEM file.
+/// Parses the certificates of a PEM file.
 pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, ClientError> {
     let refuse =
         |why: &dyn fmt::Display| ClientError::invalid(format_args!("ca_certificate_pem: {why}"));
@@ -20,11 +20,11 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, Clie
     for item in parse_pem(pem) {
         match item.map_err(|error| refuse(&error))? {
             PemItem::Certificate(certificate) => certificates.push(certificate),
-            _ => return Err(refuse(&"holds something other than certificates")),
+            _ => return Err(refuse(&"contains something other than certificates")),
         }
     }
     if certificates.is_empty() {
-        return Err(refuse(&"holds no certificate"));
+        return Err(refuse(&"contains no certificate"));
     }
     Ok(certificates)
 }
@@ -39,7 +39,7 @@ pub(super) fn of_agent(settings: &Settings) -> TlsConfig {
 }
 
 pub(super) fn of_websocket(settings: &Settings) -> Result<Arc<ClientConfig>, rustls::Error> {
-    // As ureq does: the program's own provider, if it has set one.
+    // Like ureq: the program's own provider, if it has set one.
     let provider = CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
@@ -61,7 +61,7 @@ pub(super) fn of_websocket(settings: &Settings) -> Result<Arc<ClientConfig>, rus
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Takes any certificate.
+/// Accepts any certificate.
 #[derive(Debug)]
 struct AnyServer(Arc<CryptoProvider>);
 

@@ -1,19 +1,18 @@
-//! The bearer token, which is read again if its file changes.
+//! `Token`: the bearer token, which may come from a file that changes.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::HeaderValue;
 
-/// A token, and the file it was read from if there is one. In a pod, the file is replaced from time to
-/// time.
+/// A bearer token and its file, if any. In a pod, the file changes from time to time.
 pub(crate) struct Token {
     value: Mutex<HeaderValue>,
     file: Option<PathBuf>,
 }
 
 impl Token {
-    /// `None` if this cannot be a token: visible ASCII characters, and not too many.
+    /// Creates a token. `None` if it is not 1 to 16,384 visible ASCII characters.
     pub(crate) fn new(token: &str, file: Option<PathBuf>) -> Option<Self> {
         Some(Self { value: Mutex::new(bearer(token)?), file })
     }
@@ -22,7 +21,7 @@ impl Token {
         self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the token now is another one than the one that was sent.
+    /// Reads the file again, if any. Returns whether the token now differs from the sent one.
     pub(super) fn read_again(&self, sent: &HeaderValue) -> bool {
         let text = self.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         if let Some(new) = text.and_then(|text| bearer(text.trim())) {
@@ -32,7 +31,7 @@ impl Token {
     }
 }
 
-/// The value of `Authorization`.
+/// Returns the value of `Authorization`.
 fn bearer(token: &str) -> Option<HeaderValue> {
     const MAX: usize = 16 * 1024;
     let is_token =

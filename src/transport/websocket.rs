@@ -1,7 +1,7 @@
-//! A WebSocket: its handshake, and its messages one by one.
+//! `WebSocket`: the handshake, and reading messages.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tungstenite::error::{Error, ProtocolError};
 use tungstenite::handshake::HandshakeError;
@@ -17,9 +17,10 @@ use super::request::Request;
 use super::response_check::rejection;
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
+use crate::logging::record;
 
-/// The largest message that is taken, in bytes. Ray's own are at most 20,000 characters or one line
-/// of 4 MB.
+/// Maximum size of a message in bytes. Ray's messages have at most 20,000 characters, or one line of
+/// 4 MB.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// An open WebSocket.
@@ -28,17 +29,17 @@ pub(crate) struct WebSocket {
     operation: String,
 }
 
-/// What a read of a [`WebSocket`] gave.
+/// The result of reading a [`WebSocket`].
 pub(crate) enum Event {
     Text(Utf8Bytes),
-    /// No message; the socket is intact.
+    /// No message arrived in time. The WebSocket is intact.
     Idle,
-    /// A close frame: its code, 1005 if it has none.
+    /// A close frame with its code, or 1005 if it has none.
     Closed(u16),
 }
 
 impl WebSocket {
-    /// Opens the WebSocket of this request.
+    /// Connects and performs the handshake.
     pub(crate) fn open(
         http: &Http,
         request: &Request,
@@ -54,6 +55,22 @@ impl WebSocket {
     }
 
     fn open_once(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
+        let begun = Instant::now();
+        let socket = Self::handshake(http, request, register);
+        match &socket {
+            Ok(_) => record!(
+                Debug,
+                "http",
+                "{}: a WebSocket in {} ms",
+                http.settings.show(request),
+                begun.elapsed().as_millis()
+            ),
+            Err(error) => http.record_failure(request, None, begun, error),
+        }
+        socket
+    }
+
+    fn handshake(http: &Http, request: &Request, register: &Register) -> Result<Self, ClientError> {
         let operation = &request.operation;
         let failed = |error| explain(request, &http.settings, error);
         let limit = request.at_most(http.settings.connect_timeout);
@@ -74,7 +91,7 @@ impl WebSocket {
         }
     }
 
-    /// The next message, or that none was complete within `idle`.
+    /// Returns the next message, or [`Event::Idle`] if none was complete within `idle`.
     pub(crate) fn read(&mut self, idle: Duration) -> Result<Event, ClientError> {
         self.socket.get_mut().stream.wait_at_most(idle);
         match self.socket.read() {
@@ -84,7 +101,7 @@ impl WebSocket {
             }
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Event::Idle),
             Ok(Message::Binary(_)) => Err(ClientError::unexpected(format_args!(
-                "{}: a binary WebSocket message, where Ray sends text",
+                "{}: a binary WebSocket message, but Ray sends only text",
                 self.operation
             ))),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(Event::Idle),
@@ -120,7 +137,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
     match error {
         Error::Http(response) if response.status().is_success() => {
             ClientError::unexpected(format_args!(
-                "{operation}: the answer is not a WebSocket handshake: status {}",
+                "{operation}: the response is not a WebSocket handshake: status {}",
                 response.status().as_u16()
             ))
         }
@@ -128,7 +145,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             let body = response.body().as_deref().unwrap_or_default();
             let content_type = response.headers().get("content-type");
             let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            rejection(operation, &http.settings, response.status(), content_type, body)
+            rejection(request, &http.settings, response.status(), content_type, body)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {
@@ -136,7 +153,7 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
             explain(request, &http.settings, ureq::Error::Io(cut))
         }
         other => ClientError::unexpected(format_args!(
-            "{operation}: the answer is not a WebSocket handshake: {other}"
+            "{operation}: the response is not a WebSocket handshake: {other}"
         ))
         .caused_by(other),
     }
@@ -145,26 +162,26 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
 fn broken(operation: &str, error: Error) -> ClientError {
     let said = match &error {
         Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            "the connection broke off".to_owned()
+            "the connection broke".to_owned()
         }
-        Error::Io(io) => format!("the connection broke off: {io}"),
+        Error::Io(io) => format!("the connection broke: {io}"),
         Error::Capacity(_) => format!("a message of more than {MAX_MESSAGE} bytes"),
         other => other.to_string(),
     };
     ClientError::unreachable(format_args!("{operation}: {said}")).caused_by(error)
 }
 
-/// The connection as tungstenite gets it: with the headers of the handshake's answer in one piece.
+/// A connection that gives tungstenite the headers of the handshake's response in one piece.
 struct Socket {
     stream: MaybeTlsStream,
     head: HandshakeHead,
 }
 
-/// The headers of the handshake's answer. tungstenite gets them whole, because it takes a handshake
-/// that comes in many small pieces for an attack.
+/// The headers of the handshake's response, which are collected first, because tungstenite treats a
+/// handshake in many small pieces as an attack.
 enum HandshakeHead {
     Coming(Vec<u8>),
-    /// Complete, and handed over up to here.
+    /// Complete. tungstenite has read the bytes before this offset.
     Whole(Vec<u8>, usize),
     Over,
 }

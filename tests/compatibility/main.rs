@@ -24,7 +24,7 @@ fn every_ray_is_used_alike() {
     let rays = std::env::var("RAY_CLIENT_RAYS").unwrap_or_else(|_| "2.9.3".to_owned());
     for ray in rays.split(',') {
         println!("Ray {ray}");
-        let head = Head::start(&["--ray", ray]);
+        let Some(head) = Head::start_old(ray, "default,serve") else { continue };
         let client = head.client();
         assert_eq!(client.version().unwrap().ray_version, ray);
         let mut parts = ray.split('.').map(|part| part.parse::<u32>().unwrap());

@@ -39,7 +39,7 @@ fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
     let submission = JobSubmission::new("x").submission_id("a");
     let error = client(&server.address()).submit_job(&submission).unwrap_err();
     assert_eq!(error.status(), 500);
-    assert_eq!(error.to_string(), "submit job `a`: the answer is about another job, `b`");
+    assert_eq!(error.to_string(), "submit job `a`: the response names another job, `b`");
 }
 
 /// Ray would stop or delete `build`.

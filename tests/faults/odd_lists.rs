@@ -36,14 +36,14 @@ fn a_row_that_cannot_be_read_costs_that_row_and_is_told() {
     let server = Server::start(move |_, stream| respond_json(stream, &answer));
     let tasks = client(&server.address()).list_tasks().unwrap();
     assert_eq!((tasks.len(), tasks.total, tasks.truncated), (2, 3, true));
-    assert!(tasks.warnings[0].starts_with("row 1 (`cd`) is left out: "), "{:?}", tasks.warnings);
+    assert!(tasks.warnings[0].starts_with("row 1 (`cd`) is skipped: "), "{:?}", tasks.warnings);
 
     // One that was asked for by its id is there, and must not be taken for one that is not.
     let answer = envelope(json!([{"node_id": "ab", "state": 5}]));
     let server = Server::start(move |_, stream| respond_json(stream, &answer));
     let error = client(&server.address()).get_node("ab").unwrap_err();
     assert_eq!(error.status(), 500, "{error}");
-    assert!(error.to_string().starts_with("get node `ab`: row 0 (`ab`) is left out: "), "{error}");
+    assert!(error.to_string().starts_with("get node `ab`: row 0 (`ab`) is skipped: "), "{error}");
 
     for answer in
         [json!({}), json!({"data": {}}), json!({"data": {"result": {"result": []}}}), json!([])]

@@ -71,3 +71,15 @@ fn an_unreachable_address_is_not_shown_with_its_password() {
     assert_eq!(error.status(), 503);
     check(&format!("{error} {error:?}"));
 }
+
+#[test]
+fn what_stands_in_the_query_of_a_callers_route_is_in_no_error() {
+    let server = Server::start(|request, stream| {
+        let decoded = request.line.replace("%2B", "+");
+        respond(stream, 403, "", format!("Forbidden: {} {decoded}", request.line))
+    });
+    let error = crate::client(&server.address());
+    let error = error.get_json("/api/x?token=passw0rd%2Bt0kenvalue&headerv4lue").unwrap_err();
+    assert!(error.to_string().contains("/api/x?token=…&…"), "{error}");
+    check(&format!("{error} {error:?}"));
+}

@@ -59,7 +59,7 @@ fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
             let error = end.unwrap();
             assert!(lines.is_empty(), "{protocol}: {lines:?}");
             assert_eq!(error.status(), 503);
-            assert!(error.to_string().contains("another job's now"), "{error}");
+            assert!(error.to_string().contains("now belongs to another job"), "{error}");
         }
     });
 }
@@ -311,7 +311,7 @@ fn an_id_that_became_another_jobs_between_reconnects_ends_the_tail_with_503() {
         let (lines, end) = rest(tail);
         let error = end.unwrap();
         assert!(lines.is_empty(), "{lines:?}");
-        assert!(error.to_string().contains("another job's now"), "{error}");
+        assert!(error.to_string().contains("now belongs to another job"), "{error}");
         assert_eq!(error.status(), 503);
     });
 }

@@ -49,7 +49,7 @@ fn a_wait_that_is_over_says_how_the_job_was() {
     assert_eq!(error.job_status(), Some(&JobStatus::Pending));
     assert_eq!(
         error.to_string(),
-        "wait for job `a`: not over after the timeout of 300ms that was given: it is PENDING"
+        "wait for job `a`: not over after the timeout of 300ms: it is PENDING"
     );
 }
 
@@ -104,7 +104,7 @@ fn a_wait_for_many_jobs_that_is_over_names_those_that_are_not() {
     assert_eq!(error.timeout_kind(), Some(TimeoutKind::Wait));
     assert_eq!(
         error.to_string(),
-        "wait for jobs: 2 not over after the timeout of 300ms that was given: `a` is PENDING, `b` is RUNNING"
+        "wait for jobs: 2 not over after the timeout of 300ms: `a` is PENDING, `b` is RUNNING"
     );
     let refused = Server::start(|_, stream| respond(stream, 401, "", "Unauthorized"));
     let mut ends =

@@ -483,8 +483,7 @@ print(json.dumps([status, nodes, os.cpu_count()]))
     (both[0].as_str().unwrap().to_owned(), both)
 }
 
-fn cluster_status_is_what_ray_status_shows(arguments: &[&str]) {
-    let head = Head::start(arguments);
+fn cluster_status_is_what_ray_status_shows(head: &Head) {
     let client = head.client();
     head.command("start-node");
     let sleep = || JobSubmission::new("sleep 600");
@@ -542,12 +541,14 @@ fn cluster_status_is_what_ray_status_shows(arguments: &[&str]) {
 
 #[test]
 fn the_status_and_the_usage_of_a_cluster_are_rays() {
-    cluster_status_is_what_ray_status_shows(&[]);
+    cluster_status_is_what_ray_status_shows(&Head::start(&[]));
 }
 
 #[test]
 fn the_status_and_the_usage_of_an_old_cluster_are_rays() {
-    cluster_status_is_what_ray_status_shows(&["--ray", "2.9.3", "--extras", "default"]);
+    if let Some(head) = Head::start_old("2.9.3", "default") {
+        cluster_status_is_what_ray_status_shows(&head);
+    }
 }
 
 #[test]

@@ -36,8 +36,12 @@ def say(text):
     print(f"[ray] {text}", file=sys.stderr, flush=True)
 
 
+class Unavailable(Exception):
+    """This Ray has no package for a Python of this machine."""
+
+
 def virtual_environment(target, version, extras):
-    """The python of an environment with this Ray, made under a lock where it is not there yet."""
+    """The python of an environment with this Ray, made under a lock if it is not there yet."""
     name = f"ray-{version}" if extras == "default,serve" else f"ray-{version}-{extras}"
     folder = target / name
     target.mkdir(parents=True, exist_ok=True)
@@ -46,14 +50,28 @@ def virtual_environment(target, version, extras):
         ready = folder / "ready"
         if not ready.exists():
             say(f"installing Ray {version} into {folder} (about half a minute, once)")
-            shutil.rmtree(folder, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True, stdout=sys.stderr)
-            pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
-            # Rays before 2.10 import pkg_resources, which newer setuptools no longer have.
-            packages = [f"ray[{extras}]=={version}", "setuptools<70"]
-            subprocess.run([*pip, *packages], check=True, stdout=sys.stderr)
+            install(folder, f"ray[{extras}]=={version}")
             ready.touch()
     return folder / "bin" / "python"
+
+
+def install(folder, ray):
+    # An old Ray has no wheel for a new Python, but the machine may have another one.
+    others = filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 11, 10, 9)))
+    for python in (sys.executable, *others):
+        shutil.rmtree(folder, ignore_errors=True)
+        made = subprocess.run([python, "-m", "venv", folder], stdout=sys.stderr)
+        if made.returncode:
+            continue
+        pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
+        # Rays before 2.10 import pkg_resources, which newer setuptools no longer have.
+        pip += ["--only-binary", "ray", ray, "setuptools<70"]
+        done = subprocess.run(pip, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+        if not done.returncode:
+            return
+        if "No matching distribution found for ray" not in done.stderr:
+            raise RuntimeError(f"pip cannot install {ray}:\n{done.stderr}")
+    raise Unavailable(f"{ray} has no package for the Pythons of this machine")
 
 
 def free_ports(count):
@@ -223,7 +241,11 @@ def main():
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    python = virtual_environment(options.target.resolve(), options.ray, options.extras)
+    try:
+        python = virtual_environment(options.target.resolve(), options.ray, options.extras)
+    except Unavailable as why:
+        say(f"skipping what needs it: {why}")
+        return answer({"unavailable": str(why)})
     if options.only_install:
         return answer({"python": str(python)})
     # Short, since Ray puts sockets below it, whose paths end at 107 bytes.

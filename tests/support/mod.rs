@@ -46,6 +46,16 @@ impl Head {
 
     /// A head of its own, with further arguments of `head.py`.
     pub fn start(arguments: &[&str]) -> Head {
+        Self::try_start(arguments).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// A head of an old Ray, or `None` if no Python of this machine can run that Ray, which `head.py` reports
+    /// past the capture of the test's output.
+    pub fn start_old(ray: &str, extras: &str) -> Option<Head> {
+        Self::try_start(&["--ray", ray, "--extras", extras]).ok()
+    }
+
+    fn try_start(arguments: &[&str]) -> Result<Head, String> {
         let manifest = env!("CARGO_MANIFEST_DIR");
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| PathBuf::from(manifest).join("target"), PathBuf::from);
@@ -64,14 +74,18 @@ impl Head {
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let about = read_json(&mut stdout);
         let text = |key: &str| about[key].as_str().unwrap_or_default().to_owned();
-        Head {
+        if about.get("unavailable").is_some() {
+            child.wait().expect("head.py is a child");
+            return Err(text("unavailable"));
+        }
+        Ok(Head {
             address: text("address"),
             gcs: text("gcs"),
             python: text("python"),
             logs: text("logs").into(),
             control: Mutex::new(Some((stdin, stdout))),
             child,
-        }
+        })
     }
 
     /// Has `head.py` do this; see there.

@@ -1,9 +1,9 @@
-//! Typed runtime environments beside the JSON that they become.
+//! Verifies the JSON that typed runtime environments become.
 
 use super::*;
 
 #[test]
-fn members_are_those_of_ray() {
+fn setters_write_the_members_of_ray() {
     let env = RuntimeEnv::new()
         .working_dir("s3://bucket/app.zip")
         .py_module("gcs://lib.whl")
@@ -51,7 +51,7 @@ fn members_are_those_of_ray() {
 }
 
 #[test]
-fn json_goes_on_with_the_setters() {
+fn setters_change_an_environment_from_json() {
     let env = RuntimeEnv::from(json!({"pip": ["six"], "config": {"eager_install": true}}));
     let env = env.pip(["torch"]).setup_timeout(None);
     assert_eq!(
@@ -64,7 +64,7 @@ fn json_goes_on_with_the_setters() {
 }
 
 #[test]
-fn unknown_members_pass_and_known_ones_are_checked() {
+fn known_members_are_checked_and_unknown_ones_accepted() {
     for good in [
         json!({}),
         json!({"my_plugin": [1, {"a": null}], "pip": null, "config": {"new": 1}}),
@@ -130,7 +130,7 @@ fn debug_hides_the_values_of_environment_variables() {
 }
 
 #[test]
-fn only_what_has_a_scheme_is_a_uri() {
+fn only_text_with_a_scheme_is_a_uri() {
     for uri in ["s3://b/a.zip", "gcs://_ray_pkg_1.zip", "local:///app", "FILE:///a.zip"] {
         assert!(is_uri(uri), "{uri}");
     }

@@ -1,4 +1,4 @@
-//! A log file by ranges of bytes, from the dashboard agent of its node.
+//! A log file from the dashboard agent of its node, read by byte ranges.
 
 use std::time::{Duration, Instant};
 
@@ -8,26 +8,26 @@ use crate::ClientError;
 use crate::logs::last_lines::starts_of_lines;
 use crate::transport::{ByteRange, ContentRange, Http, Request, Response};
 
-/// The most bytes that one poll takes.
+/// Maximum number of new bytes per poll.
 const PIECE: u64 = 1024 * 1024;
-/// How many bytes that were handed out are asked for once more at each poll: if they differ, the file is
-/// not the one that it was.
+/// How many delivered bytes each poll reads again. If they differ, the file was replaced.
 const OVERLAP: usize = 32;
 
-/// How many of the last bytes are compared with what the dashboard says, at the end.
+/// How many of the last delivered bytes are compared with the dashboard's last lines at the end.
 const COMPARED: usize = 2048;
 
 pub(crate) struct AgentSource {
     http: Http,
     path: String,
     dashboard: Dashboard,
-    /// The longest time that one poll may take.
+    /// Maximum duration of one request.
     stall_timeout: Duration,
     is_over: bool,
 }
 
 impl AgentSource {
-    /// The file at this path of an agent that was proved to serve it.
+    /// Creates a source for the file at `path`. It does not verify that the agent serves the right file:
+    /// `agent_search.rs` does.
     pub(crate) fn new(
         http: Http,
         path: String,
@@ -41,29 +41,29 @@ impl AgentSource {
         self.http.address()
     }
 
-    /// These bytes of the file, and which of how many they are. Fewer if the file ends before.
+    /// Returns the bytes in `range`, or fewer if the file ends before, and the range that they have.
     pub(super) fn get(&self, range: ByteRange) -> TailResult<(Response, ContentRange)> {
         let operation = format!("{}: the agent", self.dashboard.operation());
         let request = Request::get(operation, self.path.clone()).bytes().range(range);
-        // An agent that knows no ranges may send all of a large file.
+        // An agent without range support would send the whole file.
         let request = request.first_bytes(range.length());
         let request = request.deadline(Some(Instant::now() + self.stall_timeout));
         let response = self.http.send(&request).map_err(TailError::Broken)?;
         let Some(found) = response.content_range else {
-            return Err(self.no_longer("it does not answer with ranges of bytes"));
+            return Err(self.broken("it does not support byte ranges"));
         };
         if response.goes_on || response.body.len() as u64 != found.end - found.start {
-            return Err(self.no_longer("its answer is not as long as it says"));
+            return Err(self.broken("its response does not have the declared length"));
         }
         Ok((response, found))
     }
 
-    fn no_longer(&self, why: &str) -> TailError {
+    fn broken(&self, why: &str) -> TailError {
         TailError::Broken(self.unusable(why))
     }
 
-    pub(super) fn is_another(&self) -> ClientError {
-        self.unusable("what it serves is not what the dashboard serves")
+    pub(super) fn other_file(&self) -> ClientError {
+        self.unusable("its file differs from the dashboard's")
     }
 
     fn unusable(&self, why: &str) -> ClientError {
@@ -73,7 +73,7 @@ impl AgentSource {
         ))
     }
 
-    /// Whether the dashboard, too, says that the file ends with what was handed out.
+    /// Fails unless the dashboard's last lines end like the delivered bytes.
     fn check_end(&self, delivered: &Delivered) -> TailResult<()> {
         let window = delivered.window();
         let Some(last) = self.dashboard.last_lines(lines_to_compare(window, COMPARED))? else {
@@ -83,11 +83,11 @@ impl AgentSource {
         if last[last.len() - common..] == window[window.len() - common..] {
             return Ok(());
         }
-        Err(self.no_longer("the end of its file is not the end of the log"))
+        Err(self.broken("the end of its file differs from the dashboard's"))
     }
 }
 
-/// The file at once. Where it ends is the dashboard's to say.
+/// Serves a full read of the file. The last lines come from the dashboard, to verify the end.
 impl FileServer for AgentSource {
     /// The next offset.
     type Reading = u64;
@@ -96,7 +96,7 @@ impl FileServer for AgentSource {
         self.dashboard.operation()
     }
 
-    fn whole(&self) -> TailResult<u64> {
+    fn open(&self) -> TailResult<u64> {
         Ok(0)
     }
 
@@ -104,7 +104,7 @@ impl FileServer for AgentSource {
         let (response, found) =
             self.get(ByteRange::Between(*offset, *offset + piece.len() as u64))?;
         if found.start != *offset {
-            return Err(self.no_longer("its file became shorter"));
+            return Err(self.broken("its file became shorter"));
         }
         piece[..response.body.len()].copy_from_slice(&response.body);
         *offset = found.end;
@@ -129,17 +129,17 @@ impl LogSource for AgentSource {
                 (true, true) => {
                     Err(became_shorter(self.dashboard.operation(), delivered, found.total))
                 }
-                (false, _) => Err(self.no_longer("its file became shorter")),
+                (false, _) => Err(self.broken("its file became shorter")),
             };
         }
         let is_expected = found.start == from || (found.total == from && response.body.is_empty());
         if !is_expected || !response.body.starts_with(known) {
-            return Err(self.no_longer("its file is another one"));
+            return Err(self.broken("its file was replaced"));
         }
         let new = &response.body[known.len()..];
         if !new.is_empty() {
-            let is_all = found.end == found.total;
-            return Ok(ReadOutcome::Data { bytes: new.to_vec(), is_all });
+            let is_up_to_date = found.end == found.total;
+            return Ok(ReadOutcome::Data { bytes: new.to_vec(), is_up_to_date });
         }
         if !self.is_over {
             return Ok(ReadOutcome::UpToDate);
@@ -152,7 +152,7 @@ impl LogSource for AgentSource {
         self.is_over = true;
     }
 
-    /// Reads backwards, in steps that grow, so that what stands before the lines is hardly read.
+    /// Reads backwards in growing steps, to read little more than these lines.
     fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {
         const FIRST_STEP: u64 = 16 * 1024;
         let (_, found) = self.get(ByteRange::Last(1))?;
@@ -165,7 +165,7 @@ impl LogSource for AgentSource {
             let from = start.saturating_sub(step);
             let (response, found) = self.get(ByteRange::Between(from, start))?;
             if found.start != from || found.end != start {
-                return Err(self.no_longer("its file became shorter"));
+                return Err(self.broken("its file became shorter"));
             }
             let starts = starts_of_lines(&response.body, next_byte);
             let wanted = lines - starts_found;

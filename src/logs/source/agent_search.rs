@@ -1,8 +1,8 @@
-//! Whether the agent of a node can be reached, and serves the file that the dashboard serves.
+//! The search for an agent that is reachable and serves the same file as the dashboard.
 //!
-//! The address is only a claim: another cluster's agent may stand there as seen from here. It is
-//! believed once it has shown bytes of this file that the dashboard has shown: the first ones, which
-//! hold the time at which the job started on newer Rays, and the last ones.
+//! Ray only claims the agent's address: in the client's network, an agent of another cluster may listen
+//! there. The client therefore compares the agent's file with the dashboard's: its first bytes, which in
+//! newer Rays contain the job's start time, and its last bytes.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,20 +16,21 @@ use memchr::memmem;
 use super::TailError;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
+use crate::logging::record;
 use crate::transport::{ByteRange, Http};
 use crate::{AgentAccess, ClientError};
 
-/// The bytes at the file's beginning that are compared.
+/// Maximum number of bytes to compare at the start of the file.
 const HEAD: usize = 4096;
-/// The lines at its end that are compared.
+/// Number of lines to compare at the end of the file.
 const LAST_LINES: u64 = 5;
-/// How often a comparison is made again: the file may have grown in between, or may not be there yet.
+/// How many times to compare: the file may grow in between, or may not exist yet.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long an agent that could not be used is left alone.
+/// How long an unusable agent is ignored.
 const AVOID_FOR: Duration = Duration::from_secs(60);
 
-/// A file of an agent.
+/// A file on an agent.
 #[derive(Clone)]
 pub(crate) struct AgentFile {
     pub(crate) http: Http,
@@ -37,26 +38,25 @@ pub(crate) struct AgentFile {
 }
 
 impl AgentFile {
-    /// The file at this path of this address, asked for as the access allows. `None` if no agent may be
-    /// asked.
+    /// Returns the file at `path` of the agent at `address`, or `None` if `access` allows no agent.
     pub(crate) fn at(http: &Http, access: AgentAccess, address: &str, path: &str) -> Option<Self> {
         if !access.is_allowed(http.address()) {
             return None;
         }
         let with_token = access == AgentAccess::WithToken;
-        // An agent that only a proxy of an unknown kind leads to is not used.
+        // Fails if the environment names a proxy for this address that cannot be used.
         let http = http.at(address.to_owned(), with_token).ok()?;
         Some(Self { http, path: path.to_owned() })
     }
 
-    /// The agent, if it is proved to serve this file.
+    /// Verifies in this thread that the agent serves the file.
     pub(crate) fn find(self, dashboard: &Dashboard, stall_timeout: Duration) -> SearchResult {
         let agent = AgentSource::new(self.http, self.path, dashboard.clone(), stall_timeout);
-        prove(agent, dashboard, &crossbeam_channel::never())
+        verify(agent, dashboard, &crossbeam_channel::never())
     }
 }
 
-/// The agents that could not be used, and since when.
+/// The addresses of unusable agents, and since when each is unusable.
 #[derive(Default)]
 pub(crate) struct UnusableAgents {
     unusable: Mutex<HashMap<String, Instant>>,
@@ -75,25 +75,26 @@ impl UnusableAgents {
     }
 }
 
-/// A search for an agent, in a thread of its own, so that no line waits for it.
+/// A search for an agent in a thread of its own, so it delays no line.
 pub(crate) struct AgentSearch {
     response: Receiver<SearchResult>,
     address: String,
 }
 
-/// What a search came to.
+/// The result of a search.
 pub(crate) enum SearchResult {
+    /// The agent serves the same file as the dashboard.
     Agent(Box<AgentSource>),
-    /// There is nothing in the file yet that could be compared.
+    /// The file is still empty, so there is nothing to compare.
     NotYet,
-    /// The dashboard could not be asked what is in the file, and why.
+    /// The dashboard did not serve the file, so the agent could not be verified.
     Unknown(ClientError),
-    /// It cannot be used, and why.
+    /// The agent is unreachable, or serves another file.
     Unusable(ClientError),
 }
 
 impl AgentSearch {
-    /// Begins to look for the file. `None` if no thread can be made for it.
+    /// Starts a search. Returns `None` if no thread can be started.
     pub(crate) fn begin(
         file: AgentFile,
         dashboard: &Dashboard,
@@ -105,8 +106,8 @@ impl AgentSearch {
         let dashboard = dashboard.clone();
         let search = move || {
             let agent = AgentSource::new(file.http, file.path, dashboard.clone(), stall_timeout);
-            let found = prove(agent, &dashboard, &cancelled);
-            // Whoever asked may be gone.
+            let found = verify(agent, &dashboard, &cancelled);
+            // Fails if the tail has ended meanwhile.
             let _ = sender.send(found);
         };
         thread::Builder::new().name("ray-client-agent".to_owned()).spawn(search).ok()?;
@@ -117,7 +118,7 @@ impl AgentSearch {
         &self.address
     }
 
-    /// What it came to, if it is over.
+    /// Returns the result, or `None` if the search is still running.
     pub(crate) fn poll(&self) -> Option<SearchResult> {
         match self.response.try_recv() {
             Ok(found) => Some(found),
@@ -126,9 +127,9 @@ impl AgentSearch {
         }
     }
 
-    /// Waits for what it comes to, at most this long.
-    pub(crate) fn wait(&self, most: Duration) -> Option<SearchResult> {
-        match self.response.recv_timeout(most) {
+    /// Waits up to `timeout` for the result.
+    pub(crate) fn wait(&self, timeout: Duration) -> Option<SearchResult> {
+        match self.response.recv_timeout(timeout) {
             Ok(found) => Some(found),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => None,
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Some(ended_early()),
@@ -140,7 +141,35 @@ fn ended_early() -> SearchResult {
     SearchResult::Unusable(ClientError::unexpected("the search for the agent ended early"))
 }
 
-fn prove(
+/// Compares the files until they match, the attempts are used up, or the tail is closed.
+fn verify(
+    agent: AgentSource,
+    dashboard: &Dashboard,
+    cancelled: &Receiver<Infallible>,
+) -> SearchResult {
+    let address = agent.address().to_owned();
+    let result = compare(agent, dashboard, cancelled);
+    let operation = dashboard.operation();
+    match &result {
+        SearchResult::Agent(_) => {
+            record!(Debug, "tail", "{operation}: the agent at {address} serves this log");
+        }
+        SearchResult::NotYet => record!(
+            Debug,
+            "tail",
+            "{operation}: there is nothing yet to compare with the agent at {address}"
+        ),
+        SearchResult::Unknown(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} could not be checked)");
+        }
+        SearchResult::Unusable(error) => {
+            record!(Debug, "tail", "{error} (so the agent at {address} is not used)");
+        }
+    }
+    result
+}
+
+fn compare(
     agent: AgentSource,
     dashboard: &Dashboard,
     cancelled: &Receiver<Infallible>,
@@ -154,7 +183,7 @@ fn prove(
         }
         result = match is_same_file(&agent, dashboard) {
             Ok(true) => return SearchResult::Agent(Box::new(agent)),
-            Ok(false) => SearchResult::Unusable(agent.is_another()),
+            Ok(false) => SearchResult::Unusable(agent.other_file()),
             Err(SearchResult::Unusable(error)) if error.status() == 404 => {
                 SearchResult::Unusable(error)
             }
@@ -165,25 +194,25 @@ fn prove(
     result
 }
 
-/// Whether the agent's file begins and ends as the dashboard's does. What it costs does not grow with
-/// the file.
+/// Returns whether the agent's file begins and ends like the dashboard's. The cost does not depend on
+/// the length of the file.
 fn is_same_file(agent: &AgentSource, dashboard: &Dashboard) -> Result<bool, SearchResult> {
-    let of_agent = |error: TailError| SearchResult::Unusable(error.into_error());
-    let of_dashboard = |error: TailError| SearchResult::Unknown(error.into_error());
-    let head = dashboard.head(HEAD).map_err(of_dashboard)?;
+    let agent_error = |error: TailError| SearchResult::Unusable(error.into_error());
+    let dashboard_error = |error: TailError| SearchResult::Unknown(error.into_error());
+    let head = dashboard.head(HEAD).map_err(dashboard_error)?;
     if head.is_empty() {
         return Err(SearchResult::NotYet);
     }
-    // First the length at the agent, then what the dashboard has: that cannot be shorter.
-    let (_, before) = agent.get(ByteRange::Last(1)).map_err(of_agent)?;
-    let (response, _) = agent.get(ByteRange::Between(0, head.len() as u64)).map_err(of_agent)?;
+    // The agent's length must be read before the dashboard's last lines, which then cannot end earlier.
+    let (_, before) = agent.get(ByteRange::Last(1)).map_err(agent_error)?;
+    let (response, _) = agent.get(ByteRange::Between(0, head.len() as u64)).map_err(agent_error)?;
     if response.body.is_empty() || !head.starts_with(&response.body) {
         return Ok(false);
     }
-    let last = dashboard.last_lines(LAST_LINES).map_err(of_dashboard)?;
+    let last = dashboard.last_lines(LAST_LINES).map_err(dashboard_error)?;
     let Some(last) = last else { return Ok(true) };
     let from = before.total.saturating_sub(last.len() as u64);
     let range = ByteRange::Between(from, from + 2 * MAX_LAST_LINES as u64);
-    let (response, _) = agent.get(range).map_err(of_agent)?;
+    let (response, _) = agent.get(range).map_err(agent_error)?;
     Ok(memmem::find(&response.body, &last).is_some())
 }

@@ -1,4 +1,4 @@
-//! A log file as the dashboard serves it: from its start, or its last lines. It has no offsets.
+//! Requests to the dashboard for a log file. It serves the whole file or its last lines, but no offsets.
 
 use std::time::{Duration, Instant};
 
@@ -7,40 +7,42 @@ use super::{TailError, TailResult};
 use crate::ClientError;
 use crate::transport::{Http, Request, Response, Stream, StreamError};
 
-/// The most of a file's last lines that is taken.
+/// Maximum size of the last lines of a file, in bytes.
 pub(super) const MAX_LAST_LINES: usize = 4 * 1024 * 1024;
-/// Ray ends an answer after `timeout` seconds, 30 if not told, however slow its reader is. Its
-/// dashboard has a bound of 300 seconds of its own.
+/// Value of the query parameter `timeout`, in seconds. Ray ends a response after this time (30 s by
+/// default), even if the client is still reading. The dashboard itself allows at most 300 s.
 const SERVER_TIMEOUT: u64 = 300;
 
-/// What serves a log file from its start, and its last lines.
+/// Serves a log file: all of it, or its last lines.
 pub(crate) trait FileServer: Send {
-    /// A reading of the whole file.
+    /// A full read of the file.
     type Reading: Send;
 
-    /// The log, for messages.
+    /// Returns the operation, for error messages.
     fn operation(&self) -> &str;
 
-    /// Begins to read the whole file.
-    fn whole(&self) -> TailResult<Self::Reading>;
+    /// Starts a full read.
+    fn open(&self) -> TailResult<Self::Reading>;
 
-    /// The next bytes of a reading; 0 at its end, which something on the way may have made.
+    /// Reads the next bytes. Returns 0 at the end of the response, which a proxy may have cut.
     fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> TailResult<usize>;
 
-    /// The last lines of the file; `None` if they are too large to be taken.
+    /// Returns the last lines of the file, or `None` if they are larger than 4 MiB.
     fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>>;
 }
 
-/// How to ask the dashboard for a log file. `/api/v0/logs/stream` is not used: it does not notice that
-/// a client left a silent log, keeps one of its 100 places for that client for ever, and after 100 such
-/// tails answers every state call with 429 (measured on Ray 2.60.0).
+/// A log file on the dashboard, read with `GET /api/v0/logs/file`.
+///
+/// The client does not use `/api/v0/logs/stream`. If a log is silent, that route does not notice that
+/// its client has disconnected, and occupies one of the state API's 100 slots forever. After 100 such
+/// requests every state call gets 429 (measured with Ray 2.60.0).
 #[derive(Clone)]
 pub(crate) struct Dashboard {
     pub(crate) http: Http,
     request: Request,
-    /// The longest silence within an answer.
+    /// Maximum silence within a response.
     stall_timeout: Duration,
-    /// Whether each piece of an answer begins with a marker byte, as before Ray 2.45.
+    /// Whether each block of a response begins with a marker byte, as before Ray 2.45.
     has_markers: bool,
 }
 
@@ -55,16 +57,17 @@ impl Dashboard {
         Self { http, request, stall_timeout, has_markers }
     }
 
-    /// The same by connections of its own.
+    /// Returns the same log file, requested with `http`.
     pub(crate) fn with(&self, http: Http) -> Self {
         Self { http, ..self.clone() }
     }
 
-    /// The first bytes of the file, at most this many. What they cost does not grow with the file.
-    pub(super) fn head(&self, most: usize) -> TailResult<Vec<u8>> {
-        let request = self.request.clone().query("lines", -1).first_bytes(most);
+    /// Returns up to `max_bytes` from the start of the file. The cost does not depend on the length of
+    /// the file.
+    pub(super) fn head(&self, max_bytes: usize) -> TailResult<Vec<u8>> {
+        let request = self.request.clone().query("lines", -1).first_bytes(max_bytes);
         let mut head = self.send(request)?.body;
-        self.remove_marker(&mut head)?;
+        self.remove_markers(&mut head)?;
         Ok(head)
     }
 
@@ -73,9 +76,10 @@ impl Dashboard {
         self.http.send(&request).map_err(TailError::classify)
     }
 
-    /// Before Ray 2.45 each block of the answer begins with a marker, which says whether what follows is
-    /// the log or an error.
-    fn remove_marker(&self, bytes: &mut Vec<u8>) -> TailResult<()> {
+    /// Removes the marker bytes that Ray sends before 2.45.
+    ///
+    /// Each block of a response begins with one, which says whether the log or an error follows.
+    fn remove_markers(&self, bytes: &mut Vec<u8>) -> TailResult<()> {
         if !self.has_markers || bytes.is_empty() {
             return Ok(());
         }
@@ -87,7 +91,7 @@ impl Dashboard {
         }
         *bytes = without_markers(bytes).ok_or_else(|| {
             TailError::Broken(ClientError::unreachable(format_args!(
-                "{operation}: the server broke off in the middle of the log"
+                "{operation}: the server stopped in the middle of the log"
             )))
         })?;
         Ok(())
@@ -95,7 +99,7 @@ impl Dashboard {
 
     fn stalled(&self) -> TailError {
         TailError::Broken(ClientError::timeout(format_args!(
-            "{}: the answer stalled for {:?}",
+            "{}: the response stalled for {:?}",
             self.request.operation, self.stall_timeout
         )))
     }
@@ -108,7 +112,7 @@ impl FileServer for Dashboard {
         &self.request.operation
     }
 
-    fn whole(&self) -> TailResult<Stream> {
+    fn open(&self) -> TailResult<Stream> {
         let request = self.request.clone().query("lines", -1).idle_timeout_only();
         self.http.stream(&request, self.stall_timeout).map_err(TailError::classify)
     }
@@ -123,26 +127,28 @@ impl FileServer for Dashboard {
     fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>> {
         let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
         let mut response = self.send(request)?;
-        self.remove_marker(&mut response.body)?;
+        self.remove_markers(&mut response.body)?;
         Ok((!response.goes_on).then_some(response.body))
     }
 }
 
-/// How many last lines of a file that ends with these bytes have so many bytes in all, or more.
+/// Returns how many last lines to request of a file that ends with `end`, to get at least `bytes` bytes.
 pub(crate) fn lines_to_compare(end: &[u8], bytes: usize) -> u64 {
     count_lines(&end[end.len().saturating_sub(bytes)..]).max(1) + 1
 }
 
-/// An answer of a Ray before 2.45 without the marker `1` before each block of 64 KiB. `None` if there is
-/// another one, since an error follows it (read in the sources of Ray 2.9.3 and 2.40.0).
+/// Removes the marker `1` before each block of 64 KiB of a response. Returns `None` if there is another
+/// marker, which announces an error (from the sources of Ray 2.9.3 and 2.40.0).
 fn without_markers(response: &[u8]) -> Option<Vec<u8>> {
     const BLOCK: usize = 64 * 1024;
     let blocks = response.chunks(1 + BLOCK).map(|block| block.strip_prefix(b"1"));
     Some(blocks.collect::<Option<Vec<_>>>()?.concat())
 }
 
-/// Whether a file was cut off on the way: `whole` came as all of it, and `last` as the last `lines`
-/// lines of it. `None` if that cannot be told, since the file repeats itself.
+/// Returns whether a full read was cut, or `None` if this is uncertain because the file repeats itself.
+///
+/// The full read was `whole_length` bytes long and ended with `end`. `last` is the response to a request
+/// for the last `lines` lines.
 pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> Option<bool> {
     const MIN_OVERLAP: usize = 1024;
     let count = count_lines(last);
@@ -152,7 +158,7 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
     if count < lines && last.len() as u64 == whole_length && end.len() as u64 <= whole_length {
         return Some(!last.ends_with(end));
     }
-    // A line may be longer than the end that is known.
+    // A single line may be longer than `end`.
     let (shorter, longer) = if last.len() <= end.len() { (last, end) } else { (end, last) };
     if !longer.ends_with(shorter) || last.len() as u64 > whole_length {
         return Some(true);
@@ -166,39 +172,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_file_is_compared_with_its_last_lines() {
+    fn cut_file_is_detected_by_its_last_lines() {
         let lines = |from: usize, to: usize| -> Vec<u8> {
             (from..to).flat_map(|n| format!("line number {n}\n").into_bytes()).collect()
         };
         let file = lines(0, 1000);
         let length = file.len() as u64;
         let end = &file[file.len() - 10_000..];
-        for (last, asked, expected) in [
+        for (last, requested, expected) in [
             (lines(900, 1000), 100, Some(false)),
             (lines(900, 1001), 101, Some(true)),
             (lines(900, 999), 99, Some(true)),
-            // Fewer lines than were asked for are the whole file.
+            // Fewer lines than requested: the whole file.
             (file.clone(), 2000, Some(false)),
-            // Longer than the end that is known.
+            // Longer than `end`.
             (lines(100, 1000), 900, Some(false)),
             (lines(100, 1001), 901, Some(true)),
-            // Not what was asked for.
+            // More lines than requested, or none.
             (lines(900, 1000), 50, Some(true)),
             (Vec::new(), 50, Some(true)),
         ] {
-            assert_eq!(is_cut(length, end, &last, asked), expected, "{} lines", last.len());
+            assert_eq!(is_cut(length, end, &last, requested), expected, "{} bytes", last.len());
         }
     }
 
     #[test]
-    fn the_end_of_a_file_that_repeats_itself_cannot_be_told() {
+    fn end_of_a_repeating_file_is_uncertain() {
         let file = b"the same line\n".repeat(1000);
         let last = b"the same line\n".repeat(100);
         assert_eq!(is_cut(file.len() as u64, &file, &last, 100), None);
     }
 
     #[test]
-    fn an_empty_file_is_whole() {
+    fn empty_file_is_complete() {
         assert_eq!(is_cut(0, b"", b"", 2), Some(false));
     }
 }

@@ -1,4 +1,4 @@
-//! What a tail has handed out so far: all that a source needs to go on behind it. Pure.
+//! What a tail has delivered so far. A source needs no other state to continue. Pure.
 
 use std::hash::Hasher;
 
@@ -7,10 +7,10 @@ use twox_hash::XxHash64;
 
 use super::window::Window;
 
-/// How many of the last bytes are kept.
+/// How many of the last bytes to keep: at least this many, at most twice as many.
 const KEPT: usize = 1024 * 1024;
 
-/// The bytes that were handed out, as far as they are remembered.
+/// The delivered bytes: their position, their hash and the last of them.
 pub(crate) struct Delivered {
     start: u64,
     position: u64,
@@ -20,12 +20,12 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
-    /// Nothing yet; the log is handed out from this offset on.
+    /// Nothing delivered yet, in a tail that starts at the offset `start`.
     pub(crate) fn from(start: u64) -> Self {
         Self {
             start,
             position: start,
-            window: Window::of(KEPT),
+            window: Window::new(KEPT),
             hash: XxHash64::with_seed(0),
             text: TextPosition::default(),
         }
@@ -38,12 +38,12 @@ impl Delivered {
         self.window.push(bytes);
     }
 
-    /// Offset in the log of the first byte that was, or is to be, handed out.
+    /// Returns the offset in the log of the first delivered byte.
     pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Offset in the log of the next byte.
+    /// Returns the offset in the log of the next byte to deliver.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
@@ -52,29 +52,31 @@ impl Delivered {
         self.position == self.start
     }
 
-    /// The last bytes: all of them, or at least 1 MiB.
+    /// Returns the last delivered bytes: all of them, or at least 1 MiB.
     pub(crate) fn window(&self) -> &[u8] {
         self.window.as_slice()
     }
 
-    /// Where this is in the text that Ray's WebSocket makes of the log.
+    /// Returns the position in the text that Ray's WebSocket sends.
     pub(crate) fn text(&self) -> TextPosition {
         self.text
     }
 
-    /// Whether these are the bytes that were handed out, all of them.
+    /// Returns whether `hash` is the hash of all delivered bytes.
     pub(crate) fn is_hash(&self, hash: &XxHash64) -> bool {
         self.hash.finish() == hash.finish()
     }
 }
 
-/// A place in a log by what is not a newline: Ray's WebSocket turns `\r` and `\r\n` into `\n`, and a
-/// `\r\n` that it reads in two steps into two of them, so that offsets differ between connections.
+/// A position in a log that does not depend on line endings.
+///
+/// Ray's WebSocket turns `\r` and `\r\n` into `\n`. It turns a `\r\n` that it reads in two steps into
+/// two `\n`, so byte offsets differ between connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct TextPosition {
-    /// Bytes that are neither `\r` nor `\n`.
+    /// Number of bytes that are neither `\r` nor `\n`.
     pub(crate) others: u64,
-    /// Line endings behind the last of them: `\r\n` is one.
+    /// Number of line endings after the last of these bytes. A `\r\n` counts as one.
     pub(crate) newlines: u64,
     after_cr: bool,
 }
@@ -105,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_does_not_depend_on_the_pieces() {
+    fn hash_does_not_depend_on_piece_length() {
         let log: Vec<u8> = (0..=250).cycle().take(10_000).collect();
         let mut whole = XxHash64::with_seed(0);
         whole.write(&log);
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn places_in_the_text_are_counted_however_the_bytes_are_cut() {
+    fn text_position_is_counted_wherever_the_bytes_are_split() {
         let log = b"a\rb\r\nc\n\r\r\n\nd\r\n\r";
         for cut in 0..=log.len() {
             let mut position = TextPosition::default();

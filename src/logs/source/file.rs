@@ -1,5 +1,7 @@
-//! A log file from the dashboard: one whole reading, then its last lines again and again, joined to what
-//! is known of it. If they cannot be joined for sure, the file is read whole.
+//! A log file from the dashboard, which serves no offsets.
+//!
+//! The source reads the whole file once, and then polls its last lines and joins them to the known bytes.
+//! If a join is uncertain, it reads the whole file again.
 
 use std::hash::Hasher;
 use std::time::Instant;
@@ -13,64 +15,63 @@ use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult,
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 
-/// Whole readings after the first, and polls that are large, take at most one part of the time in this
-/// many.
+/// Full reads after the first, and large polls, take at most 1/20 of the time.
 const TIME_SHARE: u32 = 20;
-/// A poll of up to this many bytes is small.
+/// Polls of more than this many bytes count as large.
 const SMALL_READ: usize = 256 * 1024;
-/// How many known bytes the last lines are asked to overlap.
+/// A poll requests enough lines to overlap this many known bytes.
 const OVERLAP: usize = 2048;
-/// How many bytes of a whole reading are compared with the last lines, to see whether it was cut off.
+/// How many bytes at the end of a full read to compare with the last lines, to detect a cut response.
 const END_BYTES: usize = 64 * 1024;
-/// How many of the file's last known bytes are kept, to join its last lines to them.
+/// How many of the last known bytes to keep at least, to join the last lines to them.
 const KNOWN_BYTES: usize = 1024 * 1024;
-/// The most of the last lines that is kept while their beginning is looked for.
+/// Maximum number of bytes to keep while searching for the start of the last lines.
 const READ_AHEAD: usize = 8 * 1024 * 1024;
-/// How often in a row a whole reading may come cut before it counts as a break.
+/// After more cut full reads than this at the end of a log, the connection counts as broken.
 const MAX_CUT_READINGS: u32 = 4;
 
 pub(crate) struct FileSource<S: FileServer> {
     dashboard: S,
     /// The bytes of the file before the position.
     known: Window,
+    /// The current full read, if any.
     reading: Option<WholeReading<S::Reading>>,
-    /// The last whole reading, if all that was handed out has been compared with it.
+    /// The last full read. `None` after a poll has found new bytes.
     verified: Option<Verified>,
     is_over: bool,
-    /// How many lines the last poll found to be new.
+    /// How many new lines the last poll found, or how many more the next one must request.
     new_lines: u64,
     /// Whether the last poll could not be joined.
-    is_unsure: bool,
-    /// Before this, no whole reading and no poll.
+    is_uncertain: bool,
     no_reading_before: Instant,
     no_poll_before: Instant,
     cut_readings: u32,
-    /// What a search for the last lines read already.
+    /// Last lines that the search for their start has already read.
     read_ahead: Vec<u8>,
 }
 
-/// A reading of the whole file, as far as it came.
+/// A full read of the file that has not ended yet.
 struct WholeReading<R> {
     reading: R,
     begun: Instant,
     offset: u64,
     known: Window,
-    /// Of what was handed out before, as it comes once more.
+    /// Hash of the bytes that were delivered before.
     hash: XxHash64,
     is_compared: bool,
 }
 
-/// What a whole reading found.
+/// The result of a full read.
 struct Verified {
     total: u64,
-    /// Whether another whole reading before it found as much.
+    /// Whether the full read before it found the same length.
     is_confirmed: bool,
 }
 
 impl<S: FileServer> FileSource<S> {
-    /// A file of which these bytes were handed out.
+    /// Creates a source that continues after `delivered`.
     pub(crate) fn new(dashboard: S, delivered: &Delivered) -> Self {
-        let mut known = Window::of(KNOWN_BYTES);
+        let mut known = Window::new(KNOWN_BYTES);
         known.push(delivered.window());
         Self {
             dashboard,
@@ -79,7 +80,7 @@ impl<S: FileServer> FileSource<S> {
             verified: None,
             is_over: false,
             new_lines: 0,
-            is_unsure: false,
+            is_uncertain: false,
             no_reading_before: Instant::now(),
             no_poll_before: Instant::now(),
             cut_readings: 0,
@@ -89,17 +90,17 @@ impl<S: FileServer> FileSource<S> {
 
     fn read_whole(&mut self) -> TailResult<ReadOutcome> {
         self.reading = Some(WholeReading {
-            reading: self.dashboard.whole()?,
+            reading: self.dashboard.open()?,
             begun: Instant::now(),
             offset: 0,
-            known: Window::of(KNOWN_BYTES),
+            known: Window::new(KNOWN_BYTES),
             hash: XxHash64::with_seed(0),
             is_compared: false,
         });
         Ok(ReadOutcome::Continue)
     }
 
-    /// The next piece of a whole reading.
+    /// Reads the next piece of a full read.
     fn read_on(
         &mut self,
         mut reading: WholeReading<S::Reading>,
@@ -122,7 +123,7 @@ impl<S: FileServer> FileSource<S> {
         if piece.is_empty() {
             return Ok(ReadOutcome::Continue);
         }
-        Ok(ReadOutcome::Data { bytes: piece, is_all: false })
+        Ok(ReadOutcome::Data { bytes: piece, is_up_to_date: false })
     }
 
     fn end_reading(
@@ -141,17 +142,18 @@ impl<S: FileServer> FileSource<S> {
             if is_confirmed {
                 return Err(became_shorter(self.dashboard.operation(), delivered, total));
             }
-            // It may have been cut on the way.
+            // The response may have been cut.
             return self.read_whole();
         }
         reading.compare(delivered, self.dashboard.operation())?;
         self.known = reading.known;
-        (self.is_unsure, self.new_lines) = (false, 0);
+        (self.is_uncertain, self.new_lines) = (false, 0);
         Ok(if self.is_over { ReadOutcome::Continue } else { ReadOutcome::UpToDate })
     }
 
-    /// Whether the file ends where a whole reading ended that began after the last byte was written. Last
-    /// lines alone cannot tell: a log that repeats itself may have done so once more.
+    /// Ends the log if its last lines confirm a full read that began after the last byte was written.
+    ///
+    /// Last lines alone prove nothing: a log that repeats itself may have repeated once more.
     fn check_end(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let Some(verified) = self.verified.as_ref() else { return self.read_whole() };
         if verified.total != delivered.position() {
@@ -162,7 +164,7 @@ impl<S: FileServer> FileSource<S> {
         let last = self.dashboard.last_lines(lines)?;
         let mut cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
         if cut.is_none() && known.len() as u64 == verified.total {
-            // A small file can be asked for one line more than came.
+            // For a small file, request one line more than the full read returned.
             let lines = count_lines(known) + 1;
             let last = self.dashboard.last_lines(lines)?;
             cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
@@ -173,46 +175,49 @@ impl<S: FileServer> FileSource<S> {
         self.cut_readings += u32::from(cut == Some(true));
         if self.cut_readings > MAX_CUT_READINGS {
             return Err(TailError::Broken(ClientError::unreachable(format_args!(
-                "{}: the log came {MAX_CUT_READINGS} times without its last lines: something on the way cuts it off",
+                "{}: the log arrived {MAX_CUT_READINGS} times without its last lines: a proxy probably cuts it off",
                 self.dashboard.operation()
             ))));
         }
         self.read_whole()
     }
 
-    /// Reads the last lines.
+    /// Reads the last lines and joins them to the known bytes.
     fn poll(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let begun = Instant::now();
         let known = self.known.as_slice();
         let lines = lines_to_compare(known, OVERLAP) + self.new_lines + self.new_lines / 4;
         let last = self.dashboard.last_lines(lines)?;
-        let is_all = known.len() as u64 == delivered.position();
-        let joined = last.as_deref().map_or(Join::Unsure, |last| join(known, is_all, last, lines));
+        let is_from_start = known.len() as u64 == delivered.position();
+        let joined =
+            last.as_deref().map_or(Join::Uncertain, |last| join(known, is_from_start, last, lines));
         let is_part = |last: &Vec<u8>| last.len() <= SMALL_READ && count_lines(last) >= lines;
-        let may_ask_for_more = last.as_ref().is_some_and(is_part);
+        let may_request_more = last.as_ref().is_some_and(is_part);
         let (Join::NewFrom(at), Some(mut last)) = (joined, last) else {
-            return Ok(self.cannot_join(lines, may_ask_for_more));
+            return Ok(self.cannot_join(lines, may_request_more));
         };
         if at > SMALL_READ {
             self.no_poll_before = Instant::now() + begun.elapsed() * (TIME_SHARE - 1);
         }
         last.drain(..at);
-        self.is_unsure = false;
+        self.is_uncertain = false;
         self.new_lines = count_lines(&last);
         if last.is_empty() {
             return Ok(ReadOutcome::UpToDate);
         }
         self.verified = None;
         self.known.push(&last);
-        Ok(ReadOutcome::Data { bytes: last, is_all: true })
+        Ok(ReadOutcome::Data { bytes: last, is_up_to_date: true })
     }
 
-    /// More may have come than was asked for: asks for much more, until the answer is large or the whole
-    /// file. Then that is to be read whole, which costs more and may have to wait.
-    fn cannot_join(&mut self, lines: u64, may_ask_for_more: bool) -> ReadOutcome {
-        const MANY: u64 = 16;
-        self.is_unsure = true;
-        self.new_lines = if may_ask_for_more { lines * MANY } else { 0 };
+    /// Prepares the next poll to request 16 times as many lines, because many may have been written.
+    ///
+    /// If the response was already large or contained the whole file, prepares a full read instead, which
+    /// costs more and may have to wait.
+    fn cannot_join(&mut self, lines: u64, may_request_more: bool) -> ReadOutcome {
+        const FACTOR: u64 = 16;
+        self.is_uncertain = true;
+        self.new_lines = if may_request_more { lines * FACTOR } else { 0 };
         ReadOutcome::Continue
     }
 }
@@ -221,7 +226,7 @@ impl<S: FileServer> LogSource for FileSource<S> {
     fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         if !self.read_ahead.is_empty() {
             let bytes = std::mem::take(&mut self.read_ahead);
-            return Ok(ReadOutcome::Data { bytes, is_all: false });
+            return Ok(ReadOutcome::Data { bytes, is_up_to_date: false });
         }
         if let Some(reading) = self.reading.take() {
             return self.read_on(reading, delivered);
@@ -231,7 +236,7 @@ impl<S: FileServer> LogSource for FileSource<S> {
         }
         let is_first = self.known.as_slice().is_empty() && self.verified.is_none();
         let is_behind = self.verified.as_ref().is_some_and(|v| v.total < delivered.position());
-        if is_first || is_behind || (self.is_unsure && self.new_lines == 0) {
+        if is_first || is_behind || (self.is_uncertain && self.new_lines == 0) {
             if Instant::now() < self.no_reading_before {
                 return Ok(ReadOutcome::NotBefore(self.no_reading_before));
             }
@@ -249,7 +254,7 @@ impl<S: FileServer> LogSource for FileSource<S> {
     }
 
     fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {
-        let mut stream = self.dashboard.whole()?;
+        let mut stream = self.dashboard.open()?;
         let mut last = LastLines::new(lines);
         let mut kept = Vec::new();
         let mut piece = vec![0; 64 * 1024];
@@ -286,7 +291,7 @@ impl<S: FileServer> LogSource for FileSource<S> {
 impl<R> WholeReading<R> {
     fn push(&mut self, piece: &[u8], delivered: &Delivered) {
         if !self.is_compared {
-            // Of this piece, what was handed out before.
+            // Only the part of this piece that was delivered before.
             let index = |position: u64| {
                 let index = position.saturating_sub(self.offset).min(piece.len() as u64);
                 usize::try_from(index).unwrap_or(piece.len())
@@ -297,14 +302,14 @@ impl<R> WholeReading<R> {
         self.known.push(piece);
     }
 
-    /// Once all that was handed out has come again: whether it is the same.
+    /// Fails if the file, now read up to the position, differs from the delivered bytes.
     fn compare(&mut self, delivered: &Delivered, operation: &str) -> TailResult<()> {
         if self.is_compared || delivered.is_hash(&self.hash) {
             self.is_compared = true;
             return Ok(());
         }
         Err(TailError::Fatal(ClientError::log_lost(format_args!(
-            "{operation}: the log is not the one that was delivered up to byte {}: its file was replaced, or it repeats itself so that a part of it was missed",
+            "{operation}: the log differs from what was delivered up to byte {}: its file was replaced, or it repeats itself and part of it was missed",
             delivered.position()
         ))))
     }

@@ -1,5 +1,6 @@
-//! A log file that is read from a model of the dashboard, while it grows in every way that logs grow:
-//! what is handed out is the file, or the reading ends with an error.
+//! Verifies that `FileSource` delivers a growing file completely, or ends with an error.
+//!
+//! A model of the dashboard serves the file. The logs repeat, burst, and write progress bars.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +10,7 @@ use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult}
 use crate::ClientError;
 use crate::rng::TestRng;
 
-/// A dashboard with one file. Answers are cut off now and then, and look whole all the same.
+/// A dashboard that serves one file. Some responses are cut, but look complete.
 #[derive(Clone)]
 struct Model {
     file: Arc<Mutex<File>>,
@@ -18,7 +19,7 @@ struct Model {
 struct File {
     bytes: Vec<u8>,
     rng: TestRng,
-    /// One answer in so many is cut off; 0 for none.
+    /// One in this many responses is cut. 0 cuts none.
     cuts: usize,
     sent: u64,
 }
@@ -39,7 +40,7 @@ impl FileServer for Model {
         "model"
     }
 
-    fn whole(&self) -> TailResult<Self::Reading> {
+    fn open(&self) -> TailResult<Self::Reading> {
         let mut file = self.file.lock().unwrap();
         let bytes = file.bytes.clone();
         Ok((file.send(&bytes), 0))
@@ -62,28 +63,28 @@ impl FileServer for Model {
     }
 }
 
-/// What a job writes at once.
+/// Returns the bytes of one write of the job.
 fn written(shape: usize, rng: &mut TestRng, count: &mut usize, block: &[u8]) -> Vec<u8> {
     let mut line = |text: &str| {
         *count += 1;
         format!("{text} {count}\n").into_bytes()
     };
     match shape {
-        // One line for ever.
+        // The same line, forever.
         0 => b"the same line\n".repeat(rng.below(200)),
-        // A block again and again, in bursts.
+        // Bursts of the same block.
         1 => block.repeat(rng.below(4)),
-        // The same, cut anywhere.
+        // Parts of the same block.
         2 => block[..rng.below(block.len() + 1)].to_vec(),
-        // Lines that are all different.
+        // Different lines.
         3 => (0..rng.below(60)).flat_map(|_| line("step")).collect(),
-        // Different lines between the same ones.
+        // Different lines between equal ones.
         4 => [&b"=====\nepoch\n=====\n"[..], &line("loss")].concat().repeat(1 + rng.below(3)),
-        // A progress bar, which writes no newline.
+        // A progress bar, without newlines.
         5 => (0..rng.below(30)).flat_map(|n| format!("{n}%\r").into_bytes()).collect(),
-        // Anything of a few letters.
+        // Random text of a few letters.
         6 => (0..rng.below(300)).map(|_| *rng.pick(b"ab\n")).collect(),
-        // Any of these.
+        // A mixture of these.
         _ => {
             let other = rng.below(7);
             written(other, rng, count, block)
@@ -91,7 +92,7 @@ fn written(shape: usize, rng: &mut TestRng, count: &mut usize, block: &[u8]) -> 
     }
 }
 
-/// Follows one log to its end. The file, what was handed out, and how it ended.
+/// Follows one log to its end, and returns the file, the delivered bytes and the result.
 fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result<(), ClientError>) {
     let mut rng = TestRng(seed);
     let shape = rng.below(8);
@@ -140,43 +141,43 @@ fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result
     (file, out, end)
 }
 
-/// How many of these logs came whole; no other one may end as if it had.
-fn whole(
+/// Returns how many logs were delivered completely. Panics if an incomplete one ends without an error.
+fn complete(
     seeds: std::ops::Range<usize>,
     block_length: impl Fn(usize) -> usize,
     cuts: usize,
 ) -> usize {
-    let mut whole = 0;
+    let mut complete = 0;
     for seed in seeds {
         let (file, out, end) = follow(seed as u64, block_length(seed), cuts);
         if end.is_ok() {
             assert!(out == file.bytes, "seed {seed}: {} of {}", out.len(), file.bytes.len());
-            whole += 1;
+            complete += 1;
         }
     }
-    whole
+    complete
 }
 
 #[test]
-fn a_log_that_grows_is_whole_or_an_error() {
-    let whole = whole(0..12_000, |seed| 2 + seed % 1500, 0);
-    assert!(whole > 11_000, "{whole} of 12000");
+fn growing_log_is_complete_or_an_error() {
+    let complete = complete(0..12_000, |seed| 2 + seed % 1500, 0);
+    assert!(complete > 11_000, "{complete} of 12000");
 }
 
 #[test]
-fn a_log_whose_answers_are_cut_off_is_whole_or_an_error() {
-    let whole = whole(0..12_000, |seed| 2 + seed % 1500, 4);
-    assert!(whole > 9_000, "{whole} of 12000");
+fn log_with_cut_responses_is_complete_or_an_error() {
+    let complete = complete(0..12_000, |seed| 2 + seed % 1500, 4);
+    assert!(complete > 9_000, "{complete} of 12000");
 }
 
 #[test]
-fn a_block_of_a_megabyte_printed_again_and_again_is_whole_or_an_error() {
-    whole(0..30, |_| 1024 * 1024, 0);
-    whole(0..30, |seed| 1024 * 1024 + 1000 * seed, 8);
+fn repeated_block_of_a_megabyte_is_complete_or_an_error() {
+    complete(0..30, |_| 1024 * 1024, 0);
+    complete(0..30, |seed| 1024 * 1024 + 1000 * seed, 8);
 }
 
 #[test]
-fn lines_that_are_all_different_come_down_little_more_than_twice() {
+fn different_lines_are_transferred_little_more_than_twice() {
     let file = File { bytes: Vec::new(), rng: TestRng(1), cuts: 0, sent: 0 };
     let model = Model { file: Arc::new(Mutex::new(file)) };
     let mut delivered = Delivered::from(0);
@@ -189,9 +190,9 @@ fn lines_that_are_all_different_come_down_little_more_than_twice() {
         loop {
             polls += 1;
             match source.read(&delivered).unwrap() {
-                ReadOutcome::Data { bytes, is_all } => {
+                ReadOutcome::Data { bytes, is_up_to_date } => {
                     delivered.push(&bytes);
-                    if is_all {
+                    if is_up_to_date {
                         break;
                     }
                 }
@@ -210,7 +211,7 @@ fn lines_that_are_all_different_come_down_little_more_than_twice() {
 }
 
 #[test]
-fn a_burst_of_lines_is_read_without_the_rest_of_the_file() {
+fn burst_of_lines_needs_no_full_read() {
     let lines = |from: usize, to: usize| {
         (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
     };
@@ -231,7 +232,7 @@ fn a_burst_of_lines_is_read_without_the_rest_of_the_file() {
         match source.read(&delivered).unwrap() {
             ReadOutcome::Data { bytes, .. } => delivered.push(&bytes),
             ReadOutcome::Continue => {}
-            _ => panic!("the rest has to wait"),
+            _ => panic!("the source waits although the file has more bytes"),
         }
     }
     let file = model.file.lock().unwrap();

@@ -1,7 +1,7 @@
-//! Where the bytes of a log come from: three ways to read one, and what each read gives.
+//! The three sources that a log can be read from, and what a read returns.
 //!
-//! A source is opened behind what was handed out and then read, again and again. It knows neither the
-//! queue nor the caller; a byte goes from here down to the loop in `tail_worker/follow.rs`, never back.
+//! The loop in `tail_worker/follow.rs` opens a source at the end of what was delivered and reads it
+//! repeatedly. A source does not know the queue or the caller.
 
 mod agent;
 mod agent_search;
@@ -27,70 +27,71 @@ pub(super) use websocket::{
 
 use crate::ClientError;
 
-/// A log that is read by one protocol.
+/// A log, read with one protocol.
 pub(super) trait LogSource: Send {
-    /// What is new behind `delivered`.
+    /// Reads the bytes after `delivered`.
     fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome>;
 
-    /// Says that nothing more is written. From now on `read` goes on until an end that is sure.
+    /// Reports that nothing more will be written. From then on, `read` continues to
+    /// `End(Certainty::Sure)` or an error.
     fn nothing_more_is_written(&mut self);
 
-    /// Where the last lines of the log, as it stands, begin.
+    /// Returns the position at which the last `lines` lines written so far begin.
     fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64>;
 }
 
-/// What came of a poll at a log.
+/// The result of one read.
 #[derive(Debug)]
 pub(super) enum ReadOutcome {
     /// The next bytes of the log.
     Data {
         bytes: Vec<u8>,
-        /// Whether that is all that the log holds for now.
-        is_all: bool,
+        /// Whether these bytes reach the current end of the log.
+        is_up_to_date: bool,
     },
-    /// The next bytes of the log, as one message of the WebSocket.
+    /// The next bytes of the log, from one WebSocket message.
     Message(Vec<u8>),
-    /// Nothing new yet, but the answer goes on: read on at once.
+    /// No new bytes yet, but the response continues: read again immediately.
     Continue,
-    /// The log holds nothing new.
+    /// The log has no new bytes.
     UpToDate,
-    /// The source waited for something new, and nothing came.
+    /// The source waited, and no new bytes arrived.
     Idle,
-    /// The source may not read again before this.
+    /// The source must not be read again before this time.
     NotBefore(std::time::Instant),
     /// The log ended.
     End(Certainty),
 }
 
-/// What an end is worth.
+/// Whether the end of a log is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
     /// The server ended the connection, which proves nothing.
     Claimed,
-    /// Nothing more is written, and what was handed out is what the log holds.
+    /// Nothing more will be written, and the whole log was delivered.
     Sure,
 }
 
-/// Why a worker leaves what it was doing.
+/// Why a worker stopped an attempt.
 #[derive(Debug)]
 pub(super) enum TailError {
-    /// The tail was closed; nobody listens.
+    /// The tail was closed, so nobody receives an error.
     Cancelled,
-    /// The connection broke off; another attempt may go on.
+    /// The connection broke. Another attempt may continue.
     Broken(ClientError),
-    /// Nothing to try again.
+    /// Another attempt would fail too.
     Fatal(ClientError),
 }
 
 impl TailError {
-    /// What may pass by itself is a break; what is about the caller's parameters or settings is not.
+    /// Returns `Fatal` for an error in the caller's parameters or settings, otherwise `Broken`.
     pub(super) fn classify(error: ClientError) -> Self {
         let is_callers = matches!(error, ClientError::Misconfigured { .. })
             || matches!(error.status(), 400 | 401 | 403 | 404);
         if is_callers && !error.is_retryable() { Self::Fatal(error) } else { Self::Broken(error) }
     }
 
-    /// The error, for a call that no tail can cancel.
+    /// Returns the error, in a call that cannot be cancelled.
     pub(super) fn into_error(self) -> ClientError {
         match self {
             Self::Broken(error) | Self::Fatal(error) => error,
@@ -98,7 +99,7 @@ impl TailError {
         }
     }
 
-    /// The same, with another error if it is a break.
+    /// Replaces the error if this is `Broken`.
     pub(super) fn map_broken(self, map: impl FnOnce(ClientError) -> ClientError) -> Self {
         match self {
             Self::Broken(error) => Self::Broken(map(error)),
@@ -109,7 +110,7 @@ impl TailError {
 
 pub(super) type TailResult<T> = Result<T, TailError>;
 
-/// What it means that a log ends before the position.
+/// Returns the error for a log that is only `total` bytes long, which is less than the position.
 fn became_shorter(operation: &str, delivered: &Delivered, total: u64) -> TailError {
     let position = delivered.position();
     let beyond = position - total;

@@ -1,51 +1,52 @@
-//! Joining the last lines of a file to what was handed out of it before, if that can be done in one
-//! way only. Pure.
+//! Joins the last lines of a file to the bytes that are known already, if they fit in only one place.
+//! Pure.
 
 use memchr::memmem;
 
-/// An overlap shorter than this could be there by chance.
+/// Shorter overlaps could be coincidence.
 const MIN_OVERLAP: usize = 1024;
 
-/// What the last lines of a file are to what was handed out.
+/// The result of a join.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Join {
-    /// The file goes on with the bytes from this index of the last lines on.
+    /// The new bytes of the file begin at this index of the last lines.
     NewFrom(usize),
-    /// They do not overlap, or could be joined in more than one place.
-    Unsure,
+    /// The last lines do not overlap the known bytes, or fit in more than one place.
+    Uncertain,
 }
 
-/// Joins the last `lines` lines of a file, as the server gave them, to `known`, the bytes of the file up
-/// to some place, which are all that stand before it if `is_all`.
+/// Joins `last`, the response to a request for the last `lines` lines of a file, to `known`, the bytes
+/// before some position of the file.
 ///
-/// A join is sure if the overlap is long, fits in one place only, and what overlaps stands only once in
-/// what is known: a log that repeats itself may have done so once more in between.
-pub(crate) fn join(known: &[u8], is_all: bool, last: &[u8], lines: u64) -> Join {
-    if is_all && count_lines(last) < lines && last.starts_with(known) {
-        // Fewer lines than were asked for: this is the whole file.
+/// `is_from_start` is true if `known` begins at the start of the file.
+///
+/// A join is certain if the overlap is long, fits in only one place, and occurs only once in `known`.
+/// Otherwise the log repeats itself, and may have repeated once more since `known` was read.
+pub(crate) fn join(known: &[u8], is_from_start: bool, last: &[u8], lines: u64) -> Join {
+    if is_from_start && count_lines(last) < lines && last.starts_with(known) {
+        // Fewer lines than requested: this is the whole file.
         return Join::NewFrom(known.len());
     }
-    let [overlap] = overlaps(known, last)[..] else { return Join::Unsure };
+    let [overlap] = overlaps(known, last)[..] else { return Join::Uncertain };
     let common = &last[overlap.saturating_sub(known.len())..overlap];
     let is_long = common.len() >= MIN_OVERLAP;
     let is_elsewhere = memmem::find(&known[..known.len() - 1], common).is_some();
-    if is_long && !is_elsewhere { Join::NewFrom(overlap) } else { Join::Unsure }
+    if is_long && !is_elsewhere { Join::NewFrom(overlap) } else { Join::Uncertain }
 }
 
-/// The lines of these bytes as Ray counts them: what follows the last `\n` is one, too.
+/// Counts lines as Ray does: bytes after the last `\n` count as a line.
 pub(crate) fn count_lines(bytes: &[u8]) -> u64 {
     let newlines = memchr::memchr_iter(b'\n', bytes).count() as u64;
     newlines + u64::from(bytes.last().is_some_and(|last| *last != b'\n'))
 }
 
-/// Up to two lengths that a beginning of `last` may have so that the end of `window`, or all of it, is
-/// the end of that beginning.
+/// Returns up to two lengths at which a prefix of `last` ends with `window` or is a suffix of `window`.
 fn overlaps(window: &[u8], last: &[u8]) -> Vec<usize> {
     let mut found = Vec::new();
     if window.is_empty() || last.is_empty() {
         return found;
     }
-    // Beginnings that hold the whole window.
+    // Prefixes that contain the whole window.
     let mut from = 0;
     while let Some(at) = memmem::find(&last[from..], window) {
         found.push(from + at + window.len());
@@ -54,7 +55,7 @@ fn overlaps(window: &[u8], last: &[u8]) -> Vec<usize> {
         }
         from += at + 1;
     }
-    // Beginnings that are shorter than the window: the borders of Knuth, Morris and Pratt, in one pass.
+    // Prefixes that are shorter than the window: Knuth–Morris–Pratt, in linear time.
     let longest = last.len().min(window.len() - 1);
     let table = border_table(&last[..longest]);
     let mut length = 0;
@@ -73,7 +74,7 @@ fn overlaps(window: &[u8], last: &[u8]) -> Vec<usize> {
     found
 }
 
-/// For each beginning of these bytes, the length of its longest proper beginning that is its end, too.
+/// Returns, for each prefix of `bytes`, the length of its longest proper prefix that is also a suffix.
 fn border_table(bytes: &[u8]) -> Vec<u32> {
     let mut table = vec![0_u32; bytes.len()];
     let mut length = 0;
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn last_lines_are_joined_where_they_overlap() {
+    fn overlapping_lines_are_joined() {
         let known = numbered(0..500);
         let last = numbered(400..510);
         let new = numbered(500..510).len();
@@ -111,37 +112,37 @@ mod tests {
     }
 
     #[test]
-    fn last_lines_that_do_not_overlap_are_not_joined() {
+    fn lines_without_overlap_are_not_joined() {
         let known = numbered(0..500);
-        assert_eq!(join(&known, true, &numbered(500..600), 100), Join::Unsure);
-        assert_eq!(join(&known, true, &numbered(501..600), 99), Join::Unsure);
+        assert_eq!(join(&known, true, &numbered(500..600), 100), Join::Uncertain);
+        assert_eq!(join(&known, true, &numbered(501..600), 99), Join::Uncertain);
     }
 
     #[test]
-    fn a_short_overlap_is_not_sure() {
+    fn short_overlap_is_uncertain() {
         let known = numbered(0..500);
-        assert_eq!(join(&known, true, &numbered(499..600), 101), Join::Unsure);
+        assert_eq!(join(&known, true, &numbered(499..600), 101), Join::Uncertain);
     }
 
     #[test]
-    fn fewer_lines_than_asked_for_are_the_whole_file() {
+    fn fewer_lines_than_requested_are_the_whole_file() {
         assert_eq!(join(b"a\na\n", true, b"a\na\na\n", 100), Join::NewFrom(4));
-        assert_eq!(join(b"a\na\n", true, b"b\na\na\n", 100), Join::Unsure);
-        assert_eq!(join(b"a\n", false, b"a\na\na\n", 100), Join::Unsure);
+        assert_eq!(join(b"a\na\n", true, b"b\na\na\n", 100), Join::Uncertain);
+        assert_eq!(join(b"a\n", false, b"a\na\na\n", 100), Join::Uncertain);
         assert_eq!(join(b"", true, b"a\n", 100), Join::NewFrom(0));
     }
 
     #[test]
-    fn a_log_that_repeats_itself_is_not_joined() {
+    fn repeating_log_is_not_joined() {
         let line = b"the same line for ever\n";
-        assert_eq!(join(&line.repeat(1000), true, &line.repeat(100), 100), Join::Unsure);
+        assert_eq!(join(&line.repeat(1000), true, &line.repeat(100), 100), Join::Uncertain);
         let block = numbered(0..200);
         let last = [&numbered(100..200)[..], &numbered(0..10)].concat();
-        assert_eq!(join(&block.repeat(3), true, &last, 110), Join::Unsure);
+        assert_eq!(join(&block.repeat(3), true, &last, 110), Join::Uncertain);
     }
 
     #[test]
-    fn overlaps_are_those_that_a_search_in_every_place_finds() {
+    fn overlaps_match_brute_force_search() {
         for seed in 0..20_000_usize {
             let mut rng = TestRng(seed as u64);
             let letters = &b"abc"[..=rng.below(3)];

@@ -1,10 +1,11 @@
-//! Going on, by its content, in a text that always begins at its start. Pure.
+//! Skips what was delivered before in a text that is always sent from the start. Pure.
 
 use super::delivered::TextPosition;
 
-/// Skips, in a text that begins at the start of the log, what was handed out before. Line endings are
-/// counted behind the last other byte only, since another connection may have had more or fewer of
-/// them on the way there.
+/// Skips the part of the text up to a [`TextPosition`].
+///
+/// It counts line endings only after the last other byte, because each connection may send a different
+/// number of line endings before it.
 pub(crate) struct Replay {
     bytes: u64,
     others: u64,
@@ -12,12 +13,12 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Goes on at this place, which is counted from an offset in the text.
-    pub(crate) fn behind(start: u64, place: TextPosition) -> Self {
-        Self { bytes: start, others: place.others, newlines: place.newlines }
+    /// Skips `start` bytes of the text, and then everything up to `position`, counted from there.
+    pub(crate) fn after(start: u64, position: TextPosition) -> Self {
+        Self { bytes: start, others: position.others, newlines: position.newlines }
     }
 
-    /// What is new of this text, the next of the log, in which every line ending is `\n`.
+    /// Returns the new part of the next piece of the text, in which every line ending is `\n`.
     pub(crate) fn rest<'a>(&mut self, text: &'a [u8]) -> &'a [u8] {
         let mut at = usize::try_from(self.bytes).map_or(text.len(), |n| n.min(text.len()));
         self.bytes -= at as u64;
@@ -36,8 +37,7 @@ impl Replay {
         &text[at..]
     }
 
-    /// How many bytes that are no line endings the text would have to go on with before something is
-    /// new.
+    /// Returns how many bytes that are not line endings are still to be skipped.
     pub(crate) fn missing(&self) -> u64 {
         self.bytes + self.others
     }
@@ -52,7 +52,7 @@ mod tests {
         UniversalNewlines::default().translate(file).into_owned()
     }
 
-    /// The text as a connection gives it that reads the file up to each of these cuts.
+    /// Returns the text that a connection sends if it reads the file up to each of these cuts.
     fn live_text(file: &[u8], cuts: &[usize]) -> Vec<u8> {
         let mut text = Vec::new();
         let mut start = 0;
@@ -68,15 +68,15 @@ mod tests {
     }
 
     #[test]
-    fn a_progress_bar_that_was_cut_off_loses_no_byte() {
+    fn interrupted_progress_bar_loses_no_byte() {
         let file = b"one 1\rone 2\rdone 1\ndone 2\n";
         for first in 0..=file.len() {
             for cut in 0..=first {
-                // Live up to `first`, in two steps; then from the start again.
+                // Live up to `first` in two steps, then replayed from the start.
                 let mut delivered = live_text(&file[..first], &[cut]);
-                let mut place = TextPosition::default();
-                place.push(&delivered);
-                let mut replay = Replay::behind(0, place);
+                let mut position = TextPosition::default();
+                position.push(&delivered);
+                let mut replay = Replay::after(0, position);
                 delivered.extend_from_slice(replay.rest(&text_of(file)));
                 assert_eq!(delivered, text_of(file), "{first} {cut}");
             }
@@ -84,23 +84,23 @@ mod tests {
     }
 
     #[test]
-    fn mixed_endings_lose_nothing_but_the_doubling_of_an_ending_that_came_apart() {
+    fn mixed_line_endings_add_at_most_one_newline_for_a_split_crlf() {
         let file = b"a\r\n\r\nb\r\rc\n\r\n\nd\r\n";
         for first in 0..=file.len() {
             for cut in 0..=first {
                 let mut delivered = live_text(&file[..first], &[cut]);
-                let mut place = TextPosition::default();
-                place.push(&delivered);
-                delivered.extend_from_slice(Replay::behind(0, place).rest(&text_of(file)));
+                let mut position = TextPosition::default();
+                position.push(&delivered);
+                delivered.extend_from_slice(Replay::after(0, position).rest(&text_of(file)));
                 assert_eq!(without_newlines(&delivered), b"abcd", "{first} {cut}");
                 let count = |text: &[u8]| memchr::memchr_iter(b'\n', text).count();
                 let lines = count(&delivered);
                 let expected = count(&text_of(file));
-                let apart = usize::from(
+                let split = usize::from(
                     file[..cut].ends_with(b"\r") && file[cut..first].starts_with(b"\n"),
                 );
                 assert!(
-                    lines >= expected && lines <= expected + apart,
+                    lines >= expected && lines <= expected + split,
                     "{first} {cut}: {delivered:?}"
                 );
             }
@@ -108,13 +108,13 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_comes_in_pieces_is_skipped_as_one() {
+    fn skipping_does_not_depend_on_piece_length() {
         let text = b"one\n\ntwo\nthree\n";
         for cut in 0..=text.len() {
             for first in 0..=text.len() {
-                let mut place = TextPosition::default();
-                place.push(&text[..first]);
-                let mut replay = Replay::behind(0, place);
+                let mut position = TextPosition::default();
+                position.push(&text[..first]);
+                let mut replay = Replay::after(0, position);
                 let mut rest = replay.rest(&text[..cut]).to_vec();
                 rest.extend_from_slice(replay.rest(&text[cut..]));
                 assert_eq!(rest, &text[first..]);

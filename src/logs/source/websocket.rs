@@ -1,5 +1,7 @@
-//! A job's log by Ray's own WebSocket: text that always begins at the start of the log, and that Ray
-//! ends politely also if it could not send all of it. So the end is compared with the whole log.
+//! A job's log from Ray's WebSocket.
+//!
+//! Each connection sends the text of the log from its start. Ray also closes it normally if it could not
+//! send the whole log, so the source compares the text with the whole log at the end.
 
 use std::sync::Arc;
 
@@ -14,18 +16,18 @@ use crate::logs::last_lines::LastLines;
 use crate::logs::newlines::UniversalNewlines;
 use crate::transport::{Event, Http, Register, Request, Stream, WebSocket, path};
 
-/// How long a read waits before the worker looks at the clock and at the job.
-const SLICE: std::time::Duration = std::time::Duration::from_millis(100);
+/// How long a read waits, so that the loop can check the timeouts and the job's status in between.
+const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// What to ask for, and how.
+/// The log to request.
 #[derive(Clone)]
 pub(crate) struct WebSocketLog {
     pub(crate) operation: String,
     pub(crate) id: String,
     pub(crate) http: Http,
-    /// The log's file, if this Ray serves it byte by byte.
+    /// The log file, if this Ray serves it as plain bytes.
     pub(crate) file: Option<Dashboard>,
-    /// Whether what the WebSocket leaves out is to be delivered.
+    /// Whether to deliver the parts that the WebSocket omits.
     pub(crate) completes: bool,
 }
 
@@ -37,21 +39,22 @@ pub(crate) struct WebSocketSource {
     closed_with: u16,
     is_over: bool,
     whole: Option<WholeText>,
-    /// Where a connection ended well without the rest of the log.
-    left_out_at: Option<u64>,
+    /// The position at which a connection ended normally without the rest of the log.
+    omitted_at: Option<u64>,
 }
 
-/// A reading of the whole log as text, by another route.
+/// The whole log as text, read from another route.
 struct WholeText {
     text: Text,
     newlines: UniversalNewlines,
     replay: Replay,
-    left_out: u64,
+    /// How many bytes the WebSocket did not send.
+    omitted: u64,
 }
 
 enum Text {
     File(Box<Stream>),
-    /// All at once, until it is taken.
+    /// The whole log in one piece. Empty after it was read.
     Whole(Vec<u8>),
 }
 
@@ -65,11 +68,11 @@ impl WebSocketSource {
             log,
             register,
             socket: None,
-            replay: Replay::behind(delivered.start(), delivered.text()),
+            replay: Replay::after(delivered.start(), delivered.text()),
             closed_with: 1005,
             is_over: false,
             whole: None,
-            left_out_at: None,
+            omitted_at: None,
         };
         source.connect(delivered)?;
         Ok(source)
@@ -80,12 +83,12 @@ impl WebSocketSource {
         let request = Request::get(&log.operation, path(&["api", "jobs", &log.id, "logs", "tail"]));
         let socket = WebSocket::open(&log.http, &request, &*self.register);
         self.socket = Some(socket.map_err(TailError::classify)?);
-        self.replay = Replay::behind(delivered.start(), delivered.text());
+        self.replay = Replay::after(delivered.start(), delivered.text());
         Ok(())
     }
 
     fn read_socket(&mut self, mut socket: WebSocket) -> TailResult<ReadOutcome> {
-        let outcome = match socket.read(SLICE).map_err(TailError::Broken)? {
+        let outcome = match socket.read(READ_TIMEOUT).map_err(TailError::Broken)? {
             Event::Text(text) if text.is_empty() => ReadOutcome::Idle,
             Event::Text(text) => match self.replay.rest(text.as_bytes()) {
                 [] => ReadOutcome::Continue,
@@ -101,7 +104,7 @@ impl WebSocketSource {
         Ok(outcome)
     }
 
-    /// Whether the WebSocket carried the whole log: it closes with 1000, too, if it could not.
+    /// Compares the delivered text with the whole log: Ray also closes with 1000 if part of it is missing.
     fn compare(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let Some(mut whole) = self.whole.take() else {
             self.whole = Some(self.whole_text(delivered)?);
@@ -113,10 +116,10 @@ impl WebSocketSource {
         let text = whole.newlines.translate(&bytes);
         let new = whole.replay.rest(&text).to_vec();
         let outcome = if new.is_empty() || !self.log.completes {
-            whole.left_out += new.len() as u64;
+            whole.omitted += new.len() as u64;
             ReadOutcome::Continue
         } else {
-            ReadOutcome::Data { bytes: new, is_all: false }
+            ReadOutcome::Data { bytes: new, is_up_to_date: false }
         };
         self.whole = Some(whole);
         Ok(outcome)
@@ -132,12 +135,12 @@ impl WebSocketSource {
                 position - whole.replay.missing().min(position),
             ));
         }
-        if whole.left_out == 0 {
+        if whole.omitted == 0 {
             return Ok(ReadOutcome::End(Certainty::Sure));
         }
         let at = Some(delivered.position());
-        if std::mem::replace(&mut self.left_out_at, at) != at {
-            // Once, it may have been something on the way; twice, it is Ray.
+        if std::mem::replace(&mut self.omitted_at, at) != at {
+            // The first time, the connection may be the cause. The second time, Ray is.
             self.connect(delivered)?;
             return Ok(ReadOutcome::Continue);
         }
@@ -147,8 +150,8 @@ impl WebSocketSource {
             "Protocol::Auto"
         };
         Err(TailError::Fatal(ClientError::unexpected(format_args!(
-            "{operation}: Ray's WebSocket left out {} bytes, as it does with a line of more than 4 MB or bytes that are not UTF-8: use {others}",
-            whole.left_out
+            "{operation}: Ray's WebSocket omitted {} bytes, as it does if a line is longer than 4 MB or bytes are not UTF-8: use {others}",
+            whole.omitted
         ))))
     }
 
@@ -156,17 +159,17 @@ impl WebSocketSource {
         Ok(WholeText {
             text: self.log.open()?,
             newlines: UniversalNewlines::default(),
-            replay: Replay::behind(delivered.start(), delivered.text()),
-            left_out: 0,
+            replay: Replay::after(delivered.start(), delivered.text()),
+            omitted: 0,
         })
     }
 }
 
 impl WebSocketLog {
-    /// The whole log, by its file if the cluster serves it, otherwise by `GET /api/jobs/{id}/logs`.
+    /// Requests the whole log: the file if the cluster serves it, otherwise `GET /api/jobs/{id}/logs`.
     fn open(&self) -> TailResult<Text> {
         if let Some(file) = &self.file {
-            match file.whole() {
+            match file.open() {
                 Err(TailError::Broken(error) | TailError::Fatal(error)) if is_no_route(&error) => {}
                 stream => return stream.map(|stream| Text::File(Box::new(stream))),
             }
@@ -223,23 +226,23 @@ impl LogSource for WebSocketSource {
         while let Some(bytes) = self.log.next_piece(&mut text)? {
             last.push(&newlines.translate(&bytes));
         }
-        self.replay = Replay::behind(last.position(), super::delivered::TextPosition::default());
+        self.replay = Replay::after(last.position(), super::delivered::TextPosition::default());
         Ok(last.position())
     }
 }
 
-/// The answer of `GET /api/jobs/{id}/logs`.
+/// The response of `GET /api/jobs/{id}/logs`.
 #[derive(Deserialize)]
 pub(crate) struct WholeLog {
     pub(crate) logs: String,
 }
 
-/// The whole log in one string, as old Rays send it as well.
+/// Requests the whole log as one JSON string. Any Ray has this route.
 pub(crate) fn whole_log_request(operation: &str, id: &str) -> Request {
     Request::get(operation, path(&["api", "jobs", id, "logs"])).idle_timeout_only()
 }
 
-/// Whether the server, or a gateway before it, does not have this route.
+/// Returns whether the server, or a gateway in front of it, does not have this route.
 pub(crate) fn is_no_route(error: &ClientError) -> bool {
     matches!(error.status(), 400 | 403 | 404 | 405 | 426 | 501)
         && !matches!(error, ClientError::InvalidParameter { .. })

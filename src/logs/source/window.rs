@@ -1,25 +1,25 @@
-//! The last bytes of what went by. Pure.
+//! A window over the last bytes of a stream. Pure.
 
 pub(crate) struct Window {
     bytes: Vec<u8>,
-    most: usize,
+    min_length: usize,
 }
 
 impl Window {
-    /// Keeps at least this many of the last bytes, and at most twice as many.
-    pub(crate) fn of(most: usize) -> Self {
-        Self { bytes: Vec::new(), most }
+    /// Creates a window that keeps at least the last `min_length` bytes, and at most twice as many.
+    pub(crate) fn new(min_length: usize) -> Self {
+        Self { bytes: Vec::new(), min_length }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if bytes.len() >= self.most {
+        if bytes.len() >= self.min_length {
             self.bytes.clear();
-            self.bytes.extend_from_slice(&bytes[bytes.len() - self.most..]);
+            self.bytes.extend_from_slice(&bytes[bytes.len() - self.min_length..]);
             return;
         }
-        // Only when twice as much is there, so that bytes are moved seldom.
-        if self.bytes.len() + bytes.len() > 2 * self.most {
-            let keep = self.most - bytes.len();
+        // Twice the length, because each drain moves all kept bytes.
+        if self.bytes.len() + bytes.len() > 2 * self.min_length {
+            let keep = self.min_length - bytes.len();
             self.bytes.drain(..self.bytes.len().saturating_sub(keep));
         }
         self.bytes.extend_from_slice(bytes);
@@ -35,17 +35,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_bytes_are_kept_whatever_the_pieces() {
-        const MOST: usize = 1000;
-        let log: Vec<u8> = (0..=250).cycle().take(5 * MOST).collect();
-        for piece in [1, 7, MOST - 1, MOST, 2 * MOST + 1] {
-            let mut window = Window::of(MOST);
+    fn last_bytes_are_kept_for_any_piece_length() {
+        const MIN: usize = 1000;
+        let log: Vec<u8> = (0..=250).cycle().take(5 * MIN).collect();
+        for piece in [1, 7, MIN - 1, MIN, 2 * MIN + 1] {
+            let mut window = Window::new(MIN);
             for (count, bytes) in log.chunks(piece).enumerate() {
                 window.push(bytes);
                 let so_far = &log[..log.len().min((count + 1) * piece)];
                 assert!(so_far.ends_with(window.as_slice()));
                 let length = window.as_slice().len();
-                assert!(length >= so_far.len().min(MOST) && length <= 2 * MOST);
+                assert!(length >= so_far.len().min(MIN) && length <= 2 * MIN);
             }
         }
     }

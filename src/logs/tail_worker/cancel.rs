@@ -1,4 +1,4 @@
-//! Ending one tail from outside, whatever its worker is doing.
+//! Closes a tail from any thread, whatever its worker is doing.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,23 +11,23 @@ use crate::transport::{Connection, Http};
 /// Who closed a tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::logs) enum ClosedBy {
-    /// The caller, who dropped it.
+    /// The caller dropped the tail.
     Drop,
-    /// The caller, by its handle.
+    /// The caller used a `TailHandle`.
     Handle,
     /// The last clone of the client was dropped.
     Client,
-    /// The worker, at the end of the log.
+    /// The worker has reached the end of the log.
     Worker,
 }
 
-/// All that is to be closed with a tail: its connections, tracked weakly, and every wait of its worker.
+/// Closes a tail's connections and interrupts every wait of its worker.
 pub(in crate::logs) struct Cancel {
     state: Mutex<CancelState>,
 }
 
 enum CancelState {
-    /// `alive` is never sent to: its end is what the worker's waits wake up from.
+    /// Nothing is sent through `alive`. Dropping it interrupts the worker's waits.
     Open {
         alive: Sender<Infallible>,
         sockets: Vec<Weak<Connection>>,
@@ -37,14 +37,14 @@ enum CancelState {
 }
 
 impl Cancel {
-    /// And the receiver that disconnects on close.
+    /// Also returns the receiver that disconnects when the tail is closed.
     pub(in crate::logs) fn new() -> (Arc<Self>, Receiver<Infallible>) {
         let (alive, cancelled) = bounded(0);
         let state = CancelState::Open { alive, sockets: Vec::new(), https: Vec::new() };
         (Arc::new(Self { state: Mutex::new(state) }), cancelled)
     }
 
-    /// Tracks all connections of this; if the tail is closed already, they cannot be made.
+    /// Tracks all connections of `http`. If the tail is already closed, shuts `http` down.
     pub(in crate::logs) fn track(&self, http: &Http) {
         match &mut *lock(&self.state) {
             CancelState::Open { https, .. } => https.push(http.clone()),
@@ -52,7 +52,7 @@ impl Cancel {
         }
     }
 
-    /// Tracks a WebSocket's connection; refused if the tail is closed already.
+    /// Tracks the connection of a WebSocket. Fails if the tail is already closed.
     pub(in crate::logs) fn register(&self, handle: Weak<Connection>) -> io::Result<()> {
         match &mut *lock(&self.state) {
             CancelState::Open { sockets, .. } => {
@@ -66,7 +66,7 @@ impl Cancel {
         }
     }
 
-    /// Closes the connections of a tail that has ended.
+    /// Closes the connections, but not the tail.
     pub(super) fn close_connections(&self) {
         if let CancelState::Open { sockets, https, .. } = &mut *lock(&self.state) {
             sockets.drain(..).filter_map(|socket| socket.upgrade()).for_each(|s| s.shutdown());
@@ -96,7 +96,7 @@ impl Cancel {
     }
 }
 
-/// A panic elsewhere leaves these values as they were: each is changed in one step.
+/// Locks a mutex even if it is poisoned: each value is changed in one step, so a panic leaves it intact.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

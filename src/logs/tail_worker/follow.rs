@@ -1,5 +1,7 @@
-//! The loop that follows a log to its end. It owns silence, reconnects, and what the end is; a source
-//! below it gives the bytes, and the queue takes them.
+//! The loop that follows a log to its end.
+//!
+//! It reads bytes from a source and sends them to the queue. It decides about timeouts, reconnects and
+//! the end of the tail.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use super::interval::{Interval, QUIET};
 use super::queue::Queue;
 use super::reconnect::Failures;
 use crate::jobs::JobStatus;
+use crate::logging::record;
 use crate::logs::followed_log::{FollowedLog, LogState};
 use crate::logs::job_file::check_empty;
 use crate::logs::options::TailOptions;
@@ -22,14 +25,14 @@ use crate::state::unmet_demands;
 use crate::transport::Http;
 use crate::{AgentAccess, ClientError};
 
-/// How often a log that is lost is asked for again: right after its start, a dashboard does not know
-/// the nodes yet.
+/// How many times to retry when Ray reports a log as lost: a freshly started dashboard does not know
+/// its nodes yet.
 const MAX_LOST_RETRIES: u32 = 4;
 
-/// How often a log is looked at that holds nothing yet, unless the poll interval is longer.
+/// Interval between polls of an empty log, unless the poll interval is longer.
 const FIRST_BYTES: Duration = Duration::from_millis(200);
 
-/// Whether agents may be used, and which of them cannot.
+/// Whether agents may be used, and which of them are unusable.
 pub(in crate::logs) struct Agents {
     pub(in crate::logs) access: AgentAccess,
     pub(in crate::logs) addresses: Arc<UnusableAgents>,
@@ -44,32 +47,33 @@ pub(in crate::logs) struct Follower {
     pub(super) cancel: Arc<Cancel>,
     pub(super) queue: Queue,
     pub(super) delivered: Delivered,
-    /// Whether the next byte stands before the position, and only tells whether a line goes on there.
+    /// Whether the next byte is the one before the start position. The caller does not get it; it only
+    /// shows whether the position is inside a `\r\n`.
     is_before: bool,
-    /// Decided with the first contact.
+    /// Selected after the first response.
     pub(super) source_kind: Option<SourceKind>,
     pub(super) last_lines: Option<usize>,
     failures: Failures,
     lost: u32,
     last_byte: Instant,
-    /// Since when the job is PENDING, also over reconnects.
+    /// Since when the job has been PENDING. Reconnects do not reset it.
     pending_since: Option<Instant>,
     pub(super) search: Option<AgentSearch>,
     pub(super) no_search_before: Instant,
 }
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 pub(super) enum AttemptOutcome {
-    /// Every byte of the log was delivered.
+    /// The whole log was delivered.
     Complete,
-    /// Try again at once.
+    /// The next attempt must start immediately.
     Retry,
 }
 
 /// A source that is being read.
 pub(super) struct OpenSource {
     pub(super) source: Box<dyn LogSource>,
-    /// The agent's address, if it is one.
+    /// The agent's address, if the source is an agent.
     pub(super) agent: Option<String>,
     pub(super) is_over: bool,
 }
@@ -91,7 +95,7 @@ impl Follower {
         cancel: Arc<Cancel>,
         queue: Queue,
     ) -> Self {
-        // The byte before tells whether a `\n` at the position ends a line of its own.
+        // Start one byte earlier: a `\n` at the position ends no line of its own after a `\r`.
         let position = options.from_position.unwrap_or(0);
         Self {
             operation,
@@ -114,16 +118,40 @@ impl Follower {
         }
     }
 
-    /// Follows the log, and tells the iterator how that ended.
+    /// Follows the log to its end, and sends the result to the iterator.
     pub(in crate::logs) fn run(mut self) {
+        record!(
+            Debug,
+            "tail",
+            "{}: opened, {:?}, agents {:?}",
+            self.operation,
+            self.options.protocol,
+            self.agents.access
+        );
         let result = self.follow_to_the_end();
-        // The iterator may be kept for long, and may be slow to take the last lines.
+        let position = self.delivered.position();
+        match (&result, self.cancel.closed_by()) {
+            (_, Some(by)) => {
+                record!(Debug, "tail", "{}: closed at byte {position} ({by:?})", self.operation);
+            }
+            (Err(TailError::Broken(error) | TailError::Fatal(error)), _) => {
+                record!(
+                    Debug,
+                    "tail",
+                    "{}: ended at byte {position}: {}",
+                    self.operation,
+                    self.cause(error)
+                );
+            }
+            _ => record!(Debug, "tail", "{}: complete, {position} bytes", self.operation),
+        }
+        // Close the connections first: `finish` waits if the caller is slow to read the last lines.
         self.cancel.close_connections();
         self.queue.finish(result);
         self.cancel.close(ClosedBy::Worker);
     }
 
-    /// Attempts until the log is complete. One that breaks off is followed by another, after a pause.
+    /// Makes attempts until the log is complete. Pauses after each attempt that breaks.
     fn follow_to_the_end(&mut self) -> TailResult<()> {
         loop {
             let error = match self.attempt() {
@@ -139,13 +167,27 @@ impl Follower {
                 self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
             match self.failures.next_pause(error.retry_after()) {
                 Some(pause) if may_go_on => {
-                    self.queue.pause(left.map_or(pause, |left| left.min(pause)))?;
+                    let pause = left.map_or(pause, |left| left.min(pause));
+                    if !self.is_closed() {
+                        record!(
+                            Warn,
+                            "tail",
+                            "{}: reconnect {} in {} ms, from byte {}: {}",
+                            self.operation,
+                            self.failures.count(),
+                            pause.as_millis(),
+                            self.delivered.position(),
+                            self.cause(&error)
+                        );
+                    }
+                    self.queue.pause(pause)?;
                 }
                 _ => return Err(TailError::Fatal(self.gave_up(error))),
             }
         }
     }
 
+    /// Opens a source and reads it until the log is complete, the source changes, or an error occurs.
     fn attempt(&mut self) -> TailResult<AttemptOutcome> {
         let state = self.wait_until_started()?;
         if !state.has_log {
@@ -155,6 +197,7 @@ impl Follower {
         if let Err(cause) = self.go_to_last_lines(&mut open) {
             return self.give_up_source(&state, &open, cause);
         }
+        self.record_source(&open);
         let mut interval = Interval::new(self.options.poll_interval);
         let mut asked = Instant::now();
         loop {
@@ -164,12 +207,13 @@ impl Follower {
                 Ok(outcome) => outcome,
                 Err(cause) => return self.give_up_source(&state, &open, cause),
             };
-            // Before what came is handed over: after a pause it may be another job's, whose id is the same.
+            // Must come before the delivery: after a pause, the bytes may be those of another job that
+            // reuses the id.
             self.ask_if_quiet(&mut asked, &mut open)?;
             if let ReadOutcome::End(Certainty::Sure) = outcome {
                 return self.ended(Some(&state));
             }
-            let wait = self.take(outcome, is_last, &mut open, &mut interval)?;
+            let wait = self.handle_outcome(outcome, is_last, &mut open, &mut interval)?;
             let wait = wait.saturating_sub(begun.elapsed());
             let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
             if !wait.is_zero() && !open.is_over {
@@ -179,8 +223,8 @@ impl Follower {
         }
     }
 
-    /// Takes what came of a poll. How long after its beginning the next one is to be made.
-    fn take(
+    /// Handles the outcome of a read. Returns the interval from the start of this read to the next one.
+    fn handle_outcome(
         &mut self,
         outcome: ReadOutcome,
         is_last: bool,
@@ -188,22 +232,22 @@ impl Follower {
         interval: &mut Interval,
     ) -> TailResult<Duration> {
         match outcome {
-            ReadOutcome::Data { bytes, is_all } => {
+            ReadOutcome::Data { bytes, is_up_to_date } => {
                 self.deliver(&bytes)?;
                 interval.reset();
-                return Ok(if is_all { interval.next() } else { Duration::ZERO });
+                return Ok(if is_up_to_date { interval.next() } else { Duration::ZERO });
             }
             ReadOutcome::Message(bytes) => {
                 self.queue.count_message()?;
                 self.deliver(&bytes)?;
             }
             ReadOutcome::UpToDate => {
-                self.failures.reset();
+                self.note_success();
                 self.check_silence(is_last, open, "nothing new was written")?;
                 return Ok(interval.next());
             }
             ReadOutcome::Idle => {
-                self.check_silence(is_last, open, "nothing came over the WebSocket")?;
+                self.check_silence(is_last, open, "the WebSocket sent nothing")?;
             }
             ReadOutcome::NotBefore(time) => {
                 return Ok(time.saturating_duration_since(Instant::now()).min(QUIET));
@@ -220,7 +264,7 @@ impl Follower {
         Ok(Duration::ZERO)
     }
 
-    /// Asks for the job's status, if the log has been quiet for long enough.
+    /// Requests the job's status if the log has had no output for 500 ms, at most every 500 ms.
     fn ask_if_quiet(&mut self, asked: &mut Instant, open: &mut OpenSource) -> TailResult<()> {
         let is_quiet = self.last_byte.elapsed() >= QUIET;
         let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
@@ -241,7 +285,7 @@ impl Follower {
         self.queue.begin_at(start, false)
     }
 
-    /// Waits until there may be a log.
+    /// Waits until the job is no longer pending.
     fn wait_until_started(&mut self) -> TailResult<LogState> {
         let mut interval = Interval::new(self.options.poll_interval);
         loop {
@@ -250,8 +294,11 @@ impl Follower {
                 self.pending_since = None;
                 return Ok(state);
             }
+            if self.pending_since.is_none() {
+                record!(Debug, "tail", "{}: the job is PENDING", self.operation);
+            }
             let begun = *self.pending_since.get_or_insert_with(Instant::now);
-            self.failures.reset();
+            self.note_success();
             let most = self.options.pending_timeout_or_default();
             if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
                 let unmet =
@@ -281,7 +328,7 @@ impl Follower {
         }
     }
 
-    /// Hands over the next bytes of the log.
+    /// Sends the next bytes of the log to the queue.
     fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
         let mut new = bytes;
         if let (true, [before, rest @ ..]) = (self.is_before, bytes) {
@@ -293,13 +340,49 @@ impl Follower {
         }
         self.delivered.push(bytes);
         let result = self.queue.deliver(new);
-        self.failures.reset();
-        // Only now: the iterator may have kept the worker waiting.
+        self.note_success();
+        // Not earlier, because a slow caller may have kept the worker waiting.
         self.last_byte = Instant::now();
         result
     }
 
-    /// The log is complete, unless the caller asked for more than there is.
+    /// Resets the count of failures after a successful poll.
+    fn note_success(&mut self) {
+        if self.failures.count() > 0 {
+            record!(
+                Info,
+                "tail",
+                "{}: continues after {} reconnects, at byte {}",
+                self.operation,
+                self.failures.count(),
+                self.delivered.position()
+            );
+        }
+        self.failures.reset();
+    }
+
+    /// Whether the tail was closed. A failure is then only a result of that.
+    pub(super) fn is_closed(&self) -> bool {
+        self.cancel.closed_by().is_some()
+    }
+
+    /// Logs the source that is read from now on.
+    pub(super) fn record_source(&self, open: &OpenSource) {
+        let (source, address) = match (&open.agent, self.source_kind) {
+            (Some(address), _) => ("agent", &**address),
+            (None, Some(SourceKind::WebSocket { .. })) => ("WebSocket", self.http.address()),
+            (None, _) => ("dashboard", self.http.address()),
+        };
+        let position = self.delivered.position();
+        record!(
+            Debug,
+            "tail",
+            "{}: reads from the {source} at {address}, from byte {position}",
+            self.operation
+        );
+    }
+
+    /// Returns `Complete`, or an error if the start position is past the end of the log or the log is gone.
     fn ended(&self, state: Option<&LogState>) -> TailResult<AttemptOutcome> {
         if self.is_before {
             return Err(TailError::Fatal(ClientError::invalid(format_args!(
@@ -315,8 +398,7 @@ impl Follower {
         Ok(AttemptOutcome::Complete)
     }
 
-    /// Fatal once the log has been silent for the stream timeout, a poll that began after that found
-    /// nothing, and the job is not over.
+    /// Fails if the stream timeout had expired before the last read began, and the job has not finished.
     fn check_silence(&mut self, is_last: bool, open: &mut OpenSource, why: &str) -> TailResult<()> {
         if !is_last || open.is_over {
             return Ok(());
@@ -336,10 +418,10 @@ impl Follower {
         )))
     }
 
-    /// Waits for a log that holds nothing yet.
+    /// Pauses before the next poll of an empty log. Fails if the stream timeout has expired.
     pub(super) fn wait_for_first_bytes(&mut self) -> TailResult<()> {
         let left = self.time_to_silence();
-        self.failures.reset();
+        self.note_success();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(self.silent("nothing was written"));
         }
@@ -347,25 +429,23 @@ impl Follower {
         self.queue.pause(left.map_or(pause, |left| left.min(pause)))
     }
 
-    /// What is left of the stream timeout, if there is one.
+    /// Returns the rest of the stream timeout, or `None` if there is no timeout.
     fn time_to_silence(&self) -> Option<Duration> {
         let timeout = self.options.stream_timeout?;
         Some(timeout.saturating_sub(self.last_byte.elapsed()))
     }
 
-    /// The error of the last attempt, as a timeout or as a break.
+    /// Returns the final error: that of the last attempt, usually with the position and the reconnects.
     fn gave_up(&self, error: ClientError) -> ClientError {
         if matches!(error, ClientError::Timeout { .. } | ClientError::LogLost { .. }) {
             return error;
         }
-        let reason = error.to_string();
-        let reason =
-            reason.strip_prefix(&*self.operation).map_or(&*reason, |r| r.trim_start_matches(": "));
         let message = format!(
-            "{}: broke off at byte {} after {} reconnects: {reason}",
+            "{}: gave up at byte {} after {} reconnects: {}",
             self.operation,
             self.delivered.position(),
             self.failures.count(),
+            self.cause(&error)
         );
         match &error {
             ClientError::Rejected { .. } => error.reworded(message),
@@ -374,11 +454,20 @@ impl Follower {
         }
     }
 
+    /// Returns an error's message without the name of this tail.
+    pub(super) fn cause(&self, error: &ClientError) -> String {
+        let cause = error.to_string();
+        match cause.strip_prefix(&*self.operation) {
+            Some(cause) => cause.trim_start_matches(": ").to_owned(),
+            None => cause,
+        }
+    }
+
     fn closed_early(&self, state: &LogState) -> TailError {
         TailError::Broken(ClientError::unreachable(format_args!(
             "{}: the server closed the WebSocket while the job is {}",
             self.operation,
-            state.status().map_or("not over", JobStatus::as_str)
+            state.status().map_or("not finished", JobStatus::as_str)
         )))
     }
 }

@@ -1,17 +1,17 @@
-//! How long to wait between two polls at a log. Pure.
+//! The interval between two polls of a log. Pure.
 
 use std::time::Duration;
 
-/// How often a log that does not grow is looked at, unless the poll interval is longer. Also how long a
-/// log is silent before the job is asked for its status.
+/// Longest interval between polls of a silent log, unless the poll interval is longer. Also how long a
+/// log must be silent before the job's status is requested.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
-/// A log counts as growing until so many polls in a row found nothing.
+/// After more polls in a row without new bytes than this, the interval grows.
 const GROWING: u32 = 8;
 
 pub(super) struct Interval {
     poll: Duration,
-    /// How many polls in a row found nothing.
+    /// How many polls in a row found no new bytes.
     quiet: u32,
 }
 
@@ -20,12 +20,13 @@ impl Interval {
         Self { poll, quiet: 0 }
     }
 
-    /// The log grew.
+    /// Resets the interval, because the log has grown.
     pub(super) fn reset(&mut self) {
         self.quiet = 0;
     }
 
-    /// The wait after a poll that found nothing: the poll interval at first, then more and more.
+    /// Returns the interval to the next poll: at first the poll interval, then growing by a quarter each
+    /// time.
     pub(super) fn next(&mut self) -> Duration {
         let slower = self.quiet.saturating_sub(GROWING);
         self.quiet = (self.quiet + 1).min(GROWING + 20);
@@ -41,7 +42,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn a_log_that_does_not_grow_is_looked_at_less_and_less_often_until_it_does() {
+    fn interval_grows_until_the_log_grows() {
         let mut interval = Interval::new(50 * MS);
         let waits: Vec<_> = (0..30).map(|_| interval.next()).collect();
         assert!(waits.is_sorted() && waits[8] == 50 * MS && waits[9] > 50 * MS);
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_longer_than_that_stays() {
+    fn long_interval_does_not_grow() {
         assert_eq!(Interval::new(2000 * MS).next(), 2000 * MS);
     }
 }

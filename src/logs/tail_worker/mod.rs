@@ -1,4 +1,4 @@
-//! What runs in a thread of the tail workers: the loop that follows a log, and the queue to the iterator.
+//! Runs in a client's worker threads: the loop that follows a log, and the queue to the iterator.
 
 mod cancel;
 mod follow;

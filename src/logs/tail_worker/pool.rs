@@ -1,4 +1,4 @@
-//! The workers of live logs, and the register of what is open.
+//! The worker threads of a client, and the register of its open tails.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
@@ -11,7 +11,7 @@ use super::cancel::{Cancel, ClosedBy, lock};
 use crate::ClientError;
 use crate::logs::source::UnusableAgents;
 
-/// The tails of one client and the threads that feed them, made at the first tail.
+/// The tails of one client, and its worker threads, which the first tail starts.
 pub(crate) struct Tails {
     workers: usize,
     pool: Mutex<Option<Pool>>,
@@ -31,19 +31,19 @@ impl Pool {
         can_make_threads(workers)?;
         let (give_back, free) = bounded(workers);
         for _ in 0..workers {
-            // There is room for each of them, and the receiver is held here.
+            // Cannot fail: the channel has this capacity, and its receiver is alive.
             let _ = give_back.send(());
         }
-        // `ThreadPool` panics if it cannot make a thread, also in the moment after that was tried.
+        // `ThreadPool` panics if it cannot start a thread, which may still happen after the check above.
         let made = std::panic::catch_unwind(|| {
             ThreadPool::with_name("ray-client-tail".to_owned(), workers)
         });
-        let threads = made.map_err(|_| no_thread(&"the pool could not be made"))?;
+        let threads = made.map_err(|_| no_thread(&"the thread pool could not be created"))?;
         Ok(Self { threads, free, give_back })
     }
 }
 
-/// Makes so many threads and ends them again.
+/// Starts `count` threads and ends them again. Fails if one cannot be started.
 fn can_make_threads(count: usize) -> Result<(), ClientError> {
     let (hold, wait) = bounded::<()>(0);
     for _ in 0..count {
@@ -56,23 +56,23 @@ fn can_make_threads(count: usize) -> Result<(), ClientError> {
 }
 
 fn no_thread(why: &dyn std::fmt::Display) -> ClientError {
-    ClientError::no_free_worker(format_args!("tail: no thread can be made for it: {why}"))
+    ClientError::no_free_worker(format_args!("tail: no thread can be started for it: {why}"))
 }
 
-/// The right to one worker. Gives it back when dropped, also by a worker that panics.
+/// The right to use one worker. Dropping it frees the worker, even after a panic.
 pub(in crate::logs) struct TailWorkerPermit {
     pool: Pool,
 }
 
 impl Drop for TailWorkerPermit {
     fn drop(&mut self) {
-        // The receiver is gone if the client is gone, and then nobody waits for a worker.
+        // Fails if the client was dropped; then nobody waits for a worker.
         let _ = self.pool.give_back.try_send(());
     }
 }
 
 impl TailWorkerPermit {
-    /// Runs this in the worker.
+    /// Runs `work` in the worker.
     pub(in crate::logs) fn run(self, work: impl FnOnce() + Send + 'static) {
         let threads = self.pool.threads.clone();
         threads.execute(move || {
@@ -83,13 +83,13 @@ impl TailWorkerPermit {
 }
 
 impl Tails {
-    /// For so many tails at the same time.
+    /// Allows `workers` tails at the same time.
     pub(crate) fn new(workers: usize) -> Self {
         let agents = Arc::default();
         Self { workers, pool: Mutex::default(), open: Mutex::default(), agents }
     }
 
-    /// Waits for a free worker, at most this long.
+    /// Waits up to `wait` for a free worker.
     pub(in crate::logs) fn worker(
         &self,
         operation: &str,
@@ -98,7 +98,7 @@ impl Tails {
         let pool = self.pool()?;
         pool.free.recv_timeout(wait).map_err(|_| {
             ClientError::no_free_worker(format_args!(
-                "{operation}: all {} workers of this client follow other logs, and none was free within {wait:?}: end one, or use ClientBuilder::tail_workers",
+                "{operation}: all {} workers of this client follow other logs, and none became free within {wait:?}: drop a tail, or raise ClientBuilder::tail_workers",
                 self.workers
             ))
         })?;
@@ -113,14 +113,14 @@ impl Tails {
         }
     }
 
-    /// Remembers a tail, so that it ends with the client.
+    /// Registers a tail, to close it when the client is dropped.
     pub(in crate::logs) fn register(&self, cancel: &Arc<Cancel>) {
         let mut open = lock(&self.open);
         open.retain(|cancel| cancel.strong_count() > 0);
         open.push(Arc::downgrade(cancel));
     }
 
-    /// Closes every tail that is still open.
+    /// Closes all open tails.
     pub(crate) fn close_all(&self) {
         for cancel in lock(&self.open).drain(..).filter_map(|cancel| cancel.upgrade()) {
             cancel.close(ClosedBy::Client);

@@ -1,4 +1,4 @@
-//! The worker's end of the channel to the iterator: limits, blocks, and waits that end when the tail is
+//! The worker's end of the channel to the iterator. Applies the limits; its waits end when the tail is
 //! closed.
 
 use std::convert::Infallible;
@@ -10,23 +10,23 @@ use crate::ClientError;
 use crate::logs::limits::{LimitCounter, StreamLimits};
 use crate::logs::source::{TailError, TailResult};
 
-/// What goes from the worker to the iterator.
+/// A message from the worker to the iterator.
 pub(in crate::logs) enum QueueItem {
-    /// The log is delivered from this offset on.
+    /// The next block begins at this offset of the log.
     Start {
         position: u64,
-        /// Whether the byte before is a `\r`.
+        /// Whether the byte before this offset is a `\r`.
         after_cr: bool,
     },
     /// The next bytes of the log.
     Block(Vec<u8>),
     /// The log is complete.
     End,
-    /// The tail ends here.
+    /// The tail ends with this error.
     Failed(ClientError),
 }
 
-/// A block is sent as soon as it is there; a larger one would only wait longer in memory.
+/// Maximum size of a block. Larger blocks would only use more memory.
 const MAX_BLOCK: usize = 64 * 1024;
 
 pub(in crate::logs) struct Queue {
@@ -38,7 +38,7 @@ pub(in crate::logs) struct Queue {
 }
 
 impl Queue {
-    /// Both ends of a channel that holds at most as many lines as the limits say.
+    /// Returns both ends of a channel with room for `limits.queue` lines.
     pub(in crate::logs) fn new(
         operation: &str,
         limits: StreamLimits,
@@ -56,12 +56,12 @@ impl Queue {
         (queue, receiver)
     }
 
-    /// What disconnects when the tail is closed.
+    /// Returns the receiver that disconnects when the tail is closed.
     pub(super) fn cancelled(&self) -> &Receiver<Infallible> {
         &self.cancelled
     }
 
-    /// Goes to where the tail is to begin.
+    /// Sends the position of the next block.
     pub(super) fn begin_at(&self, position: u64, after_cr: bool) -> TailResult<()> {
         self.send(QueueItem::Start { position, after_cr })
     }
@@ -71,8 +71,7 @@ impl Queue {
         self.counter.message().map_err(TailError::Fatal)
     }
 
-    /// Hands over the next bytes of the log, as far as the limits allow; waits while the queue is
-    /// full.
+    /// Sends the next bytes of the log, up to the limits. Waits while the queue is full.
     pub(in crate::logs) fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
         let (allowed, hit) = self.counter.admit(bytes);
         let mut left = &bytes[..allowed];
@@ -90,14 +89,14 @@ impl Queue {
         endings.nth(self.lines_per_block - 1).map_or(bytes.len(), |at| at + 1)
     }
 
-    /// Tells the iterator how the tail ended.
+    /// Sends the result of the tail.
     pub(in crate::logs) fn finish(&self, result: TailResult<()>) {
         let last = match result {
             Ok(()) => QueueItem::End,
             Err(TailError::Fatal(error) | TailError::Broken(error)) => QueueItem::Failed(error),
             Err(TailError::Cancelled) => return,
         };
-        // If the tail was closed meanwhile, nobody is to be told.
+        // Fails if the tail was closed meanwhile; then nobody receives the result.
         let _ = self.send(last);
     }
 
@@ -113,7 +112,7 @@ impl Queue {
         }
     }
 
-    /// Waits, but not beyond the close of the tail.
+    /// Waits for `duration`. Fails as soon as the tail is closed.
     pub(super) fn pause(&self, duration: Duration) -> TailResult<()> {
         match self.cancelled.recv_timeout(duration) {
             Err(RecvTimeoutError::Timeout) => Ok(()),

@@ -1,15 +1,15 @@
-//! When a log that broke off is asked for again, and when no more. Pure.
+//! Decides whether and when a broken tail reconnects. Pure, except that it reads the clock.
 
 use std::time::{Duration, Instant};
 
 use crate::logs::options::Reconnects;
 use crate::retry::RetryPolicy;
 
-/// The pause before the first reconnect. With two more, doubled each, they outlast a dashboard that
-/// restarts (2 to 3 s, measured on Ray 2.60.0).
+/// The pause before the first reconnect. It doubles each time; three pauses outlast a restart of the
+/// dashboard (2 to 3 s, measured with Ray 2.60.0).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The failures since the last good poll.
+/// The failures since the last successful read.
 pub(super) struct Failures {
     allowed: Reconnects,
     backoff: RetryPolicy,
@@ -27,13 +27,13 @@ impl Failures {
         (self.count, self.since) = (0, None);
     }
 
-    /// How often it was asked for again.
+    /// Returns the number of reconnects since the last successful read.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// The pause before the next attempt, at least as long as the server asks for; `None` if there is
-    /// to be none.
+    /// Returns the pause before the next attempt, at least `retry_after`. Returns `None` if no attempt is
+    /// left.
     pub(super) fn next_pause(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let is_allowed = match self.allowed {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_failures_in_a_row_are_allowed_and_a_good_look_resets_them() {
+    fn successful_read_resets_the_count() {
         let mut failures = Failures::new(Reconnects::InARow(2));
         for _ in 0..3 {
             assert!(failures.next_pause(None).is_some());
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_are_at_least_as_long_as_the_server_asks_for() {
+    fn pauses_grow_and_obey_retry_after() {
         let mut failures = Failures::new(Reconnects::For(Duration::from_secs(600)));
         let pauses: Vec<_> = (0..6).map(|_| failures.next_pause(None).unwrap()).collect();
         assert!(pauses[0] >= FIRST_PAUSE / 2 && pauses[0] <= FIRST_PAUSE);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_allowed_for_a_time() {
+    fn reconnects_end_after_the_time() {
         let mut failures = Failures::new(Reconnects::For(Duration::ZERO));
         assert!(failures.next_pause(None).is_none());
     }

@@ -1,9 +1,9 @@
-//! Which source a log is read from: the choice at the first contact, the search for an agent, and what happens
-//! when one goes.
+//! Selects the source of a log: at the first attempt, when an agent was found, and when a source fails.
 
 use std::time::{Duration, Instant};
 
 use super::follow::{AttemptOutcome, Follower, OpenSource};
+use crate::logging::record;
 use crate::logs::followed_log::LogState;
 use crate::logs::options::Protocol;
 use crate::logs::source::{
@@ -15,15 +15,15 @@ use crate::transport::{Request, path};
 use crate::version::Version;
 use crate::{ClientError, validate};
 
-/// How long a search for an agent is waited for if nothing else can be read meanwhile.
+/// How long to wait for the search for an agent if nothing else can be read meanwhile.
 const SEARCH: Duration = Duration::from_secs(2);
-/// The same, if the dashboard could be read, but only from the log's start.
+/// How long to wait for it if the dashboard can be read, but only from the start of the log.
 const SHORT_SEARCH: Duration = Duration::from_secs(1);
-/// How often an agent is searched for again that served nothing to compare yet.
+/// Shortest interval between two searches for an agent.
 const SEARCH_AGAIN: Duration = Duration::from_secs(1);
 
 impl Follower {
-    /// Opens the log behind what was handed out. `None` if there is nothing in it yet.
+    /// Opens a source at the end of the delivered bytes. Returns `None` if the log is still empty.
     pub(super) fn open(&mut self, state: &LogState) -> TailResult<Option<OpenSource>> {
         let source_kind = self.source_kind()?;
         let dashboard = self.dashboard(state, source_kind);
@@ -68,13 +68,14 @@ impl Follower {
         match self.wait_for_agent(state, &dashboard, SEARCH) {
             SearchResult::Agent(agent) => Ok(Some(agent_source(agent))),
             SearchResult::NotYet => self.empty(state, dashboard),
-            // Offsets in the file and in the WebSocket's text are not the same.
+            // No fallback to the WebSocket: offsets in its text differ from offsets in the file.
             SearchResult::Unusable(error) | SearchResult::Unknown(error)
                 if self.delivered.start() > 0 =>
             {
                 Err(TailError::Broken(error))
             }
-            SearchResult::Unusable(_) | SearchResult::Unknown(_) => {
+            SearchResult::Unusable(error) | SearchResult::Unknown(error) => {
+                self.record_change("the WebSocket", &error);
                 let open = self.websocket(None)?;
                 self.source_kind = Some(SourceKind::WebSocket { has_file: false });
                 Ok(Some(open))
@@ -82,7 +83,8 @@ impl Follower {
         }
     }
 
-    /// Waits for a log that is empty, unless it stays so: the dashboard of any Ray can send that.
+    /// Handles an empty log: waits for bytes. If the job has finished, reads the file from the dashboard,
+    /// which works on any Ray, because an empty file has no marker bytes.
     fn empty(&mut self, state: &LogState, dashboard: Dashboard) -> TailResult<Option<OpenSource>> {
         if state.is_over {
             return Ok(Some(file_source(dashboard, &self.delivered)));
@@ -91,17 +93,18 @@ impl Follower {
         Ok(None)
     }
 
-    /// The source of this tail, decided at the first contact.
+    /// Returns the source of this tail, and selects it at the first call.
     fn source_kind(&mut self) -> TailResult<SourceKind> {
         if let Some(source_kind) = self.source_kind {
             return Ok(source_kind);
         }
         let source_kind = match self.version() {
             Ok(version) => self.source_kind_for(&version)?,
-            // Behind a gateway that does not know the route. Ray's own way is the same on every Ray.
+            // A gateway blocks the version route. The WebSocket works on any Ray.
             Err(TailError::Broken(error) | TailError::Fatal(error))
                 if is_no_route(&error) && self.options.protocol == Protocol::Auto =>
             {
+                self.record_change("the WebSocket", &error);
                 SourceKind::WebSocket { has_file: false }
             }
             Err(cause) => return Err(cause),
@@ -118,7 +121,7 @@ impl Follower {
             Protocol::Auto | Protocol::Stream if is_plain => Ok(SourceKind::File),
             Protocol::Auto => Ok(SourceKind::AgentOrWebSocket),
             Protocol::Stream => Err(TailError::Fatal(ClientError::invalid(format_args!(
-                "{}: Protocol::Stream needs Ray 2.45 or newer, whose log files come as plain bytes; this cluster runs {}: use Protocol::Agent or Protocol::Auto",
+                "{}: Protocol::Stream needs Ray 2.45 or newer, and this cluster runs {}: use Protocol::Agent or Protocol::Auto",
                 self.operation, version.ray_version
             )))),
         }
@@ -141,7 +144,7 @@ impl Follower {
 
     fn file(&mut self, state: &LogState, dashboard: Dashboard) -> OpenSource {
         self.begin_search(state, &dashboard);
-        // The agent finds the last lines without reading what stands before.
+        // The agent finds the last lines without reading the whole log.
         let search = self.search.take_if(|_| self.last_lines.is_some());
         match search.map(|search| (search.wait(SHORT_SEARCH), search)) {
             Some((Some(SearchResult::Agent(agent)), _)) => return agent_source(agent),
@@ -155,7 +158,7 @@ impl Follower {
     fn websocket(&mut self, file: Option<Dashboard>) -> TailResult<OpenSource> {
         let Some(id) = self.log.job_id() else {
             return Err(TailError::Fatal(ClientError::invalid(format_args!(
-                "{}: the WebSocket carries logs of jobs only",
+                "{}: the WebSocket serves only logs of jobs",
                 self.operation
             ))));
         };
@@ -173,10 +176,11 @@ impl Follower {
         Ok(OpenSource { source: Box::new(source), agent: None, is_over: false })
     }
 
-    /// Begins to look for the agent, if there is one that may be used.
+    /// Starts a search for the agent, unless it would be useless or is not allowed.
     fn begin_search(&mut self, state: &LogState, dashboard: &Dashboard) {
         let is_wanted = matches!(self.options.protocol, Protocol::Auto | Protocol::Agent);
-        // By the dashboard a log that is over is there at once, unless most of it is to be left out.
+        // A search is not worthwhile: the dashboard serves a finished log in one response. Only for its
+        // last lines is the agent faster.
         let is_at_once = state.is_over
             && self.source_kind == Some(SourceKind::File)
             && self.last_lines.is_none();
@@ -196,7 +200,7 @@ impl Follower {
         self.search = AgentSearch::begin(file, &dashboard, self.options.stall_timeout(), cancelled);
     }
 
-    /// What a search for the agent comes to within this time.
+    /// Searches for the agent, for up to `most`.
     fn wait_for_agent(
         &mut self,
         state: &LogState,
@@ -206,13 +210,13 @@ impl Follower {
         self.begin_search(state, dashboard);
         let Some(search) = self.search.take() else {
             return SearchResult::Unusable(ClientError::unreachable(format_args!(
-                "{}: there is no agent of the job's node that may be used",
+                "{}: there is no usable agent on the job's node",
                 self.operation
             )));
         };
         let found = search.wait(most).unwrap_or_else(|| {
             SearchResult::Unusable(ClientError::timeout(format_args!(
-                "{}: the agent at {} did not answer within {most:?}",
+                "{}: the agent at {} did not respond within {most:?}",
                 self.operation,
                 search.address()
             )))
@@ -221,14 +225,18 @@ impl Follower {
         found
     }
 
-    /// Goes on by the agent once it was found, and looks for it again from time to time.
+    /// Switches from the dashboard to the agent after the search has found it. Repeats the search from
+    /// time to time.
     pub(super) fn switch_to_agent(&mut self, state: &LogState, open: &mut OpenSource) {
         if open.agent.is_some() || open.is_over || self.source_kind != Some(SourceKind::File) {
             return;
         }
         if let Some(search) = self.search.take() {
             match search.poll() {
-                Some(SearchResult::Agent(agent)) => *open = agent_source(agent),
+                Some(SearchResult::Agent(agent)) => {
+                    *open = agent_source(agent);
+                    self.record_source(open);
+                }
                 Some(found) => self.avoid_if_unusable(&search, &found),
                 None => self.search = Some(search),
             }
@@ -245,8 +253,21 @@ impl Follower {
         }
     }
 
-    /// Whether the reading that failed can be followed by another at once: without the agent that went,
-    /// or by the WebSocket. Otherwise it broke off.
+    /// Logs a change to another source because of this error.
+    fn record_change(&self, source: &str, error: &ClientError) {
+        if !self.is_closed() {
+            record!(
+                Info,
+                "tail",
+                "{}: continues from {source}: {}",
+                self.operation,
+                self.cause(error)
+            );
+        }
+    }
+
+    /// Handles a failed source. Returns `Retry` if another source can be read immediately: the dashboard
+    /// instead of the agent, or the WebSocket instead of the dashboard's file. Otherwise returns the error.
     pub(super) fn give_up_source(
         &mut self,
         state: &LogState,
@@ -260,6 +281,7 @@ impl Follower {
             let is_own = matches!(cause, TailError::Broken(_));
             if is_own && self.options.protocol != Protocol::Agent {
                 self.agents.addresses.avoid(address);
+                self.record_change("the dashboard", error);
                 return Ok(AttemptOutcome::Retry);
             }
             return Err(cause);
@@ -269,11 +291,12 @@ impl Follower {
             && self.delivered.is_empty()
             && self.log.job_id().is_some();
         if is_no_route(error) && may_fall_back {
+            self.record_change("the WebSocket", error);
             self.source_kind = Some(SourceKind::WebSocket { has_file: true });
             return Ok(AttemptOutcome::Retry);
         }
         let cause = match cause {
-            // What was there before is only away for a while.
+            // The route worked before, so it is down only temporarily.
             TailError::Fatal(error) if is_no_route(&error) && !self.delivered.is_empty() => {
                 TailError::Broken(error)
             }
