@@ -18,7 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let running = jobs.iter().filter(|job| !job.status.is_terminal());
         ids = running.map(|job| job.id().to_owned()).collect();
     }
-    ids.truncate(MOST);
+    if ids.is_empty() {
+        eprintln!("no job is PENDING or RUNNING");
+    }
+    if ids.len() > MOST {
+        eprintln!("following the first {MOST} of {} jobs", ids.len());
+        ids.truncate(MOST);
+    }
     thread::scope(|scope| {
         for id in &ids {
             let client = &client;
@@ -32,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints the first sign of life of a job, and its last lines when it is over.
+/// Waits until a job is over, and prints its last lines.
 fn follow(client: &RayClient, id: &str) -> Result<(), ray_client::ClientError> {
     let options = TailOptions::until_done().last_lines(LINES_SHOWN);
     let mut last_lines = Vec::new();
@@ -45,5 +51,8 @@ fn follow(client: &RayClient, id: &str) -> Result<(), ray_client::ClientError> {
     let job = client.get_job(id)?;
     let took = job.duration().unwrap_or_default();
     println!("{id} {} after {took:.1?}\n  {}", job.status, last_lines.join("\n  "));
+    if let Some(reason) = job.reason() {
+        println!("  {reason}");
+    }
     Ok(())
 }

@@ -23,21 +23,45 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn show(client: &RayClient) -> Result<(), ClientError> {
     let status = client.cluster_status()?;
     for (name, amount) in &status.resources {
-        println!("{:>12} of {:<12} {name}", amount.used, amount.total);
+        println!(
+            "{:>12} of {:<12} {name}",
+            readable(name, amount.used),
+            readable(name, amount.total)
+        );
     }
     for demand in &status.pending_demands {
-        let lacking = status.lacking(demand);
-        println!("{} wait for {:?}, and no node has {lacking:?}", demand.count, demand.resources);
+        let wanted = demand.resources.iter();
+        let wanted: Vec<_> =
+            wanted.map(|(name, n)| format!("{} {name}", readable(name, *n))).collect();
+        let lacking = status.lacking(demand).join(", ");
+        let why = if lacking.is_empty() { "in use" } else { "no node has enough: " };
+        println!("{} × {} waiting; {why}{lacking}", demand.count, wanted.join(" + "));
+    }
+    for (node_type, count) in &status.pending_launches {
+        println!("starting {count} × {node_type}");
+    }
+    if let Some(error) = &status.autoscaler_error {
+        println!("autoscaler: {error}");
     }
     for node in client.list_node_usage()? {
-        let cpu = node.cpu_percent.unwrap_or_default();
-        let memory = node.memory_used.unwrap_or_default() / 1024 / 1024;
         let name = node.hostname.unwrap_or_default();
-        println!("{name} {}: {cpu:.0}% CPU, {memory} MiB used", node.state);
+        let (Some(cpu), Some(memory)) = (node.cpu_percent, node.memory_used) else {
+            println!("{name} {}", node.state);
+            continue;
+        };
+        println!("{name} {}: {cpu:.0}% CPU, {} MiB used", node.state, memory / 1024 / 1024);
     }
     for job in client.list_jobs()?.iter().filter(|job| !job.status.is_terminal()) {
         println!("{} {} {}", job.id(), job.status, job.entrypoint);
     }
     println!();
     Ok(())
+}
+
+/// Memory is in bytes, all else in pieces.
+fn readable(name: &str, amount: f64) -> String {
+    if name.contains("memory") {
+        return format!("{:.1} GiB", amount / f64::from(1 << 30));
+    }
+    amount.to_string()
 }

@@ -24,18 +24,20 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: serve_deploy FILE")?;
-    let new: ServeConfig = serde_norway::from_str(&std::fs::read_to_string(&path)?)?;
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let new: ServeConfig =
+        serde_norway::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
     let client = RayClient::from_env()?;
     let before = client.get_serve_details()?;
-    if let Err(error) = deploy(&client, &new) {
-        if before.is_running() {
-            eprintln!("going back to the configuration before");
-            deploy(&client, &before.config())
-                .map_err(|second| format!("{error}, then {second}"))?;
-        }
+    let Err(error) = deploy(&client, &new) else {
+        return Ok(());
+    };
+    if !before.is_running() {
         return Err(error.into());
     }
-    Ok(())
+    eprintln!("{error}; going back to the configuration before");
+    deploy(&client, &before.config())?;
+    Err(format!("{path} is not deployed").into())
 }
 
 fn deploy(client: &RayClient, config: &ServeConfig) -> Result<(), ray_client::ClientError> {

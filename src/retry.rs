@@ -81,7 +81,8 @@ impl RetryPolicy {
 
     /// Sets the time after the start of the call beyond which no new attempt starts.
     ///
-    /// It does not interrupt an attempt. Zero means no retries. Defaults to 60 seconds.
+    /// It does not interrupt an attempt, and the duration of package uploads does not count towards
+    /// it. Zero means no retries. Defaults to 60 seconds.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -122,7 +122,8 @@ impl RayClient {
     /// Submits a job and returns its submission id. Calls `POST /api/jobs/`.
     ///
     /// With the feature `packages`, local directories and archives of the runtime environment are
-    /// uploaded first, with the routes and errors of `upload_package`.
+    /// uploaded first, with the routes and errors of `upload_package`, and local requirements files are
+    /// read.
     ///
     /// If the response is lost, the client sends the request again under the same id, which Ray
     /// accepts only once, and checks with `GET /api/jobs/{id}` whether the job exists. The job

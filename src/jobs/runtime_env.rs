@@ -1,6 +1,7 @@
 //! The runtime environment of a job, an actor or an application: code, packages, environment
 //! variables.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use crate::{ClientError, RayClient};
 /// ```
 ///
 /// JSON is taken too: members that this type does not know pass as they are, and those it knows are
-/// checked when it is used. `Debug` hides the values of `env_vars`.
+/// checked when it is used. Where Ray takes the name of a requirements file (`"pip": "requirements.txt"`),
+/// the file is read with the feature `packages`, and refused with 400 without it. `Debug` hides the values of `env_vars`.
 #[must_use]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
@@ -55,7 +57,7 @@ impl RuntimeEnv {
         self.add("excludes", patterns)
     }
 
-    /// Adds requirements for pip to install, such as `torch==2.5.1`.
+    /// Adds requirements for pip to install, such as `torch==2.5.1`, or the lines of a requirements file.
     pub fn pip(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("pip", |pip| pip.add("packages", requirements))
     }
@@ -76,7 +78,7 @@ impl RuntimeEnv {
         self.inside("pip", |pip| pip.add("pip_install_options", options))
     }
 
-    /// Adds requirements for uv to install. Ray 2.40 and newer; 2.9 does not know it.
+    /// Adds requirements for uv to install, as [`pip`](Self::pip) does. Ray 2.40 and newer; 2.9 does not know it.
     pub fn uv(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("uv", |uv| uv.add("packages", requirements))
     }
@@ -106,8 +108,8 @@ impl RuntimeEnv {
         self.set("conda", name.into())
     }
 
-    /// The conda environment to make: what an `environment.yml` holds. Replaces
-    /// [`conda`](Self::conda).
+    /// The conda environment to make: what an `environment.yml` holds, which any YAML crate with serde
+    /// reads. Replaces [`conda`](Self::conda).
     pub fn conda_config(self, config: Map<String, Value>) -> Self {
         self.set("conda", config)
     }
@@ -235,11 +237,11 @@ impl RuntimeEnv {
         self
     }
 
-    /// Changes an object inside. A list of requirements becomes Ray's longer form of it.
+    /// Changes an object inside. Requirements become Ray's longer form of them.
     fn inside(self, name: &str, change: impl FnOnce(Self) -> Self) -> Self {
         let object = match self.0.get(name) {
             Some(Value::Object(members)) => Value::Object(members.clone()),
-            Some(Value::Array(packages)) => json!({"packages": packages}),
+            Some(packages @ (Value::Array(_) | Value::String(_))) => json!({"packages": packages}),
             _ => json!({}),
         };
         let Self(changed) = change(Self(object));
@@ -273,16 +275,37 @@ impl RuntimeEnv {
                 )));
             }
         }
-        if let Some(config) = members.get("config").and_then(Value::as_object) {
-            for (name, value) in config {
-                if let Some(wanted) = wrong_kind_in_config(name, value) {
+        for outer in ["config", "pip", "uv"] {
+            for (name, value) in members.get(outer).and_then(Value::as_object).into_iter().flatten()
+            {
+                if let Some(wanted) = wrong_kind_inside(outer, name, value) {
                     return Err(ClientError::invalid(format_args!(
-                        "runtime_env: {name} of config must be {wanted}"
+                        "runtime_env: {name} of {outer} must be {wanted}"
                     )));
                 }
             }
         }
-        Ok(())
+        check_installers(members)
+    }
+
+    /// The same with the lines that `read` makes of each requirements file on this machine. It is given
+    /// the member's name and the path.
+    fn replace_requirements_files(
+        mut self,
+        read: impl Fn(&str, &str) -> Result<Vec<String>, ClientError>,
+    ) -> Result<Self, ClientError> {
+        for name in ["pip", "uv"] {
+            let packages = match self.0.get_mut(name) {
+                Some(Value::Object(members)) => members.get_mut("packages"),
+                packages => packages,
+            };
+            if let Some(packages) = packages {
+                if let Value::String(path) = packages {
+                    *packages = read(name, path)?.into();
+                }
+            }
+        }
+        Ok(self)
     }
 
     /// The same with what `upload` makes of each path on this machine. It is given the member's name, the
@@ -316,14 +339,14 @@ impl RuntimeEnv {
 }
 
 impl RayClient {
-    /// The same environment, with all that is local uploaded.
+    /// The same environment, with all that is local read or uploaded.
     #[cfg(feature = "packages")]
     pub(super) fn with_uploads(
         &self,
         env: RuntimeEnv,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RuntimeEnv, ClientError> {
-        self.upload_local_packages(env, progress)
+        self.upload_local_packages(env.replace_requirements_files(read_requirements)?, progress)
     }
 
     #[cfg(not(feature = "packages"))]
@@ -333,7 +356,13 @@ impl RayClient {
         env: RuntimeEnv,
         _progress: &mut dyn FnMut(u64, u64),
     ) -> Result<RuntimeEnv, ClientError> {
-        env.replace_local_paths(|name, path, _| {
+        env.replace_requirements_files(|name, path| {
+            Err(ClientError::invalid(format_args!(
+                "runtime_env: {name} names the file `{}`, and must be a list of requirements; ray-client reads local files only with its feature `packages`",
+                file_name(path)
+            )))
+        })?
+        .replace_local_paths(|name, path, _| {
             Err(ClientError::invalid(format_args!(
                 "runtime_env: {name} holds `{path}`, which is no URI; ray-client uploads local code only with its feature `packages`"
             )))
@@ -397,17 +426,66 @@ fn texts<K: Into<String>, V: Into<String>>(
     pairs.into_iter().map(|(name, value)| (name.into(), value.into().into())).collect()
 }
 
+/// The lines of a requirements file, as Ray's own client sends them: comments and options among them.
+#[cfg(feature = "packages")]
+fn read_requirements(name: &str, path: &str) -> Result<Vec<String>, ClientError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        ClientError::invalid(format_args!(
+            "runtime_env: {name} names the file `{}`, which cannot be read: {error}",
+            file_name(path)
+        ))
+    })?;
+    Ok(text.trim().lines().map(str::to_owned).collect())
+}
+
+/// Messages show no more of a path.
+fn file_name(path: &str) -> Cow<'_, str> {
+    Path::new(path).file_name().unwrap_or_default().to_string_lossy()
+}
+
+fn are_strings(value: &Value) -> bool {
+    value.as_array().is_some_and(|items| items.iter().all(Value::is_string))
+}
+
+/// Of pip, uv and conda, Ray takes one, and only with something to install.
+fn check_installers(members: &Map<String, Value>) -> Result<(), ClientError> {
+    let given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
+    let installers: Vec<_> = ["pip", "uv", "conda"].into_iter().filter(given).collect();
+    if installers.len() > 1 {
+        return Err(ClientError::invalid(format_args!(
+            "runtime_env: {} cannot be given together",
+            installers.join(" and ")
+        )));
+    }
+    for name in ["pip", "uv"] {
+        if members
+            .get(name)
+            .and_then(Value::as_object)
+            .is_some_and(|it| !it.contains_key("packages"))
+        {
+            return Err(ClientError::invalid(format_args!("runtime_env: {name} has no packages")));
+        }
+    }
+    match members.get("conda").and_then(Value::as_str) {
+        Some(file) if [".yml", ".yaml"].iter().any(|end| file.ends_with(end)) => {
+            Err(ClientError::invalid(format_args!(
+                "runtime_env: conda names the file `{}`, which is not read here; give what it holds as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
+                file_name(file)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What this member of a runtime environment must be, if it is something else.
 fn wrong_kind(name: &str, value: &Value) -> Option<&'static str> {
-    let is_texts =
-        |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
     let (right, wanted) = match name {
         "working_dir" | "py_executable" | "image_uri" | "worker_process_setup_hook" => {
             (value.is_string(), "a string")
         }
-        "py_modules" | "excludes" | "java_jars" => (is_texts(value), "a list of strings"),
+        "py_modules" | "excludes" | "java_jars" => (are_strings(value), "a list of strings"),
         "pip" | "uv" => (
-            is_texts(value) || value.is_string() || value.is_object(),
+            are_strings(value) || value.is_string() || value.is_object(),
             "a list of strings, a string or an object",
         ),
         "conda" | "nsight" | "_nsight" | "rocprof_sys" | "_rocprof_sys" => {
@@ -423,13 +501,23 @@ fn wrong_kind(name: &str, value: &Value) -> Option<&'static str> {
     (!right && !value.is_null()).then_some(wanted)
 }
 
-fn wrong_kind_in_config(name: &str, value: &Value) -> Option<&'static str> {
-    let (right, wanted) = match name {
-        "setup_timeout_seconds" => (
+/// The same for a member of `config`, `pip` or `uv`.
+fn wrong_kind_inside(outer: &str, name: &str, value: &Value) -> Option<&'static str> {
+    let (right, wanted) = match (outer, name) {
+        ("config", "setup_timeout_seconds") => (
             value.as_i64().is_some_and(|seconds| seconds > 0 || seconds == -1),
             "a whole number above 0, or -1",
         ),
-        "eager_install" => (value.is_boolean(), "true or false"),
+        ("config", "eager_install") | ("pip", "pip_check") | ("uv", "uv_check") => {
+            (value.is_boolean(), "true or false")
+        }
+        ("pip" | "uv", "packages") => {
+            (are_strings(value) || value.is_string(), "a list of strings or a string")
+        }
+        ("pip", "pip_version") | ("uv", "uv_version") => (value.is_string(), "a string"),
+        ("pip", "pip_install_options") | ("uv", "uv_pip_install_options") => {
+            (are_strings(value), "a list of strings")
+        }
         _ => return None,
     };
     (!right).then_some(wanted)

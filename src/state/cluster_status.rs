@@ -75,6 +75,8 @@ pub struct UnavailableNodeType {
     pub category: Option<String>,
     /// What the provider of the nodes said.
     pub description: Option<String>,
+    /// When a node of this type was last asked for, in milliseconds since 1970.
+    pub attempted_ms: Option<u64>,
 }
 
 /// The cluster as `ray status` shows it. Ray refreshes it every five seconds. All of it is empty before the

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::body::Response;
 use super::error::never_arrived;
 use super::http::Http;
-use super::request::Request;
+use super::request::{Request, Upload};
 use crate::ClientError;
 use crate::logging::record;
 
@@ -21,7 +21,7 @@ impl Http {
         &self,
         request: &Request,
     ) -> (Result<Response, ClientError>, bool) {
-        self.attempts(request, || self.send_once(request, None))
+        self.attempts(request, None)
     }
 
     /// Sends a body of `length` bytes while reading it, with retries. Each attempt calls `open`, which
@@ -33,24 +33,29 @@ impl Http {
         length: u64,
         open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
     ) -> Result<Response, ClientError> {
-        let upload = super::request::Upload { length, open: &open };
-        self.attempts(request, || self.send_once(request, Some(&upload))).0
+        let upload = Upload { length, open: &open };
+        self.attempts(request, Some(&upload)).0
     }
 
     fn attempts(
         &self,
         request: &Request,
-        send: impl Fn() -> Result<Response, ClientError>,
+        upload: Option<&Upload>,
     ) -> (Result<Response, ClientError>, bool) {
         let policy = &self.settings.retry;
-        let start = Instant::now();
+        let mut start = Instant::now();
         let mut attempt = 1;
         let mut arrived = false;
         loop {
-            let error = match send() {
+            let began = Instant::now();
+            let error = match self.send_once(request, upload) {
                 Ok(response) => return (Ok(response), arrived),
                 Err(error) => error,
             };
+            if upload.is_some() {
+                // A large one may take longer than the deadline, and would never be tried again.
+                start += began.elapsed();
+            }
             let pause = policy.pause(attempt).max(error.retry_after().unwrap_or_default());
             // A pause that the clock cannot represent is longer than any deadline.
             let in_time = Instant::now().checked_add(pause).is_some_and(|resume| {

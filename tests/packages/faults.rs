@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ray_client::{ClientError, JobSubmission, Package, RayClient, RetryPolicy};
 use serde_json::json;
@@ -54,7 +54,8 @@ fn assert_refused(result: Result<impl std::fmt::Debug, ClientError>, words: &[&s
 }
 
 #[test]
-fn an_upload_that_breaks_off_is_tried_again() {
+fn an_upload_that_breaks_off_is_tried_again_however_long_it_took() {
+    const DEADLINE: Duration = Duration::from_millis(100);
     let folder = Folder::new();
     folder.write("data.bin", vec![b'x'; LARGE]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -77,12 +78,19 @@ fn an_upload_that_breaks_off_is_tried_again() {
             }
         }
     });
-    let policy = RetryPolicy::default();
+    let policy = RetryPolicy::default().backoff(Duration::ZERO).deadline(DEADLINE);
     let client = RayClient::builder(address).retry(policy).build().unwrap();
     let mut sent = Vec::new();
     let package = Package::working_dir(folder.path());
-    let upload =
-        client.upload_package_with_progress(&package, |done, all| sent.push((done, all))).unwrap();
+    let start = Instant::now();
+    let upload = client
+        .upload_package_with_progress(&package, |done, all| {
+            sent.push((done, all));
+            while start.elapsed() <= DEADLINE {
+                thread::yield_now();
+            }
+        })
+        .unwrap();
     assert!(upload.uploaded);
     let received = dashboard.join().unwrap();
     assert_eq!(received[1], (upload.bytes, upload.bytes));

@@ -47,8 +47,12 @@ fn runs_uploaded_code(head: &Head, run: &str, with_tar: bool) {
     assert_prints(&client, &single, "alone");
 
     let wheel = wheel(head, &folder);
-    let job = python("import wheeled; print(wheeled.VALUE)").py_module(wheel);
-    assert_prints(&client, &job, "round");
+    let wheeled = python("import wheeled; print(wheeled.VALUE)");
+    assert_prints(&client, &wheeled.clone().py_module(&wheel), "round");
+
+    let lines = format!("# on this machine\n{}\n", wheel.display());
+    let pip = json!({"pip": folder.write("requirements.txt", lines)});
+    assert_prints(&client, &wheeled.runtime_env(pip), "round");
 
     let zip = archive(&folder, "zip", "app.zip");
     assert_prints(&client, &JobSubmission::new("python main.py").working_dir(&zip), "from 3 files");

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -169,6 +171,46 @@ fn pipes_and_sockets_count_by_their_names() {
     }
     let uri = |folder: &Folder| Package::working_dir(folder.path()).uri().unwrap();
     assert_eq!(uri(&folder), uri(&other));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_counts_by_its_name_and_is_not_sent() {
+    const NOBODY: u32 = 65534;
+    let folder = Folder::new();
+    let closed = folder.write("closed", "");
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if std::fs::File::open(&closed).is_ok() {
+        // Root reads everything. The copy is where everybody can run it.
+        let copy = folder.path().join("test");
+        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        command = Command::new(copy);
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let test = command
+        .args(["--exact", "names::an_unreadable_file", "--ignored"])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stdout));
+}
+
+#[test]
+#[ignore = "run as a user who cannot read every file"]
+fn an_unreadable_file() {
+    let (folder, other, store) = (Folder::new(), Folder::new(), Store::start());
+    for folder in [&folder, &other] {
+        folder.write("m.py", "x=1\n");
+    }
+    let secret = folder.write("secret.txt", "x");
+    std::fs::set_permissions(secret, PermissionsExt::from_mode(0o000)).unwrap();
+    std::os::unix::fs::symlink("nowhere", other.path().join("secret.txt")).unwrap();
+    let package = Package::working_dir(folder.path());
+    assert_eq!(package.uri().unwrap(), Package::working_dir(other.path()).uri().unwrap());
+    let error = store.client.upload_package(&package).unwrap_err();
+    assert_eq!(error.status(), 400, "{error}");
+    assert!(error.to_string().contains("secret.txt"), "{error}");
+    assert!(store.packages.lock().unwrap().is_empty());
 }
 
 #[test]

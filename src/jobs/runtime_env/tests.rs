@@ -47,7 +47,6 @@ fn setters_write_the_members_of_ray() {
             "mpi": {"args": []},
         })
     );
-    env.check().unwrap();
     assert_eq!(serde_json::from_value::<RuntimeEnv>(env.as_json().clone()).unwrap(), env);
 }
 
@@ -69,7 +68,11 @@ fn known_members_are_checked_and_unknown_ones_accepted() {
     for good in [
         json!({}),
         json!({"my_plugin": [1, {"a": null}], "pip": null, "config": {"new": 1}}),
-        json!({"pip": "requirements.txt", "conda": {"dependencies": []}, "uv": {}}),
+        json!({"pip": "requirements.txt", "conda": null}),
+        json!({"pip": {"packages": ["six"], "pip_version": "==24.0", "new": 1}}),
+        json!({"uv": {"packages": "requirements.txt", "uv_check": true}}),
+        json!({"conda": {"dependencies": []}}),
+        json!({"conda": "/opt/envs/a"}),
         json!({"config": {"setup_timeout_seconds": -1}, "java_jars": ["a"]}),
     ] {
         RuntimeEnv::from(good.clone()).check().unwrap();
@@ -84,7 +87,17 @@ fn known_members_are_checked_and_unknown_ones_accepted() {
         (json!({"excludes": [1]}), "excludes"),
         (json!({"pip": 1}), "pip"),
         (json!({"uv": [1]}), "uv"),
+        (json!({"pip": {}}), "packages"),
+        (json!({"pip": {"packages": null}}), "packages"),
+        (json!({"pip": {"packages": ["six"], "pip_check": "no"}}), "pip_check"),
+        (json!({"uv": {"packages": [1]}}), "packages of uv"),
+        (json!({"uv": {"packages": ["six"], "uv_version": 1}}), "uv_version"),
+        (json!({"uv": {"packages": ["six"], "uv_pip_install_options": "-U"}}), "options"),
+        (json!({"pip": ["six"], "conda": "base"}), "pip and conda"),
+        (json!({"pip": ["six"], "uv": ["six"]}), "pip and uv"),
         (json!({"conda": ["a"]}), "conda"),
+        (json!({"conda": "envs/env.yml"}), "`env.yml`"),
+        (json!({"conda": "environment.yaml"}), "conda_config"),
         (json!({"container": "image"}), "container"),
         (json!({"config": 60}), "config"),
         (json!({"config": {"setup_timeout_seconds": 0}}), "setup_timeout_seconds"),
@@ -126,6 +139,36 @@ fn only_text_with_a_scheme_is_a_uri() {
     }
 }
 
+#[test]
+fn a_file_of_requirements_stays_when_an_option_is_set() {
+    let env = RuntimeEnv::from(json!({"pip": "requirements.txt"})).pip_check(true);
+    let pip = json!({"packages": "requirements.txt", "pip_check": true});
+    assert_eq!(*env.as_json(), json!({"pip": pip}));
+}
+
+#[cfg(feature = "packages")]
+#[test]
+fn requirements_files_are_read_as_ray_reads_them() {
+    let path = std::env::temp_dir().join(format!("requirements-{}.txt", std::process::id()));
+    std::fs::write(&path, "\n# for the model\r\ntorch==2.5.1 \\\n  --hash=sha256:1\n\nsix\n\n")
+        .unwrap();
+    let lines = json!(["# for the model", "torch==2.5.1 \\", "  --hash=sha256:1", "", "six"]);
+    for (given, read) in [
+        (json!({"pip": path}), json!({"pip": lines})),
+        (json!({"uv": path}), json!({"uv": lines})),
+        (json!({"pip": {"packages": path}}), json!({"pip": {"packages": lines}})),
+        (json!({"pip": ["six"], "conda": "base"}), json!({"pip": ["six"], "conda": "base"})),
+    ] {
+        let env = RuntimeEnv::from(given).replace_requirements_files(read_requirements).unwrap();
+        assert_eq!(*env.as_json(), read);
+    }
+    std::fs::remove_file(&path).unwrap();
+    let job = crate::JobSubmission::new("x").runtime_env(json!({"pip": path}));
+    let error = RayClient::new("http://127.0.0.1:1").unwrap().submit_job(&job).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("pip names the file `requirements-"), "{error}");
+}
+
 #[cfg(not(feature = "packages"))]
 #[test]
 fn without_the_feature_a_local_path_is_refused() {
@@ -134,6 +177,8 @@ fn without_the_feature_a_local_path_is_refused() {
         RuntimeEnv::new().working_dir("."),
         RuntimeEnv::new().py_module("s3://b/a.zip").py_module("lib"),
         RuntimeEnv::from(json!({"working_dir": "/app"})),
+        RuntimeEnv::from(json!({"pip": "requirements.txt"})),
+        RuntimeEnv::from(json!({"uv": {"packages": "requirements.txt"}})),
     ] {
         let job = crate::JobSubmission::new("x").runtime_env(env);
         let error = client.submit_job(&job).unwrap_err();

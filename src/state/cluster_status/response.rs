@@ -95,8 +95,8 @@ struct Availability {
 struct Names(BTreeMap<String, String>);
 
 impl Names {
-    fn of<'n>(names: impl IntoIterator<Item = &'n String>) -> Self {
-        Self(names.into_iter().map(|name| (camel_case(name), name.clone())).collect())
+    fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        Self(names.into_iter().map(|name| (camel_case(name), name.to_owned())).collect())
     }
 
     fn restore<T>(&self, map: BTreeMap<String, T>) -> BTreeMap<String, T> {
@@ -123,6 +123,11 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is saturating")]
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1000.0) as u64
+}
+
 fn demands(raw: Demands) -> Vec<ResourceDemand> {
     raw.into_iter().map(|(resources, count)| ResourceDemand { resources, count }).collect()
 }
@@ -142,6 +147,7 @@ fn unavailable((key, node): (&String, &Value)) -> Option<UnavailableNodeType> {
         node_type: text(node.get("nodeType")).unwrap_or_else(|| key.clone()),
         category: text(why.and_then(|why| why.get("category"))),
         description: text(why.and_then(|why| why.get("description"))),
+        attempted_ms: node.get("lastCheckedTimestamp").and_then(Value::as_f64).map(milliseconds),
     })
 }
 
@@ -149,14 +155,16 @@ impl From<Data> for ClusterStatus {
     fn from(data: Data) -> Self {
         let RawStatus { time, autoscaler_report: report, load_metrics_report: load } =
             data.cluster_status;
-        let resources = Names::of(load.node_types.iter().flat_map(|(node, _)| node.keys()));
-        let types = Names::of(report.node_type_mapping.values());
+        let resources =
+            Names::of(load.node_types.iter().flat_map(|(node, _)| node.keys().map(String::as_str)));
         let by_node = load.usage_by_node.into_iter();
         let availabilities = &report.node_availability_summary.node_availabilities;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is saturating")]
-        let updated_ms = time.map(|seconds| (seconds * 1000.0) as u64);
+        // A type that has no node yet is named where its launches are told of.
+        let launched = availabilities.values().filter_map(|node| node.get("nodeType")?.as_str());
+        let mapped = report.node_type_mapping.values().map(String::as_str);
+        let types = Names::of(mapped.chain(launched));
         Self {
-            updated_ms,
+            updated_ms: time.map(milliseconds),
             resources: amounts(load.usage, &resources),
             resources_by_node: by_node.map(|(id, node)| (id, amounts(node, &resources))).collect(),
             node_sizes: demands(load.node_types),
@@ -204,11 +212,11 @@ mod tests {
             "autoscalerReport": {
                 "activeNodes": {"cpuWorker": 1, "headNode": 1},
                 "pendingNodes": [["10.0.0.9", "cpu_worker", "setting-up"]],
-                "pendingLaunches": {"gpuWorker": 2},
+                "pendingLaunches": {"gpuWorker": 2, "largeWorker": 1},
                 "failedNodes": [["10.0.0.7", "cpu_worker"]],
                 "nodeAvailabilitySummary": {"nodeAvailabilities": {
                     "cpuWorker": {"nodeType": "cpu_worker", "isAvailable": true},
-                    "gpuWorker": {"nodeType": "gpu_worker", "isAvailable": false,
+                    "gpuWorker": {"nodeType": "gpu_worker", "isAvailable": false, "lastCheckedTimestamp": 4000,
                         "unavailableNodeInformation": {"category": "Quota", "description": "no GPUs"}},
                 }},
                 "nodeTypeMapping": {"a": "head_node", "b": "cpu_worker"},
@@ -233,10 +241,8 @@ mod tests {
         assert_eq!(names, ["CPU", "my_disk", "node:__internal_head__", "object_store_memory"]);
         assert_eq!(status.resources["my_disk"], ResourceUse { used: 1.0, total: 2.0 });
         assert_eq!(status.active_nodes["head_node"], 1);
-        assert_eq!(
-            status.pending_launches["gpuWorker"], 2,
-            "a type without nodes keeps Ray's name"
-        );
+        assert_eq!(status.pending_launches["gpu_worker"], 2);
+        assert_eq!(status.pending_launches["largeWorker"], 1, "first launch: keeps Ray's name");
     }
 
     #[test]
@@ -252,6 +258,7 @@ mod tests {
         assert_eq!(status.failed_nodes[0].ip, "10.0.0.7");
         let unavailable = &status.unavailable_node_types[..];
         assert_eq!(unavailable[0].description.as_deref(), Some("no GPUs"));
+        assert_eq!(unavailable[0].attempted_ms, Some(4_000_000));
         assert_eq!((unavailable.len(), status.autoscaler_error.as_deref()), (1, None));
     }
 
