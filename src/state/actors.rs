@@ -1,4 +1,4 @@
-//! The actors of the cluster.
+//! Actors: the model and the calls.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use crate::{ClientError, Listing, RayClient};
 string_enum! {
     /// The state of an actor.
     ActorState {
-        /// Waits for its arguments to be made.
+        /// Waits until its arguments are created.
         DependenciesUnready = "DEPENDENCIES_UNREADY",
         /// Waits for resources, a worker or its runtime environment.
         PendingCreation = "PENDING_CREATION",
-        /// Takes calls.
+        /// Accepts calls.
         Alive = "ALIVE",
-        /// Died, and is being restarted.
+        /// Died and is being restarted.
         Restarting = "RESTARTING",
-        /// Died for good.
+        /// Died and will not be restarted.
         Dead = "DEAD",
     }
 }
@@ -36,43 +36,43 @@ pub struct Actor {
     pub class_name: Option<String>,
     /// Its state.
     pub state: ActorState,
-    /// The job that made it.
+    /// The job that created it.
     pub job_id: Option<String>,
-    /// The name it was given; empty if none.
+    /// Its name; empty if it has none.
     pub name: Option<String>,
-    /// The node it is or was on; `None` until it was placed.
+    /// Its node, or its last node if it died; `None` until it is placed.
     pub node_id: Option<String>,
-    /// The process id of its worker; 0 until it was made.
+    /// The process id of its worker; 0 until the worker starts.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
     /// The namespace of its name.
     pub ray_namespace: Option<String>,
     /// Its runtime environment, as JSON text. With detail.
     pub serialized_runtime_env: Option<String>,
-    /// The resources it asked for, by name. With detail.
+    /// The resources that it requires, by name. With detail.
     pub required_resources: Option<BTreeMap<String, f64>>,
-    /// Why it died, as one object named after the kind of cause. With detail.
+    /// Why it died: one object, whose key is the kind of cause. With detail.
     pub death_cause: Option<Map<String, Value>>,
     /// Whether it outlives its job. With detail.
     pub is_detached: Option<bool>,
-    /// The placement group it was placed in. With detail.
+    /// Its placement group. With detail.
     pub placement_group_id: Option<String>,
-    /// What its own `__repr__` returns; empty if it has none. With detail.
+    /// The return value of its own `__repr__`; empty if it has none. With detail.
     pub repr_name: Option<String>,
-    /// How often it was restarted. With detail.
+    /// The number of restarts. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts: Option<u64>,
-    /// How many of those restarts were to rebuild lost objects. With detail.
+    /// The number of restarts that rebuilt lost objects. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts_due_to_lineage_reconstruction: Option<u64>,
-    /// How many of those restarts were because its node was preempted. With detail.
+    /// The number of restarts after its node was preempted. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_restarts_due_to_node_preemption: Option<u64>,
-    /// The line of the program that made it, if Ray records call sites. With detail.
+    /// The line of the program that created it, if Ray records call sites. With detail.
     pub call_site: Option<String>,
-    /// The labels its node must have. With detail.
+    /// The labels that its node must have. With detail.
     pub label_selector: Option<BTreeMap<String, String>>,
-    /// What to try if no node has the labels. With detail.
+    /// The alternatives if no node has the labels. With detail.
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -80,7 +80,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Ray's explanation of why it died; `None` while it lives. With detail.
+    /// Returns Ray's explanation of its death; `None` while it is alive. With detail.
     pub fn death_message(&self) -> Option<&str> {
         self.death_cause.as_ref()?.values().find_map(|cause| cause.get("error_message")?.as_str())
     }
@@ -88,7 +88,15 @@ impl Actor {
 
 /// Actors.
 impl RayClient {
-    /// The actors of the cluster, dead ones among them. Calls `GET /api/v0/actors`.
+    /// Returns all actors, including dead ones. Calls `GET /api/v0/actors`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for actor in client.list_actors()? {
+    ///     println!("{} {:?} {}", actor.actor_id, actor.class_name, actor.state);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -96,7 +104,7 @@ impl RayClient {
         self.list_actors_with(&ListOptions::default())
     }
 
-    /// The actors that match. Calls `GET /api/v0/actors`.
+    /// Returns the actors that match `options`. Calls `GET /api/v0/actors`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -104,11 +112,18 @@ impl RayClient {
         self.list_state(Resource::Actors, options)
     }
 
-    /// One actor, with detail. Calls `GET /api/v0/actors`.
+    /// Returns one actor, with detail. Calls `GET /api/v0/actors`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let actor = client.get_actor("4d6ff8b5e1f0b6b1c1a0f52a01000000")?;
+    /// println!("{}: {}", actor.state, actor.death_message().unwrap_or_default());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if there is no such actor, 400 if the id is not 32 hex digits, otherwise the same errors as
-    /// [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if the actor does not exist; 400 if the id is not 32 hex digits; otherwise the same
+    /// errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_actor(&self, id: impl AsRef<str>) -> Result<Actor, ClientError> {
         self.get_state(Resource::Actors, id.as_ref())
     }
@@ -119,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_come_as_text_and_the_cause_of_death_are_read() {
+    fn text_numbers_and_the_death_cause_are_read() {
         let actor: Actor = serde_json::from_value(serde_json::json!({
             "actor_id": "ab", "class_name": "A", "state": "DEAD", "num_restarts": "3",
             "death_cause": {"actor_died_error_context": {"error_message": "killed", "pid": 7}},

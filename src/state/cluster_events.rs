@@ -1,4 +1,4 @@
-//! What Ray's own parts reported.
+//! Cluster events: the model and the calls.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,21 +6,22 @@ use serde_json::{Map, Value};
 use super::{ListOptions, Resource};
 use crate::{ClientError, Listing, RayClient};
 
-/// Something that one of Ray's own parts reported.
+/// An event that a component of Ray reported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClusterEvent {
     /// Its id.
     pub event_id: String,
-    /// How bad it is, for example `INFO` or `ERROR`.
+    /// Its severity, for example `INFO` or `ERROR`.
     pub severity: Option<String>,
-    /// When it was, for example `2026-01-31 23:59:59`, in the time zone of the head, which Ray does not name.
+    /// When it happened, for example `2026-01-31 23:59:59`, in the time zone of the head. Ray does
+    /// not report the time zone.
     pub time: Option<String>,
-    /// Which part of Ray reported it, for example `AUTOSCALER`.
+    /// The component that reported it, for example `AUTOSCALER`.
     pub source_type: Option<String>,
-    /// What it was.
+    /// The text of the event.
     pub message: Option<String>,
-    /// What else was noted. With detail.
+    /// Further fields of the event. With detail.
     pub custom_fields: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -29,8 +30,17 @@ pub struct ClusterEvent {
 
 /// Cluster events.
 impl RayClient {
-    /// The events of the cluster, oldest first. Calls `GET /api/v0/cluster_events`. The dashboard
-    /// remembers about 10,000 events a job and 10,000 of no job, and does not count what it forgot.
+    /// Returns all events that the dashboard still has, oldest first. Calls `GET
+    /// /api/v0/cluster_events`. The dashboard keeps about 10,000 events per job and 10,000 without
+    /// a job, and does not count the ones that it discarded.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for event in client.list_cluster_events()? {
+    ///     println!("{:?} {:?}: {:?}", event.time, event.source_type, event.message);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -38,7 +48,7 @@ impl RayClient {
         self.list_cluster_events_with(&ListOptions::default())
     }
 
-    /// The events that match, oldest first. Calls `GET /api/v0/cluster_events`.
+    /// Returns the events that match `options`, oldest first. Calls `GET /api/v0/cluster_events`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).

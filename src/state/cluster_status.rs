@@ -1,5 +1,5 @@
-//! What `ray status` shows: resources in use, demands that wait, and what the autoscaler does. How Ray
-//! sends it is in `response`.
+//! The cluster status as `ray status` shows it: resources in use, pending demands and the state of
+//! the autoscaler. The format of the response is in `response`.
 
 mod response;
 
@@ -15,35 +15,35 @@ use crate::{ClientError, RayClient};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResourceUse {
-    /// What tasks, actors, placement groups or objects hold.
+    /// The amount that tasks, actors, placement groups or objects hold.
     pub used: f64,
-    /// What there is.
+    /// The amount that the nodes have.
     pub total: f64,
 }
 
-/// Resources that several tasks, actors or calls of `request_resources` want alike.
+/// Resources that one or more tasks, actors or calls of `request_resources` require.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResourceDemand {
-    /// The resources by name, of one of them.
+    /// The resources that each of them requires, by name.
     pub resources: BTreeMap<String, f64>,
-    /// How many want them. Ray does not count all of a long queue.
+    /// How many require these resources. Ray counts only part of a long queue.
     pub count: u64,
 }
 
-/// Placement groups that wait for the same resources.
+/// Pending placement groups that require the same resources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlacementGroupDemand {
     /// The bundles of one of them.
     pub bundles: Vec<ResourceDemand>,
-    /// How the bundles are to be placed, for example `STRICT_SPREAD`.
+    /// The placement strategy, for example `STRICT_SPREAD`.
     pub strategy: String,
-    /// How many wait.
+    /// The number of pending placement groups.
     pub count: u64,
 }
 
-/// A node that the autoscaler starts.
+/// A node that the autoscaler is starting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PendingNode {
@@ -51,11 +51,11 @@ pub struct PendingNode {
     pub ip: String,
     /// Its node type.
     pub node_type: String,
-    /// How far it is, for example `setting-up`.
+    /// The step of its setup, for example `setting-up`.
     pub status: String,
 }
 
-/// A node that the autoscaler lost lately.
+/// A node that failed recently.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedNode {
@@ -65,7 +65,7 @@ pub struct FailedNode {
     pub node_type: String,
 }
 
-/// A node type of which the autoscaler could not start a node lately.
+/// A node type of which the autoscaler recently failed to start a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnavailableNodeType {
@@ -73,55 +73,59 @@ pub struct UnavailableNodeType {
     pub node_type: String,
     /// The kind of failure, for example `QuotaExceeded`.
     pub category: Option<String>,
-    /// What the provider of the nodes said.
+    /// The explanation of the cloud provider.
     pub description: Option<String>,
     /// When a node of this type was last asked for, in milliseconds since 1970.
     pub attempted_ms: Option<u64>,
 }
 
-/// The cluster as `ray status` shows it. Ray refreshes it every five seconds. All of it is empty before the
-/// first time, a few seconds after the start of a head.
+/// The cluster status as `ray status` shows it. Ray updates it every five seconds. All fields are
+/// empty for the first few seconds after the head starts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClusterStatus {
-    /// When Ray found this out, in milliseconds since the epoch; `None` if it did not yet.
+    /// When Ray updated the status, in milliseconds since the epoch; `None` before the first
+    /// update.
     pub updated_ms: Option<u64>,
-    /// The resources of all nodes that are alive, by name.
+    /// The resources of all alive nodes, by name.
     pub resources: BTreeMap<String, ResourceUse>,
-    /// The same by node id. By IP address on a cluster whose autoscaler starts nodes.
+    /// The resources of each alive node, by node id, or by IP address if the autoscaler starts
+    /// nodes.
     pub resources_by_node: BTreeMap<String, BTreeMap<String, ResourceUse>>,
-    /// What each node has in all when it is idle.
+    /// The total resources of a node, and how many nodes have the same.
     pub node_sizes: Vec<ResourceDemand>,
-    /// What tasks and actors wait for, the entrypoints of PENDING jobs among them.
+    /// Resources that pending tasks and actors require, including the entrypoints of PENDING jobs.
     pub pending_demands: Vec<ResourceDemand>,
-    /// What placement groups wait for.
+    /// Pending placement groups.
     pub pending_placement_groups: Vec<PlacementGroupDemand>,
-    /// What programs asked for with `request_resources`, whether it is there or not.
+    /// Resources that programs requested with `request_resources`, even if the cluster has them.
     pub requested_resources: Vec<ResourceDemand>,
-    /// The nodes that are alive, by node type. A cluster without node types gives each node one of its own.
+    /// The number of alive nodes by node type. On a cluster without node types, each node has a
+    /// type of its own.
     pub active_nodes: BTreeMap<String, u64>,
-    /// Those of them that are idle. `None` if Ray does not tell them apart.
+    /// The number of alive nodes that are idle, by node type; `None` if Ray does not report it.
     pub idle_nodes: Option<BTreeMap<String, u64>>,
     /// Nodes that are being set up.
     pub pending_nodes: Vec<PendingNode>,
-    /// Nodes that are being asked for, by node type.
+    /// The number of nodes that the autoscaler has requested, by node type.
     pub pending_launches: BTreeMap<String, u64>,
-    /// Nodes that failed lately. Ray without an autoscaler lists none.
+    /// Nodes that failed recently. Always empty on a cluster without an autoscaler.
     pub failed_nodes: Vec<FailedNode>,
-    /// Node types of which no node could be started lately, and why.
+    /// Node types of which no node could be started recently.
     pub unavailable_node_types: Vec<UnavailableNodeType>,
-    /// The error that the autoscaler stopped with.
+    /// The error that stopped the autoscaler.
     pub autoscaler_error: Option<String>,
 }
 
 impl ClusterStatus {
-    /// When Ray found this out.
+    /// Returns when Ray updated the status; `None` before the first update.
     pub fn updated_at(&self) -> Option<SystemTime> {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.updated_ms?))
     }
 
-    /// Why a demand waits: the resources of which no node has so much, also when it is idle. Empty if a
-    /// node has each of them, so that the demand waits for others to end, or for one node that has all.
+    /// Returns the resources of `demand` that no node has in that amount, even if it is idle. Empty
+    /// if each resource is available on some node: the demand then waits until other work ends, or
+    /// for a single node that has all of them.
     ///
     /// ```
     /// # fn main() -> Result<(), serde_json::Error> {
@@ -147,29 +151,29 @@ impl ClusterStatus {
     }
 }
 
-/// What the cluster has no node for, as the end of a message about a job that waits. Empty if the cluster
-/// does not say in time.
+/// Returns the resources that no node has, as the end of a message about a pending job. Empty if
+/// the cluster does not respond in time.
 pub(crate) fn unmet_demands(http: &Http, deadline: Instant) -> String {
-    match ask(http, Some(deadline)) {
+    match get_status(http, Some(deadline)) {
         Ok(status) => status.unmet(),
         Err(_) => String::new(),
     }
 }
 
-fn ask(http: &Http, deadline: Option<Instant>) -> Result<ClusterStatus, ClientError> {
+fn get_status(http: &Http, deadline: Option<Instant>) -> Result<ClusterStatus, ClientError> {
     let request = Request::get("get cluster status", path(&["api", "cluster_status"]));
     Ok(http.send(&request.deadline(deadline))?.json::<response::StatusResponse>()?.data.into())
 }
 
 impl ClusterStatus {
     fn unmet(&self) -> String {
-        const MOST: usize = 3;
+        const MAX_SHOWN: usize = 3;
         let unmet = self.pending_demands.iter().filter(|demand| !self.lacking(demand).is_empty());
         let resources = unmet.map(|demand| {
             let amounts = demand.resources.iter().map(|(name, amount)| format!("{amount} {name}"));
             amounts.collect::<Vec<_>>().join(" and ")
         });
-        let resources: Vec<_> = resources.take(MOST).collect();
+        let resources: Vec<_> = resources.take(MAX_SHOWN).collect();
         if resources.is_empty() {
             return String::new();
         }
@@ -177,27 +181,28 @@ impl ClusterStatus {
     }
 }
 
-/// The status of the cluster.
+/// Cluster status.
 impl RayClient {
-    /// The resources of the cluster, what waits for some, and what the autoscaler does, as `ray status`
-    /// shows them. Calls `GET /api/cluster_status`.
+    /// Returns the resources of the cluster, the pending demands and the state of the autoscaler,
+    /// as `ray status` shows them. Calls `GET /api/cluster_status`.
     ///
     /// ```no_run
-    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
     /// let status = client.cluster_status()?;
     /// for (name, amount) in &status.resources {
     ///     println!("{}/{} {name}", amount.used, amount.total);
     /// }
     /// for demand in &status.pending_demands {
-    ///     println!("{} wait for {:?}", demand.count, demand.resources);
-    ///     println!("no node has so much of {:?}", status.lacking(demand));
+    ///     println!("{} pending: {:?}", demand.count, demand.resources);
+    ///     println!("no node has enough {:?}", status.lacking(demand));
     /// }
     /// # Ok::<(), ray_client::ClientError>(())
     /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
+    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
+    /// from Ray.
     pub fn cluster_status(&self) -> Result<ClusterStatus, ClientError> {
-        ask(self.http(), None)
+        get_status(self.http(), None)
     }
 }

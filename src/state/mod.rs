@@ -1,9 +1,9 @@
-//! The state of the cluster: nodes, tasks, actors and whatever else Ray's state API lists, resources in use
-//! and demands that wait, and what each node measures of itself.
+//! The state of the cluster: nodes, tasks, actors and the other resources of Ray's state API, the
+//! cluster status, and the usage of each node.
 //!
-//! [`RayClient`] has the calls. [`ListOptions`] filter and limit a list, and a [`Listing`] says what it
-//! leaves out. Every model keeps the fields that this library does not know in `extra`, and its enums keep
-//! values that it does not know as `Unknown`.
+//! [`RayClient`] has the calls. [`ListOptions`] filter and limit a list, and a [`Listing`] reports
+//! whether it is complete. Every model keeps unknown fields in `extra`, and its enums keep unknown
+//! values as `Unknown`.
 //!
 //! ```no_run
 //! use ray_client::{Filter, ListOptions, RayClient};
@@ -16,7 +16,7 @@
 //! # Ok::<(), ray_client::ClientError>(())
 //! ```
 //!
-//! The guide's chapter is [looking at the cluster](crate::guide::cluster).
+//! The guide describes all calls and options in [inspecting the cluster](crate::guide::cluster).
 
 mod actors;
 mod cluster_events;
@@ -62,11 +62,11 @@ pub use tasks::{ProfileEvent, ProfilingData, Task, TaskEvent, TaskLogInfo, TaskS
 pub use timeline::TaskTimeline;
 pub use workers::{Worker, WorkerExitType, WorkerType};
 
-/// The rows that Ray's own data sources hand to its dashboard at most
+/// Maximum number of rows that Ray's data sources return to its dashboard
 /// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
 const DATA_SOURCE_LIMIT: usize = 10_000;
 
-/// What the state API lists.
+/// A resource that the state API lists.
 #[derive(Clone, Copy)]
 pub(crate) enum Resource {
     Actors,
@@ -95,12 +95,12 @@ impl Resource {
         }
     }
 
-    /// `placement groups`, for messages.
+    /// Returns, for example, `placement groups`, for messages.
     fn plural(self) -> String {
         self.route().replace('_', " ")
     }
 
-    /// `placement_group`: the plural is regular for all that have an id.
+    /// Returns, for example, `placement_group`. Every resource that has an id has a regular plural.
     fn singular(self) -> &'static str {
         self.route().trim_end_matches('s')
     }
@@ -126,8 +126,8 @@ struct Data<R> {
     result: Envelope<R>,
 }
 
-/// Ray's funnel: `total` rows, of which the source gave `num_after_truncation`, of which
-/// `num_filtered` matched, of which `result` holds the first.
+/// Of `total` rows, the data source returned `num_after_truncation`; `num_filtered` of these match,
+/// and `result` contains the first of them.
 #[derive(Deserialize)]
 struct Envelope<R> {
     total: usize,
@@ -141,13 +141,13 @@ struct Envelope<R> {
 }
 
 impl<R> Envelope<R> {
-    /// Whether Ray's own data source left out rows, which may have matched.
+    /// Returns `true` if Ray's data source omitted rows that may match.
     fn is_truncated_at_data_source(&self, resource: Resource, options: &ListOptions) -> bool {
         let lost = self.total > self.num_after_truncation;
         match resource {
-            // Their total counts references that Ray never lists.
+            // The total includes references that Ray never lists.
             Resource::Objects => lost && self.total > DATA_SOURCE_LIMIT,
-            // Their total counts what a filter took at the source, too.
+            // The total includes the rows that the data source filtered out.
             Resource::Nodes | Resource::Workers if options.has_filters() => {
                 lost && self.num_after_truncation >= DATA_SOURCE_LIMIT
             }
@@ -162,8 +162,8 @@ impl<R> Envelope<R> {
     }
 }
 
-/// Old Rays answer a filter that they cannot use with 500 and the Python error that it raised, newer ones
-/// with 400 (measured on Ray 2.9.3).
+/// Turns the error for an unusable filter into 400. Old Rays respond with 500 and a Python
+/// exception, newer ones with 400 (measured on Ray 2.9.3).
 fn refused_filter(error: ClientError, options: &ListOptions) -> ClientError {
     if error.rejection_kind() == RejectionKind::BadValue && options.has_filters() {
         return ClientError::rejected(400, error);
@@ -172,7 +172,7 @@ fn refused_filter(error: ClientError, options: &ListOptions) -> ClientError {
 }
 
 impl RayClient {
-    /// Asks one route of the state API.
+    /// Requests one route of the state API.
     fn query_state<R: DeserializeOwned>(
         &self,
         operation: &str,
@@ -195,11 +195,11 @@ impl RayClient {
     ) -> Result<Envelope<Rows<T>>, ClientError> {
         let route = ["api", "v0", resource.route()];
         let result = self.query_state(operation, &route, options);
-        // Ray 2.49.2 answers a filter that it cannot use with a bare 500 (measured). Then the same list
-        // without filters succeeds.
-        let is_bare =
+        // Ray 2.49.2 rejects an unusable filter with 500 and no reason (measured). The same list
+        // without filters then succeeds.
+        let has_no_reason =
             result.as_ref().is_err_and(|error| error.rejection_kind() == RejectionKind::NoReason);
-        if is_bare && options.has_filters() {
+        if has_no_reason && options.has_filters() {
             let all = options.clone().limit(1).without_filters();
             if self.query_state::<IgnoredAny>(operation, &route, &all).is_ok() {
                 return Err(ClientError::rejected(
@@ -211,7 +211,7 @@ impl RayClient {
         result
     }
 
-    /// Every list is read by this.
+    /// Returns a list. All list calls use this.
     pub(crate) fn list_state<T: DeserializeOwned>(
         &self,
         resource: Resource,
@@ -234,7 +234,8 @@ impl RayClient {
         Ok(Listing { total: envelope.total, truncated, warnings, results: envelope.result.read })
     }
 
-    /// All rows of one id, with detail: one, or of a task one for each attempt.
+    /// Returns all rows with this id, with detail. A task has one row per attempt, any other
+    /// resource one.
     fn find_state<T: DeserializeOwned>(
         &self,
         resource: Resource,
@@ -249,7 +250,7 @@ impl RayClient {
         );
         let operation = resource.get_operation(id);
         let mut envelope = self.query_rows::<T>(&operation, resource, &options)?;
-        // A row that is there and cannot be read is not one that does not exist.
+        // An unreadable row exists, so this must not become 404.
         if let Some(why) = envelope.result.reasons.first() {
             return Err(ClientError::unexpected(format_args!("{operation}: {why}")));
         }
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_filter_takes_at_the_source_is_not_cut() {
+    fn rows_filtered_at_the_data_source_do_not_truncate_a_list() {
         let all = ListOptions::default();
         let some = ListOptions::default().filter("state", Filter::Eq, "ALIVE");
         for (resource, options, total, after, cut) in [
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_raised_a_python_error_is_400() {
+    fn a_filter_that_raises_a_python_exception_is_400() {
         let none = ListOptions::default();
         let some = ListOptions::default().filter("task_id", Filter::Eq, "zz");
         for (options, kind, status) in [

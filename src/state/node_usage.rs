@@ -1,4 +1,4 @@
-//! What each node uses of its machine, as measured there.
+//! Node usage: CPU, memory, disks, network and GPUs of each node.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::json::{Rows, or_default};
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, numbers};
 
-/// How full a disk is, in bytes.
+/// The usage of a disk, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DiskUsage {
-    /// What it holds in all.
+    /// Its capacity.
     pub total: u64,
-    /// What is in use.
+    /// The space in use.
     pub used: u64,
-    /// What is free for Ray.
+    /// The space that is free for Ray.
     pub free: u64,
 }
 
@@ -26,20 +26,20 @@ pub struct DiskUsage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct GpuUsage {
-    /// Its number on the node, from 0 on.
+    /// Its index on the node, from 0.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub index: Option<u32>,
     /// Its model.
     pub name: Option<String>,
     /// Its id.
     pub uuid: Option<String>,
-    /// How busy it is, in percent; `None` if it does not tell.
+    /// Its utilization, in percent; `None` if it does not report it.
     #[serde(default, rename = "utilizationGpu", deserialize_with = "numbers::float")]
     pub utilization_percent: Option<f64>,
-    /// Its memory in use, in units of 1024 × 1024 bytes.
+    /// Its used memory, in units of 1024 × 1024 bytes.
     #[serde(default, rename = "memoryUsed", deserialize_with = "numbers::float")]
     pub memory_used_mib: Option<f64>,
-    /// Its memory, in units of 1024 × 1024 bytes.
+    /// Its total memory, in units of 1024 × 1024 bytes.
     #[serde(default, rename = "memoryTotal", deserialize_with = "numbers::float")]
     pub memory_total_mib: Option<f64>,
     /// Everything else that Ray sends.
@@ -47,8 +47,8 @@ pub struct GpuUsage {
     pub extra: Map<String, Value>,
 }
 
-/// What a node uses of its machine. Nodes that share a machine measure the same. A node that is dead or
-/// starts has no measurements, which are `None` then.
+/// The usage of a node. Nodes on the same machine report the same values. Measurements of a node
+/// that is dead or starting are `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NodeUsage {
@@ -62,35 +62,35 @@ pub struct NodeUsage {
     pub hostname: Option<String>,
     /// Whether it is the head.
     pub is_head_node: Option<bool>,
-    /// When this was measured, in milliseconds since the epoch.
+    /// When the values were measured, in milliseconds since the epoch.
     pub measured_ms: Option<u64>,
-    /// How busy its CPUs are, in percent of all of them.
+    /// The utilization of all its CPUs together, in percent.
     pub cpu_percent: Option<f64>,
-    /// How many CPUs the machine has, hyperthreads counted.
+    /// The number of logical CPUs of the machine.
     pub cpus: Option<u64>,
-    /// The processes that ran or waited, on average over the last 1, 5 and 15 minutes.
+    /// The average number of running or waiting processes over the last 1, 5 and 15 minutes.
     pub load_average: Option<[f64; 3]>,
-    /// Its memory, in bytes: that of the container if there is one.
+    /// The memory of the machine, or of the container if there is one, in bytes.
     pub memory_total: Option<u64>,
-    /// What is in use of that, in bytes.
+    /// The used memory, in bytes.
     pub memory_used: Option<u64>,
-    /// Its disks, by where they are mounted.
+    /// Its disks, by mount point.
     pub disks: BTreeMap<String, DiskUsage>,
-    /// What it reads from its disks, in bytes a second.
+    /// Bytes read from its disks per second.
     pub disk_read_per_second: Option<f64>,
-    /// What it writes to its disks, in bytes a second.
+    /// Bytes written to its disks per second.
     pub disk_written_per_second: Option<f64>,
-    /// What it sends, in bytes a second, loopback left out.
+    /// Bytes sent per second, without loopback.
     pub network_sent_per_second: Option<f64>,
-    /// What it receives, in bytes a second, loopback left out.
+    /// Bytes received per second, without loopback.
     pub network_received_per_second: Option<f64>,
     /// Its GPUs.
     pub gpus: Vec<GpuUsage>,
     /// The memory of its object store, in bytes.
     pub object_store_total: Option<u64>,
-    /// What objects take of that, in bytes.
+    /// The memory of its object store that objects use, in bytes.
     pub object_store_used: Option<u64>,
-    /// How many worker processes it runs, drivers among them.
+    /// The number of its worker processes, including drivers.
     pub workers: Option<u64>,
 }
 
@@ -114,7 +114,7 @@ struct RawNode {
     now: Option<f64>,
     #[serde(default, deserialize_with = "numbers::float")]
     cpu: Option<f64>,
-    /// Logical and physical ones.
+    /// Logical and physical CPUs.
     cpus: Option<Vec<Option<u64>>>,
     /// For the machine, and for each CPU.
     load_avg: Option<Vec<[f64; 3]>>,
@@ -155,7 +155,7 @@ impl From<RawNode> for NodeUsage {
     fn from(raw: RawNode) -> Self {
         let RawNode { raylet, mem, disk_io_speed, network_speed, .. } = raw;
         let at = |numbers: &Option<Vec<f64>>, index: usize| numbers.as_ref()?.get(index).copied();
-        // Ray gives a node without measurements an object store of 0 bytes.
+        // For a node without measurements, Ray reports an object store of 0 bytes.
         let store = raylet.object_store_used_memory.zip(raylet.object_store_available_memory);
         let store = store.filter(|(used, available)| used + available > 0);
         Self {
@@ -183,13 +183,14 @@ impl From<RawNode> for NodeUsage {
     }
 }
 
-/// The usage of nodes.
+/// Node usage.
 impl RayClient {
-    /// What each node uses of its machine: CPU, memory, disks, network and GPUs as its dashboard agent
-    /// measures them every few seconds, dead nodes among them. Calls `GET /nodes?view=summary`.
+    /// Returns the usage of each node, including dead ones: CPU, memory, disks, network and GPUs.
+    /// The dashboard agent of a node measures them every few seconds. Calls `GET
+    /// /nodes?view=summary`.
     ///
     /// ```no_run
-    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
     /// for node in client.list_node_usage()? {
     ///     println!("{} {:?}% CPU, {:?} bytes", node.node_id, node.cpu_percent, node.memory_used);
     /// }
@@ -197,7 +198,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not answer or cannot be reached, 500 if the answer is not Ray's.
+    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
+    /// from Ray.
     pub fn list_node_usage(&self) -> Result<Listing<NodeUsage>, ClientError> {
         let request = Request::get("list node usage", path(&["nodes"])).query("view", "summary");
         let rows = self.http().send(&request)?.json::<NodesResponse>()?.data.summary;
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_node_measures_is_read() {
+    fn the_measurements_of_a_node_are_read() {
         let node = read(json!({
             "now": 5000.25, "ip": "10.0.0.2", "hostname": "vm", "cpu": 42.5, "cpus": [8, 4],
             "loadAvg": [[15.1, 9.6, 6.1], [1.8, 1.2, 0.7]], "mem": [25, 22, 11.8, 3],

@@ -1,4 +1,4 @@
-//! The nodes of the cluster.
+//! Nodes: the model and the calls.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -15,14 +15,14 @@ use crate::{json, numbers};
 string_enum! {
     /// Whether a node is part of the cluster.
     NodeState {
-        /// It is.
+        /// Is part of the cluster.
         Alive = "ALIVE",
-        /// It was: it left, was drained, or failed.
+        /// Left the cluster, was drained or failed.
         Dead = "DEAD",
     }
 }
 
-/// A node of the cluster, also one that died.
+/// A node, alive or dead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Node {
@@ -36,10 +36,10 @@ pub struct Node {
     pub state: NodeState,
     /// Why it died.
     pub state_message: Option<String>,
-    /// Its name, which is its IP address unless another was given.
+    /// Its name, by default its IP address.
     pub node_name: Option<String>,
     /// Its resources by name: `CPU`, `GPU`, custom ones, and `memory` and `object_store_memory` in
-    /// bytes. Empty for a node that died.
+    /// bytes. Empty for a dead node.
     #[serde(default, deserialize_with = "json::or_default")]
     pub resources_total: BTreeMap<String, f64>,
     /// Its labels.
@@ -57,17 +57,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// Whether it is part of the cluster now.
+    /// Returns `true` if the node is part of the cluster.
     pub fn is_alive(&self) -> bool {
         self.state == NodeState::Alive
     }
 
-    /// When it started. With detail.
+    /// Returns when the node started. With detail.
     pub fn started_at(&self) -> Option<SystemTime> {
         self.start_time_ms.and_then(time_from_ms)
     }
 
-    /// When it died, which Ray may notice up to 30 seconds late. With detail.
+    /// Returns when the node died. Ray may notice it up to 30 seconds late. With detail.
     pub fn ended_at(&self) -> Option<SystemTime> {
         self.end_time_ms.and_then(time_from_ms)
     }
@@ -75,7 +75,15 @@ impl Node {
 
 /// Nodes.
 impl RayClient {
-    /// The nodes of the cluster, dead ones among them. Calls `GET /api/v0/nodes`.
+    /// Returns all nodes, including dead ones. Calls `GET /api/v0/nodes`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for node in client.list_nodes()? {
+    ///     println!("{} {} {:?}", node.node_id, node.state, node.resources_total);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -83,22 +91,38 @@ impl RayClient {
         self.list_nodes_with(&ListOptions::default())
     }
 
-    /// The nodes that match. Calls `GET /api/v0/nodes`.
+    /// Returns the nodes that match `options`. Calls `GET /api/v0/nodes`.
+    ///
+    /// ```no_run
+    /// use ray_client::{Filter, ListOptions};
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let alive = ListOptions::default().filter("state", Filter::Eq, "ALIVE");
+    /// println!("{} nodes are alive", client.list_nodes_with(&alive)?.len());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 400 if an option is not valid, or if Ray cannot filter by that column or value; 408 or 503 if the
-    /// cluster does not answer or cannot be reached; 429 if the dashboard handles 100 such calls already;
-    /// 500 if Ray's own data source does not answer, or if the answer is not Ray's.
+    /// 400 if an option is invalid or Ray cannot filter by that column or value; 408 or 503 if the
+    /// cluster does not respond or is unreachable; 429 if the dashboard already handles 100 such
+    /// requests; 500 if Ray's data source does not respond, or the response is not from Ray.
     pub fn list_nodes_with(&self, options: &ListOptions) -> Result<Listing<Node>, ClientError> {
         self.list_state(Resource::Nodes, options)
     }
 
-    /// One node, with detail. Calls `GET /api/v0/nodes`, since `GET /nodes/{id}` answers 200 for a
-    /// node that does not exist, too (measured on Ray 2.60.0).
+    /// Returns one node, with detail. Calls `GET /api/v0/nodes`, because `GET /nodes/{id}` responds
+    /// with 200 even if the node does not exist (measured on Ray 2.60.0).
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let node = client.get_node("4b8f0e9e4c64c6a05e0e7f8a2c1b4c1f8a34d9b7f0f6a9d3c5e7b102")?;
+    /// println!("{} since {:?}", node.state, node.started_at());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
-    /// 404 if there is no such node, 400 if the id is not 56 hex digits (Ray 2.9 does not tell the two
-    /// apart: 404), otherwise the same errors as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if the node does not exist; 400 if the id is not 56 hex digits (404 on Ray 2.9);
+    /// otherwise the same errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_node(&self, id: impl AsRef<str>) -> Result<Node, ClientError> {
         self.get_state(Resource::Nodes, id.as_ref())
     }

@@ -1,4 +1,4 @@
-//! References to objects, by the processes that hold them.
+//! References to objects: the model and the calls.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,24 +9,24 @@ use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
-    /// What keeps an object.
+    /// Why an object is kept.
     ReferenceType {
-        /// A handle of an actor.
+        /// An actor handle refers to it.
         ActorHandle = "ACTOR_HANDLE",
-        /// An unfinished `ray.get`.
+        /// An unfinished `ray.get` reads it.
         PinnedInMemory = "PINNED_IN_MEMORY",
-        /// A reference in a program.
+        /// A program refers to it.
         LocalReference = "LOCAL_REFERENCE",
-        /// A task that is not over has it as an argument.
+        /// It is an argument of an unfinished task.
         UsedByPendingTask = "USED_BY_PENDING_TASK",
-        /// Another object holds a reference to it.
+        /// Another object refers to it.
         CapturedInObject = "CAPTURED_IN_OBJECT",
-        /// Ray cannot tell.
+        /// Ray does not know.
         UnknownStatus = "UNKNOWN_STATUS",
     }
 }
 
-/// A reference to an object by one worker process. An object that several refer to has several.
+/// A reference to an object by one worker process. An object can have several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Object {
@@ -35,22 +35,22 @@ pub struct Object {
     /// Its size in bytes; `None` if Ray does not know it.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub object_size: Option<u64>,
-    /// The state of the task that makes it.
+    /// The state of the task that creates it.
     pub task_status: Option<TaskState>,
-    /// How often that task ran, this time included.
+    /// The number of runs of that task, including the current one.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub attempt_number: Option<u64>,
-    /// What keeps it.
+    /// Why the object is kept.
     pub reference_type: Option<ReferenceType>,
-    /// The line of the program that made it; `disabled` if Ray does not record call sites.
+    /// The line of the program that created it; `disabled` if Ray does not record call sites.
     pub call_site: Option<String>,
-    /// What the process is for that refers to it.
+    /// The type of the worker process that refers to it.
     #[serde(rename = "type")]
     pub worker_type: Option<WorkerType>,
-    /// The process id of that process.
+    /// The process id of that worker.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
-    /// The IP address of its node.
+    /// The IP address of that worker's node.
     pub ip: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -59,9 +59,17 @@ pub struct Object {
 
 /// Objects.
 impl RayClient {
-    /// The references to objects of the cluster. Calls `GET /api/v0/objects`, for which Ray asks
-    /// every node that is alive; those that did not answer are in the warnings. The total counts
-    /// references that Ray does not list, too.
+    /// Returns all references to objects. Calls `GET /api/v0/objects`. Ray queries every alive
+    /// node; [`warnings`](Listing::warnings) reports nodes that did not respond.
+    /// [`total`](Listing::total) includes references that Ray does not list.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for object in client.list_objects()? {
+    ///     println!("{} {:?} bytes", object.object_id, object.object_size);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -69,8 +77,8 @@ impl RayClient {
         self.list_objects_with(&ListOptions::default())
     }
 
-    /// The references that match. Calls `GET /api/v0/objects`. There is no call for one object,
-    /// since it may have several: filter by `object_id`.
+    /// Returns the references that match `options`. Calls `GET /api/v0/objects`. For one object,
+    /// filter by `object_id`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).

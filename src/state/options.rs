@@ -1,4 +1,4 @@
-//! What to list, and how much of it.
+//! Options of a list: its limit, filters, detail and timeout.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use crate::transport::Request;
 use crate::{ClientError, validate};
 
-/// The most rows that Ray lists in one answer (`RAY_MAX_LIMIT_FROM_API_SERVER`).
+/// Maximum number of rows in one response of Ray (`RAY_MAX_LIMIT_FROM_API_SERVER`).
 const MAX_LIMIT: usize = 10_000;
 
 /// How a [`ListOptions::filter`] compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Filter {
-    /// The column is this value.
+    /// The column equals the value.
     Eq,
-    /// The column is not this value.
+    /// The column does not equal the value.
     Ne,
 }
 
@@ -27,7 +27,7 @@ impl Filter {
     }
 }
 
-/// What to list, and how much of it.
+/// Options of a list: its limit, filters, detail and timeout.
 ///
 /// ```no_run
 /// use ray_client::{Filter, ListOptions, RayClient};
@@ -65,21 +65,20 @@ impl Default for ListOptions {
 }
 
 impl ListOptions {
-    /// Maximum number of rows to return, from 1 to 10,000. Defaults to 10,000, all that Ray gives in one
-    /// answer, while Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated)
-    /// tells whether there are more.
+    /// Sets the maximum number of rows to return, from 1 to 10,000. Defaults to 10,000, Ray's
+    /// maximum; Ray's own default is 100. [`Listing::truncated`](crate::Listing::truncated) reports
+    /// whether there are more.
     pub fn limit(mut self, rows: usize) -> Self {
         self.limit = rows;
         self
     }
 
-    /// Lists only rows whose column is, or is not, this value. All filters must hold. Defaults to
-    /// none.
+    /// Lists only rows whose column equals, or does not equal, `value`. Rows must match all
+    /// filters. Defaults to no filter.
     ///
-    /// Ray compares text without regard to case, and takes most columns that are plain values;
-    /// which they are differs from resource to resource and from version to version, and Ray's
-    /// error names them. It looks at the column only if there are rows to filter: otherwise an unknown
-    /// column gives an empty list (measured on Ray 2.60.0).
+    /// Ray compares text without regard to case. The valid columns depend on the resource and the
+    /// version of Ray; Ray's error for any other column names them. If the resource has no rows,
+    /// Ray does not check the column, and the list is empty (measured on Ray 2.60.0).
     pub fn filter(
         mut self,
         column: impl Into<String>,
@@ -90,24 +89,23 @@ impl ListOptions {
         self
     }
 
-    /// Whether to ask for the fields that the models call "with detail". Defaults to false.
+    /// Sets whether to return the fields documented as "with detail". Defaults to false.
     pub fn detail(mut self, yes: bool) -> Self {
         self.detail = yes;
         self
     }
 
-    /// Whether to leave out the tasks that stand for drivers. Defaults to true, as Ray does. Has a
-    /// meaning for tasks only.
+    /// Sets whether to omit the tasks that represent drivers. Defaults to true, as in Ray. Only
+    /// affects tasks.
     pub fn exclude_driver(mut self, yes: bool) -> Self {
         self.exclude_driver = yes;
         self
     }
 
-    /// How long Ray may take, up to a day. Ray counts in whole seconds, so that it is rounded up to
-    /// them. It gives up on what does not answer at four fifths of that, and then says so in a warning
-    /// or in an error (500). Defaults to the client's read timeout; a longer one makes this call wait
-    /// as long for the answer to begin. The whole of the answer has to arrive within the read timeout
-    /// after that.
+    /// Sets how long Ray may take, up to a day, rounded up to whole seconds. After four fifths of
+    /// this time Ray gives up on a data source that does not respond, and reports it in a warning
+    /// or an error (500). Defaults to the client's read timeout. A longer timeout also extends the
+    /// wait for the start of the response; the body must then arrive within the read timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -138,7 +136,7 @@ impl ListOptions {
         Ok(())
     }
 
-    /// A summary takes no part of these, and has always the default.
+    /// Rejects options that Ray ignores for summaries.
     pub(super) fn check_for_summary(&self) -> Result<(), ClientError> {
         let Self { limit, filters: _, detail, exclude_driver, timeout: _ } = self;
         if *limit != MAX_LIMIT || *detail || !exclude_driver {
@@ -149,7 +147,7 @@ impl ListOptions {
         Ok(())
     }
 
-    /// Whether every filter is by one of these columns, which Ray reads without regard to case.
+    /// Returns `true` if all filters use these columns. Ray ignores the case of columns.
     pub(crate) fn filters_only_by(&self, columns: &[&str]) -> bool {
         self.filters
             .iter()
@@ -182,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bad_options_are_refused() {
+    fn invalid_options_are_400() {
         for bad in [
             ListOptions::default().limit(0),
             ListOptions::default().limit(10_001),
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_takes_filters_and_a_timeout_only() {
+    fn a_summary_accepts_only_filters_and_a_timeout() {
         let good = ListOptions::default().filter("name", Filter::Eq, "x");
         assert!(good.clone().timeout(Duration::from_secs(5)).check_for_summary().is_ok());
         for bad in [good.clone().limit(5), good.clone().detail(true), good.exclude_driver(false)] {
@@ -217,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_written_as_ray_reads_them() {
+    fn options_become_query_parameters() {
         let options = ListOptions::default()
             .limit(7)
             .detail(true)

@@ -1,4 +1,4 @@
-//! The placement groups of the cluster.
+//! Placement groups: the models and the calls.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +15,24 @@ string_enum! {
     PlacementGroupState {
         /// Waits for resources.
         Pending = "PENDING",
-        /// Its resources are found, and not yet taken.
+        /// Its resources are found but not yet reserved.
         Prepared = "PREPARED",
         /// Holds its resources.
         Created = "CREATED",
         /// Was removed.
         Removed = "REMOVED",
-        /// Lost a node, and waits for resources again.
+        /// Lost a node and waits for resources again.
         Rescheduling = "RESCHEDULING",
     }
 }
 
-/// Which bundle of which placement group.
+/// The id of a bundle: its placement group and index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BundleId {
     /// The placement group.
     pub placement_group_id: Option<String>,
-    /// The number of the bundle, from 0 on.
+    /// The index of the bundle, from 0.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub bundle_index: Option<u64>,
     /// Everything else that Ray sends.
@@ -44,42 +44,42 @@ pub struct BundleId {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bundle {
-    /// Which one it is.
+    /// Its id.
     pub bundle_id: Option<BundleId>,
     /// Its resources, by name.
     #[serde(default, deserialize_with = "json::or_default")]
     pub unit_resources: BTreeMap<String, f64>,
-    /// Its node; empty until it was placed.
+    /// Its node; empty until it is placed.
     pub node_id: Option<String>,
-    /// The labels its node must have.
+    /// The labels that its node must have.
     pub label_selector: Option<BTreeMap<String, String>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// How the scheduling of a placement group went.
+/// Statistics about the scheduling of a placement group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PlacementGroupStats {
-    /// When it was asked for, in nanoseconds since the epoch.
+    /// When it was requested, in nanoseconds since the epoch.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub creation_request_received_ns: Option<u64>,
-    /// When scheduling began, in nanoseconds since the epoch.
+    /// When scheduling started, in nanoseconds since the epoch.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub scheduling_started_time_ns: Option<u64>,
-    /// How long the last scheduling took, in microseconds.
+    /// How long the last scheduling attempt took, in microseconds.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub scheduling_latency_us: Option<u64>,
-    /// How long it took from the request to the end, in microseconds.
+    /// How long the creation took from its request, in microseconds.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub end_to_end_creation_latency_us: Option<u64>,
-    /// How often it was tried.
+    /// The number of scheduling attempts.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub scheduling_attempt: Option<u64>,
-    /// How far it is, for example `FINISHED` or `INFEASIBLE`.
+    /// The state of the scheduling, for example `FINISHED` or `INFEASIBLE`.
     pub scheduling_state: Option<String>,
-    /// The longest pause between two tries, in milliseconds.
+    /// The longest pause between two scheduling attempts, in milliseconds.
     #[serde(default, deserialize_with = "numbers::float")]
     pub highest_retry_delay_ms: Option<f64>,
     /// Everything else that Ray sends.
@@ -93,9 +93,9 @@ pub struct PlacementGroupStats {
 pub struct PlacementGroup {
     /// Its id, 36 hex digits.
     pub placement_group_id: String,
-    /// The name it was given; empty if none.
+    /// Its name; empty if it has none.
     pub name: Option<String>,
-    /// The job that made it.
+    /// The job that created it.
     pub creator_job_id: Option<String>,
     /// Its state.
     pub state: PlacementGroupState,
@@ -103,11 +103,11 @@ pub struct PlacementGroup {
     pub bundles: Option<Vec<Bundle>>,
     /// Whether it outlives its job. With detail.
     pub is_detached: Option<bool>,
-    /// How its scheduling went. With detail.
+    /// Statistics about its scheduling. With detail.
     pub stats: Option<PlacementGroupStats>,
-    /// How it is placed by each topology label. With detail. Experimental in Ray.
+    /// The placement strategy for each topology label. With detail. Experimental in Ray.
     pub topology_strategy: Option<Map<String, Value>>,
-    /// The value that was chosen for each topology label. With detail. Experimental in Ray.
+    /// The chosen value of each topology label. With detail. Experimental in Ray.
     pub topology_assignments: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -116,8 +116,15 @@ pub struct PlacementGroup {
 
 /// Placement groups.
 impl RayClient {
-    /// The placement groups of the cluster, removed ones among them. Calls
-    /// `GET /api/v0/placement_groups`.
+    /// Returns all placement groups, including removed ones. Calls `GET /api/v0/placement_groups`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for group in client.list_placement_groups()? {
+    ///     println!("{} {:?} {}", group.placement_group_id, group.name, group.state);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -125,7 +132,7 @@ impl RayClient {
         self.list_placement_groups_with(&ListOptions::default())
     }
 
-    /// The placement groups that match. Calls `GET /api/v0/placement_groups`.
+    /// Returns the placement groups that match `options`. Calls `GET /api/v0/placement_groups`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -136,12 +143,12 @@ impl RayClient {
         self.list_state(Resource::PlacementGroups, options)
     }
 
-    /// One placement group, with detail. Calls `GET /api/v0/placement_groups`. Ray looks for it
-    /// among the 10,000 that its list has at most.
+    /// Returns one placement group, with detail. Calls `GET /api/v0/placement_groups`. Ray searches
+    /// only the first 10,000 placement groups.
     ///
     /// # Errors
-    /// 404 if there is no such placement group, also for an id that is not 36 hex digits; otherwise the
-    /// same errors as [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if the placement group does not exist or the id is not 36 hex digits; otherwise the same
+    /// errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_placement_group(&self, id: impl AsRef<str>) -> Result<PlacementGroup, ClientError> {
         self.get_state(Resource::PlacementGroups, id.as_ref())
     }

@@ -1,4 +1,4 @@
-//! The runtime environments on the nodes.
+//! Runtime environments of nodes: the model and the calls.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,20 +11,21 @@ use crate::{json, numbers};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RuntimeEnvState {
-    /// The environment, as Ray documents it. It may hold secrets, for example in `env_vars`.
+    /// The environment, in the format that Ray documents. It can contain secrets, for example in
+    /// `env_vars`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub runtime_env: Map<String, Value>,
-    /// Whether it could be made; `None` while it is being made.
+    /// Whether its setup succeeded; `None` while it is being set up.
     pub success: Option<bool>,
-    /// How long it took to make it, in milliseconds.
+    /// How long its setup took, in milliseconds.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub creation_time_ms: Option<u64>,
-    /// The node.
+    /// Its node.
     pub node_id: Option<String>,
-    /// How many actors and tasks use it. With detail.
+    /// The number of actors and tasks that use it. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub ref_cnt: Option<u64>,
-    /// Why it could not be made. With detail.
+    /// Why its setup failed. With detail.
     pub error: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -33,8 +34,16 @@ pub struct RuntimeEnvState {
 
 /// Runtime environments.
 impl RayClient {
-    /// The runtime environments of the cluster. Calls `GET /api/v0/runtime_envs`, for which Ray asks
-    /// every node that is alive; those that did not answer are in the warnings.
+    /// Returns the runtime environments of all nodes. Calls `GET /api/v0/runtime_envs`. Ray queries
+    /// every alive node; [`warnings`](Listing::warnings) reports nodes that did not respond.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for env in client.list_runtime_envs()? {
+    ///     println!("{:?} {:?}: {:?}", env.node_id, env.success, env.runtime_env);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -42,7 +51,7 @@ impl RayClient {
         self.list_runtime_envs_with(&ListOptions::default())
     }
 
-    /// The runtime environments that match. Calls `GET /api/v0/runtime_envs`.
+    /// Returns the runtime environments that match `options`. Calls `GET /api/v0/runtime_envs`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).

@@ -1,4 +1,4 @@
-//! Counts of tasks, actors and objects by name, class and call site.
+//! Summaries of tasks by name, of actors by class and of objects by call site.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,50 @@ use serde_json::{Map, Value};
 use super::{ListOptions, Resource, TaskType};
 use crate::{ClientError, RayClient, json};
 
-/// A summary, and what it leaves out. Never cut in silence.
+/// A summary, and whether it is complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Summary<T> {
     /// The summary.
     pub summary: T,
-    /// How many rows there are on the cluster, as in [`Listing::total`](crate::Listing::total).
+    /// How many rows Ray knows of, as in [`Listing::total`](crate::Listing::total).
     pub total: usize,
-    /// Whether there are rows that were not counted: Ray counts 10,000 at most.
+    /// Whether rows were not counted. Ray counts at most 10,000.
     pub truncated: bool,
-    /// Ray's own warnings about this summary.
+    /// Ray's warnings, for example about nodes that did not respond.
     pub warnings: Vec<String>,
 }
 
-/// How many attempts of tasks there are, by name.
+/// The number of task attempts by name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskSummary {
-    /// The counts by name of the task, which is that of its function or method if it was given no
-    /// other.
+    /// The counts by name of the task, by default the name of its function or method.
     #[serde(rename = "summary")]
     pub groups: BTreeMap<String, TaskGroup>,
-    /// Calls of remote functions.
+    /// The number of calls of remote functions.
     pub total_tasks: u64,
-    /// Calls of actors' methods.
+    /// The number of calls of actor methods.
     pub total_actor_tasks: u64,
-    /// Actors that were made.
+    /// The number of created actors.
     pub total_actor_scheduled: u64,
-    /// What it is grouped by: `func_name`.
+    /// What the summary is grouped by: `func_name`.
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Tasks of one name.
+/// The tasks with one name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskGroup {
     /// The name.
     pub func_or_class_name: Option<String>,
-    /// What the first of them is.
+    /// The type of the first of these tasks.
     #[serde(rename = "type")]
     pub task_type: Option<TaskType>,
-    /// How many are in each state, for example `FINISHED`.
+    /// The number of tasks in each state, for example `FINISHED`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -61,29 +60,29 @@ pub struct TaskGroup {
     pub extra: Map<String, Value>,
 }
 
-/// How many actors there are, by class.
+/// The number of actors by class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActorSummary {
     /// The counts by class.
     #[serde(rename = "summary")]
     pub groups: BTreeMap<String, ActorGroup>,
-    /// All of them.
+    /// The number of actors.
     pub total_actors: u64,
-    /// What it is grouped by: `class`.
+    /// What the summary is grouped by: `class`.
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// Actors of one class.
+/// The actors of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActorGroup {
     /// The class.
     pub class_name: Option<String>,
-    /// How many are in each state, for example `ALIVE`.
+    /// The number of actors in each state, for example `ALIVE`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub state_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -91,45 +90,45 @@ pub struct ActorGroup {
     pub extra: Map<String, Value>,
 }
 
-/// How many references to objects there are, by where the objects were made.
+/// The number of references to objects, by the call sites that created the objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ObjectSummary {
     /// The counts by call site; all under `disabled` if Ray does not record call sites.
     #[serde(rename = "summary")]
     pub groups: BTreeMap<String, ObjectGroup>,
-    /// All references.
+    /// The number of references.
     pub total_objects: u64,
     /// The size of the objects, in units of 1024 × 1024 bytes.
     pub total_size_mb: f64,
     /// Whether Ray records call sites.
     pub callsite_enabled: Option<bool>,
-    /// What it is grouped by: `callsite`.
+    /// What the summary is grouped by: `callsite`.
     pub summary_by: Option<String>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// References to objects that were made at one place.
+/// The references to objects that one call site created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ObjectGroup {
-    /// All of them.
+    /// The number of references.
     pub total_objects: u64,
     /// The size of the objects, in units of 1024 × 1024 bytes.
     pub total_size_mb: f64,
-    /// How many processes refer to them.
+    /// The number of processes that refer to the objects.
     pub total_num_workers: u64,
-    /// How many nodes these processes are on.
+    /// The number of nodes of these processes.
     pub total_num_nodes: u64,
-    /// How many are made by a task in each state.
+    /// The number of references by the state of the creating task.
     #[serde(default, deserialize_with = "json::or_default")]
     pub task_state_counts: BTreeMap<String, u64>,
-    /// How many are made by which attempt of a task.
+    /// The number of references by the attempt number of the creating task.
     #[serde(default, deserialize_with = "json::or_default")]
     pub task_attempt_number_counts: BTreeMap<String, u64>,
-    /// How many are kept by what, for example `LOCAL_REFERENCE`.
+    /// The number of references by type, for example `LOCAL_REFERENCE`.
     #[serde(default, deserialize_with = "json::or_default")]
     pub ref_type_counts: BTreeMap<String, u64>,
     /// Everything else that Ray sends.
@@ -137,7 +136,7 @@ pub struct ObjectGroup {
     pub extra: Map<String, Value>,
 }
 
-/// Ray sends one summary, of the whole cluster.
+/// Ray sends a single summary, for the whole cluster.
 #[derive(Deserialize)]
 struct ByNode<T> {
     node_id_to_summary: Cluster<T>,
@@ -150,7 +149,16 @@ struct Cluster<T> {
 
 /// Summaries of tasks, actors and objects.
 impl RayClient {
-    /// The number of tasks by name and state. Calls `GET /api/v0/tasks/summarize`.
+    /// Returns the number of task attempts by name and state. Calls `GET /api/v0/tasks/summarize`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let summary = client.summarize_tasks()?.summary;
+    /// for (name, group) in &summary.groups {
+    ///     println!("{name}: {:?}", group.state_counts);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
@@ -158,11 +166,11 @@ impl RayClient {
         self.summarize_tasks_with(&ListOptions::default())
     }
 
-    /// The number of tasks that match. Calls `GET /api/v0/tasks/summarize`, which takes filters and
-    /// a timeout only.
+    /// Returns the number of task attempts that match `options`. Calls `GET
+    /// /api/v0/tasks/summarize`, which accepts only filters and a timeout.
     ///
     /// # Errors
-    /// 400 if the options have a limit, detail, or drivers, otherwise the same errors as
+    /// 400 if the options set a limit, detail or drivers; otherwise the same errors as
     /// [`list_nodes_with`](Self::list_nodes_with).
     pub fn summarize_tasks_with(
         &self,
@@ -171,7 +179,7 @@ impl RayClient {
         self.summarize_state(Resource::Tasks, options)
     }
 
-    /// The number of actors by class and state. Calls `GET /api/v0/actors/summarize`.
+    /// Returns the number of actors by class and state. Calls `GET /api/v0/actors/summarize`.
     ///
     /// # Errors
     /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
@@ -179,7 +187,7 @@ impl RayClient {
         self.summarize_actors_with(&ListOptions::default())
     }
 
-    /// The number of actors that match. Calls `GET /api/v0/actors/summarize`.
+    /// Returns the number of actors that match `options`. Calls `GET /api/v0/actors/summarize`.
     ///
     /// # Errors
     /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
@@ -190,7 +198,8 @@ impl RayClient {
         self.summarize_state(Resource::Actors, options)
     }
 
-    /// The number of references to objects by call site. Calls `GET /api/v0/objects/summarize`.
+    /// Returns the number of references to objects by call site. Calls `GET
+    /// /api/v0/objects/summarize`.
     ///
     /// # Errors
     /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
@@ -198,7 +207,8 @@ impl RayClient {
         self.summarize_objects_with(&ListOptions::default())
     }
 
-    /// The number of references that match. Calls `GET /api/v0/objects/summarize`.
+    /// Returns the number of references that match `options`. Calls `GET
+    /// /api/v0/objects/summarize`.
     ///
     /// # Errors
     /// The same errors as [`summarize_tasks_with`](Self::summarize_tasks_with).
@@ -226,8 +236,8 @@ impl RayClient {
         Ok(Summary { summary, total: envelope.total, truncated, warnings })
     }
 
-    /// Ray answers a filter that it cannot use with a bare 500 here. Its list of the same resource
-    /// says what is wrong with it.
+    /// Ray rejects a summary with an unusable filter with 500 and no reason. The list of the same
+    /// resource returns the reason.
     fn blame_filters(
         &self,
         error: ClientError,

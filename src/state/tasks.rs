@@ -1,4 +1,4 @@
-//! The tasks of the cluster, by attempt.
+//! Tasks and their attempts: the models and the calls.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -15,65 +15,65 @@ use crate::{json, numbers};
 string_enum! {
     /// The state of a task.
     TaskState {
-        /// Ray knows of no event of it.
+        /// Ray has recorded no event for it.
         Nil = "NIL",
-        /// Waits for its arguments to be made.
+        /// Waits until its arguments are created.
         PendingArgsAvail = "PENDING_ARGS_AVAIL",
         /// Waits for a node.
         PendingNodeAssignment = "PENDING_NODE_ASSIGNMENT",
-        /// Waits for memory of the object store.
+        /// Waits for memory in the object store.
         PendingObjStoreMemAvail = "PENDING_OBJ_STORE_MEM_AVAIL",
-        /// Waits for its arguments to arrive at the node.
+        /// Waits until its arguments arrive on the node.
         PendingArgsFetch = "PENDING_ARGS_FETCH",
-        /// Handed to a worker.
+        /// Assigned to a worker.
         SubmittedToWorker = "SUBMITTED_TO_WORKER",
-        /// Waits in the actor for its arguments to arrive.
+        /// Waits in the actor until its arguments arrive.
         PendingActorTaskArgsFetch = "PENDING_ACTOR_TASK_ARGS_FETCH",
         /// Waits in the actor for its turn.
         PendingActorTaskOrderingOrConcurrency = "PENDING_ACTOR_TASK_ORDERING_OR_CONCURRENCY",
-        /// The worker gets its arguments.
+        /// Its worker reads its arguments.
         GettingAndPinningArgs = "GETTING_AND_PINNING_ARGS",
-        /// Runs.
+        /// Is running.
         Running = "RUNNING",
-        /// Runs, and waits in `ray.get`.
+        /// Is running and waits in `ray.get`.
         RunningInRayGet = "RUNNING_IN_RAY_GET",
-        /// Runs, and waits in `ray.wait`.
+        /// Is running and waits in `ray.wait`.
         RunningInRayWait = "RUNNING_IN_RAY_WAIT",
-        /// Ended without an error.
+        /// Succeeded.
         Finished = "FINISHED",
-        /// Ended with an error.
+        /// Failed.
         Failed = "FAILED",
     }
 }
 
 impl TaskState {
-    /// Whether the attempt is over: finished or failed.
+    /// Returns `true` if the attempt finished or failed.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Finished | Self::Failed)
     }
 }
 
 string_enum! {
-    /// What a task is.
+    /// The type of a task.
     TaskType {
         /// A call of a remote function.
         Normal = "NORMAL_TASK",
-        /// The making of an actor.
+        /// The creation of an actor.
         ActorCreation = "ACTOR_CREATION_TASK",
-        /// A call of an actor's method.
+        /// A call of an actor method.
         Actor = "ACTOR_TASK",
-        /// A driver, which is listed as a task, too.
+        /// A driver. Ray lists drivers as tasks.
         Driver = "DRIVER_TASK",
     }
 }
 
-/// A state that a task came to.
+/// A change of the state of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskEvent {
-    /// The state.
+    /// The new state.
     pub state: TaskState,
-    /// When it came to it, in milliseconds since the epoch.
+    /// When the task entered the state, in milliseconds since the epoch.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub created_ms: Option<u64>,
     /// Everything else that Ray sends.
@@ -82,32 +82,33 @@ pub struct TaskEvent {
 }
 
 impl TaskEvent {
-    /// When the task came to this state.
+    /// Returns when the task entered the state.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.created_ms.and_then(time_from_ms)
     }
 }
 
-/// A span of time within a task, for example `task:execute`.
+/// A time span within a task, for example `task:execute`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfileEvent {
-    /// What was done.
+    /// The name of the span.
     pub event_name: Option<String>,
-    /// When it began, in milliseconds since the epoch, with fractions.
+    /// When it started, in milliseconds since the epoch, with fractions.
     #[serde(default, rename = "start_time", deserialize_with = "numbers::float")]
     pub start_time_ms: Option<f64>,
     /// When it ended, in milliseconds since the epoch, with fractions.
     #[serde(default, rename = "end_time", deserialize_with = "numbers::float")]
     pub end_time_ms: Option<f64>,
-    /// What the program noted about it.
+    /// The data that the program attached.
     pub extra_data: Option<Value>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
-/// What a worker measured of a task. All fields are empty if it has not reported yet.
+/// The time spans that a worker measured for a task. All fields are empty until the worker reports
+/// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfilingData {
@@ -117,7 +118,7 @@ pub struct ProfilingData {
     pub component_id: Option<String>,
     /// The IP address of its node.
     pub node_ip_address: Option<String>,
-    /// The spans of time.
+    /// The time spans.
     #[serde(default, deserialize_with = "json::or_default")]
     pub events: Vec<ProfileEvent>,
     /// Everything else that Ray sends.
@@ -125,24 +126,24 @@ pub struct ProfilingData {
     pub extra: Map<String, Value>,
 }
 
-/// Where in its worker's log files the output of a task is. The offsets are in bytes.
+/// The position of a task's output in the log files of its worker. The offsets are in bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskLogInfo {
-    /// The file of standard output, on the task's node.
+    /// The standard output file on the task's node.
     pub stdout_file: Option<String>,
-    /// The file of standard error, on the task's node.
+    /// The standard error file on the task's node.
     pub stderr_file: Option<String>,
-    /// Where its standard output begins.
+    /// The start of its standard output.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub stdout_start: Option<u64>,
-    /// Where its standard output ends.
+    /// The end of its standard output.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub stdout_end: Option<u64>,
-    /// Where its standard error begins.
+    /// The start of its standard error.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub stderr_start: Option<u64>,
-    /// Where its standard error ends.
+    /// The end of its standard error.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub stderr_end: Option<u64>,
     /// Everything else that Ray sends.
@@ -154,12 +155,12 @@ pub struct TaskLogInfo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Task {
-    /// Its id, 48 hex digits. All its attempts have the same.
+    /// Its id, 48 hex digits. All attempts have the same id.
     pub task_id: String,
-    /// Which attempt this is, from 0 on.
+    /// The number of the attempt, from 0.
     #[serde(default, deserialize_with = "numbers::count")]
     pub attempt_number: u64,
-    /// The name it was given, else that of its function or method.
+    /// Its name, by default that of its function or method.
     pub name: Option<String>,
     /// Its state.
     pub state: TaskState,
@@ -167,16 +168,16 @@ pub struct Task {
     pub job_id: Option<String>,
     /// The actor it belongs to.
     pub actor_id: Option<String>,
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type")]
     pub task_type: Option<TaskType>,
-    /// The function, the method with its class, or for an actor's creation the class.
+    /// The function, the class and method, or the class of a created actor.
     pub func_or_class_name: Option<String>,
     /// The task that started it.
     pub parent_task_id: Option<String>,
-    /// The node it runs or ran on; `None` until it was placed.
+    /// Its node; `None` until it is placed.
     pub node_id: Option<String>,
-    /// The worker it runs or ran in.
+    /// Its worker.
     pub worker_id: Option<String>,
     /// The process id of that worker.
     #[serde(default, deserialize_with = "numbers::whole")]
@@ -185,36 +186,37 @@ pub struct Task {
     pub error_type: Option<String>,
     /// `PYTHON`, `JAVA` or `CPP`. With detail.
     pub language: Option<String>,
-    /// The resources it asked for, by name. With detail.
+    /// The resources that it requires, by name. With detail.
     pub required_resources: Option<BTreeMap<String, f64>>,
-    /// Its runtime environment, as Ray keeps it. With detail.
+    /// Its runtime environment, in an internal format of Ray. With detail.
     pub runtime_env_info: Option<Map<String, Value>>,
-    /// The placement group it was placed in. With detail.
+    /// Its placement group. With detail.
     pub placement_group_id: Option<String>,
-    /// The states it came to, in the order of Ray's list of states. With detail.
+    /// The changes of its state, in the order of Ray's list of states. With detail.
     pub events: Option<Vec<TaskEvent>>,
-    /// What its worker measured. With detail.
+    /// The time spans that its worker measured. With detail.
     pub profiling_data: Option<ProfilingData>,
-    /// When it was made, in milliseconds since the epoch. With detail.
+    /// When it was created, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub creation_time_ms: Option<u64>,
-    /// When it began to run, in milliseconds since the epoch. With detail.
+    /// When it started running, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub start_time_ms: Option<u64>,
     /// When it finished or failed, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub end_time_ms: Option<u64>,
-    /// Where its output is. `None` for a task of an actor that runs several at a time. With detail.
+    /// The position of its output. `None` for a task of an actor that runs several at a time. With
+    /// detail.
     pub task_log_info: Option<TaskLogInfo>,
     /// The error, with its Python traceback. With detail.
     pub error_message: Option<String>,
-    /// Whether Ray's debugger holds it. With detail.
+    /// Whether it is paused in Ray's debugger. With detail.
     pub is_debugger_paused: Option<bool>,
     /// The line of the program that called it, if Ray records call sites. With detail.
     pub call_site: Option<String>,
-    /// The labels its node must have. With detail.
+    /// The labels that its node must have. With detail.
     pub label_selector: Option<BTreeMap<String, String>>,
-    /// What to try if no node has the labels. With detail.
+    /// The alternatives if no node has the labels. With detail.
     pub fallback_strategy: Option<Map<String, Value>>,
     /// Everything else that Ray sends.
     #[serde(flatten)]
@@ -222,22 +224,22 @@ pub struct Task {
 }
 
 impl Task {
-    /// When it was made. With detail.
+    /// Returns when the task was created. With detail.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.creation_time_ms.and_then(time_from_ms)
     }
 
-    /// When it began to run. With detail.
+    /// Returns when the task started running. With detail.
     pub fn started_at(&self) -> Option<SystemTime> {
         self.start_time_ms.and_then(time_from_ms)
     }
 
-    /// When it finished or failed. With detail.
+    /// Returns when the task finished or failed. With detail.
     pub fn ended_at(&self) -> Option<SystemTime> {
         self.end_time_ms.and_then(time_from_ms)
     }
 
-    /// How long it ran; `None` while it is not over. With detail.
+    /// Returns how long the task ran; `None` until it ends. With detail.
     pub fn duration(&self) -> Option<Duration> {
         Some(Duration::from_millis(self.end_time_ms?.saturating_sub(self.start_time_ms?)))
     }
@@ -245,8 +247,15 @@ impl Task {
 
 /// Tasks.
 impl RayClient {
-    /// The tasks of the cluster, one row for each attempt, drivers left out. Calls
-    /// `GET /api/v0/tasks`.
+    /// Returns all tasks, one row per attempt, without drivers. Calls `GET /api/v0/tasks`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for task in client.list_tasks()? {
+    ///     println!("{} attempt {}: {}", task.task_id, task.attempt_number, task.state);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -254,11 +263,22 @@ impl RayClient {
         self.list_tasks_with(&ListOptions::default())
     }
 
-    /// The attempts of tasks that match. Calls `GET /api/v0/tasks`.
+    /// Returns the task attempts that match `options`. Calls `GET /api/v0/tasks`.
     ///
-    /// Ray filters by `task_id`, `job_id`, `actor_id`, `name` and `state` where it keeps the tasks,
-    /// takes 10,000 of what is left, and filters these by the other columns: if there are more,
-    /// the list is [truncated](Listing::truncated) and may even be empty (measured on Ray 2.60.0).
+    /// Ray first filters by `task_id`, `job_id`, `actor_id`, `name` and `state`, and applies other
+    /// filters to only 10,000 of the remaining rows. If there are more, the list is
+    /// [truncated](Listing::truncated) and may even be empty (measured on Ray 2.60.0).
+    ///
+    /// ```no_run
+    /// use ray_client::{Filter, ListOptions};
+    ///
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let failed = ListOptions::default().filter("state", Filter::Eq, "FAILED");
+    /// for task in client.list_tasks_with(&failed)? {
+    ///     println!("{} {:?}", task.task_id, task.error_type);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -266,7 +286,14 @@ impl RayClient {
         self.list_state(Resource::Tasks, options)
     }
 
-    /// The latest attempt of one task, with detail. Calls `GET /api/v0/tasks`.
+    /// Returns the latest attempt of one task, with detail. Calls `GET /api/v0/tasks`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// let task = client.get_task("c8ef45ccd0112571ffffffffffffffffffffffff01000000")?;
+    /// println!("{} after {:?}", task.state, task.duration());
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_task_attempts`](Self::list_task_attempts).
@@ -278,12 +305,12 @@ impl RayClient {
         latest.ok_or_else(|| Resource::Tasks.no_such(id, truncated))
     }
 
-    /// All attempts of one task that Ray still knows, the first one first, with detail. Calls
-    /// `GET /api/v0/tasks`.
+    /// Returns all attempts of one task that Ray still knows, the first attempt first, with detail.
+    /// Calls `GET /api/v0/tasks`.
     ///
     /// # Errors
-    /// 404 if there is no such task, 400 if the id is not 48 hex digits, otherwise the same errors as
-    /// [`list_nodes_with`](Self::list_nodes_with).
+    /// 404 if the task does not exist; 400 if the id is not 48 hex digits; otherwise the same
+    /// errors as [`list_nodes_with`](Self::list_nodes_with).
     pub fn list_task_attempts(&self, id: impl AsRef<str>) -> Result<Listing<Task>, ClientError> {
         let id = id.as_ref();
         let mut listing: Listing<Task> = self.find_state(Resource::Tasks, id)?;

@@ -1,4 +1,4 @@
-//! When each task ran on which worker, as a file for a viewer.
+//! The task timeline: when each task ran on which worker, as a file for a trace viewer.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,44 +10,48 @@ use super::{Filter, ListOptions, Resource};
 use crate::transport::{Request, StreamError, path};
 use crate::{ClientError, RayClient};
 
-/// What Ray grants itself to gather the tasks.
-const GATHERING: Duration = Duration::from_secs(30);
+/// How long Ray may take to collect the tasks.
+const COLLECTING: Duration = Duration::from_secs(30);
 
-/// The most that is written, in bytes: 10,000 tasks take a few dozen MB.
+/// Maximum size of a timeline, in bytes. 10,000 tasks take a few dozen MB.
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// What [`RayClient::write_task_timeline`] wrote.
+/// The size of a timeline written by [`RayClient::write_task_timeline`], and whether it is
+/// complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskTimeline {
-    /// The bytes that were written.
+    /// The number of bytes written.
     pub bytes: u64,
-    /// Whether there were tasks that are not in it: Ray puts 10,000 in at most, and does not say
-    /// so.
+    /// Whether the timeline lacks tasks. Ray includes at most 10,000 and does not report the
+    /// others.
     pub truncated: bool,
 }
 
-/// The timeline of tasks.
+/// Task timeline.
 impl RayClient {
-    /// Writes when each task of a job, or of all jobs, ran on which worker: a JSON array that Perfetto and
-    /// `chrome://tracing` read. It is written as it comes, in small pieces, and never held whole.
-    /// Calls `GET /api/v0/tasks/timeline`, and before that `GET /api/v0/tasks` to learn whether Ray
-    /// will leave out tasks.
+    /// Writes the timeline of the tasks of one job or of all jobs: a JSON array for Perfetto and
+    /// `chrome://tracing`. It is written while it arrives, and never held in memory as a whole.
+    /// Calls `GET /api/v0/tasks/timeline`, and before it `GET /api/v0/tasks` to find out whether
+    /// Ray will omit tasks.
     ///
     /// ```no_run
     /// use std::fs::File;
     ///
-    /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
     /// let timeline = client.write_task_timeline(None, &mut File::create("timeline.json")?)?;
-    /// println!("{} bytes, cut: {}", timeline.bytes, timeline.truncated);
+    /// println!("{} bytes, truncated: {}", timeline.bytes, timeline.truncated);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// 400 if the job id is not 8 hex digits; 500 if the writer fails, or if more than 1 GiB comes; 408 if
-    /// not all of it comes within the read timeout and 30 seconds, without the time that the writer takes;
-    /// otherwise the same errors as [`list_nodes_with`](Self::list_nodes_with). The timeline of a job that
-    /// does not exist is empty. After an error the writer may hold a part.
+    /// 400 if the job id is not 8 hex digits; 500 if the writer fails or the timeline exceeds 1
+    /// GiB; 408 if the timeline does not arrive within the read timeout plus 30 seconds, not
+    /// counting the time that the writer takes; otherwise the same errors as
+    /// [`list_nodes_with`](Self::list_nodes_with). After an error the writer may contain part of
+    /// the timeline.
+    ///
+    /// The timeline of a job that does not exist is empty.
     pub fn write_task_timeline(
         &self,
         job_id: Option<&str>,
@@ -56,7 +60,7 @@ impl RayClient {
         const OPERATION: &str = "write task timeline";
         let mut options = ListOptions::default().limit(1);
         let mut request = Request::get(OPERATION, path(&["api", "v0", "tasks", "timeline"]))
-            .extra_time(GATHERING);
+            .extra_time(COLLECTING);
         if let Some(id) = job_id {
             options = options.filter("job_id", Filter::Eq, id);
             request = request.query("job_id", id);
@@ -66,7 +70,7 @@ impl RayClient {
         let truncated = tasks.is_truncated_at_data_source(Resource::Tasks, &options);
 
         let idle = self.http().read_timeout();
-        let most = idle + GATHERING;
+        let max_wait = idle + COLLECTING;
         let mut stream = self.http().stream(&request, idle)?;
         let mut piece = [0; 16 * 1024];
         let (mut bytes, mut waited) = (0, Duration::ZERO);
@@ -90,9 +94,9 @@ impl RayClient {
                     "{OPERATION}: the answer is larger than {MAX_BYTES} bytes"
                 )));
             }
-            if waited > most {
+            if waited > max_wait {
                 return Err(ClientError::timeout(format_args!(
-                    "{OPERATION}: not all of it came within {most:?}: raise ClientBuilder::read_timeout"
+                    "{OPERATION}: not all of it came within {max_wait:?}: raise ClientBuilder::read_timeout"
                 )));
             }
             writer.write_all(&piece[..read]).map_err(|error| {
@@ -109,7 +113,7 @@ impl RayClient {
     }
 }
 
-/// How deep in its brackets a JSON text is: one that was cut off ends within them.
+/// The nesting depth of a JSON text. A text that was cut off ends inside brackets.
 #[derive(Default)]
 struct Nesting {
     depth: u64,
@@ -144,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeline_that_was_cut_off_is_not_whole() {
+    fn a_timeline_that_was_cut_off_is_detected() {
         let json = br#"[{"name": "a]}\\", "args": {"x": [1, "\"]"]}}, {"name": "b"}]"#;
         for cut in 0..=json.len() {
             let mut nesting = Nesting::default();

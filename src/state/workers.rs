@@ -1,4 +1,4 @@
-//! The worker processes of the cluster.
+//! Worker processes: the model and the calls.
 
 use std::time::SystemTime;
 
@@ -12,7 +12,7 @@ use crate::string_enum::string_enum;
 use crate::{ClientError, Listing, RayClient};
 
 string_enum! {
-    /// What a worker process is for.
+    /// The type of a worker process.
     WorkerType {
         /// Runs tasks or an actor.
         Worker = "WORKER",
@@ -30,18 +30,18 @@ string_enum! {
     WorkerExitType {
         /// It crashed, or its node did.
         SystemError = "SYSTEM_ERROR",
-        /// Ray ended it, for example because it was idle for long.
+        /// Ray ended it, for example because it was idle for a long time.
         IntendedSystemExit = "INTENDED_SYSTEM_EXIT",
-        /// An error of the program, for example in an actor's `__init__`.
+        /// An error in the program ended it, for example in an actor's `__init__`.
         UserError = "USER_ERROR",
         /// The program ended it, for example by `ray.kill` or with exit code 0.
         IntendedUserExit = "INTENDED_USER_EXIT",
-        /// Ended because its node had no memory left.
+        /// Ray ended it because its node was out of memory.
         NodeOutOfMemory = "NODE_OUT_OF_MEMORY",
     }
 }
 
-/// A worker process, also one that ended.
+/// A worker process, running or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Worker {
@@ -49,7 +49,7 @@ pub struct Worker {
     pub worker_id: String,
     /// Whether it runs.
     pub is_alive: Option<bool>,
-    /// What it is for.
+    /// Its type.
     pub worker_type: Option<WorkerType>,
     /// How it ended; `None` while it runs.
     pub exit_type: Option<WorkerExitType>,
@@ -60,15 +60,15 @@ pub struct Worker {
     /// Its process id.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub pid: Option<u32>,
-    /// Ray's explanation of how it ended. With detail.
+    /// Ray's explanation of its end. With detail.
     pub exit_detail: Option<String>,
-    /// When its start was asked for, in milliseconds since the epoch. With detail.
+    /// When Ray requested its start, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub worker_launch_time_ms: Option<u64>,
-    /// When its process was started, in milliseconds since the epoch. With detail.
+    /// When its process started, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub worker_launched_time_ms: Option<u64>,
-    /// When it was ready to work, in milliseconds since the epoch. With detail.
+    /// When it was ready for work, in milliseconds since the epoch. With detail.
     #[serde(default, deserialize_with = "numbers::time_ms")]
     pub start_time_ms: Option<u64>,
     /// When it ended, in milliseconds since the epoch; `None` while it runs. With detail.
@@ -77,7 +77,7 @@ pub struct Worker {
     /// The port of its debugger. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub debugger_port: Option<u16>,
-    /// How many of its threads the debugger holds. With detail.
+    /// The number of its threads that are paused in the debugger. With detail.
     #[serde(default, deserialize_with = "numbers::whole")]
     pub num_paused_threads: Option<u64>,
     /// Everything else that Ray sends.
@@ -86,12 +86,12 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// When it was ready to work. With detail.
+    /// Returns when the worker was ready for work. With detail.
     pub fn started_at(&self) -> Option<SystemTime> {
         self.start_time_ms.and_then(time_from_ms)
     }
 
-    /// When it ended. With detail.
+    /// Returns when the worker ended. With detail.
     pub fn ended_at(&self) -> Option<SystemTime> {
         self.end_time_ms.and_then(time_from_ms)
     }
@@ -99,8 +99,15 @@ impl Worker {
 
 /// Workers.
 impl RayClient {
-    /// The worker processes of the cluster, drivers and ended ones among them. Calls
-    /// `GET /api/v0/workers`.
+    /// Returns all worker processes, including drivers and ended ones. Calls `GET /api/v0/workers`.
+    ///
+    /// ```no_run
+    /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
+    /// for worker in client.list_workers()? {
+    ///     println!("{} {:?} {:?}", worker.worker_id, worker.is_alive, worker.exit_type);
+    /// }
+    /// # Ok::<(), ray_client::ClientError>(())
+    /// ```
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -108,7 +115,7 @@ impl RayClient {
         self.list_workers_with(&ListOptions::default())
     }
 
-    /// The worker processes that match. Calls `GET /api/v0/workers`.
+    /// Returns the worker processes that match `options`. Calls `GET /api/v0/workers`.
     ///
     /// # Errors
     /// The same errors as [`list_nodes_with`](Self::list_nodes_with).
@@ -116,11 +123,11 @@ impl RayClient {
         self.list_state(Resource::Workers, options)
     }
 
-    /// One worker process, with detail. Calls `GET /api/v0/workers`. Ray looks for it among the
-    /// 10,000 workers that its list has at most.
+    /// Returns one worker process, with detail. Calls `GET /api/v0/workers`. Ray searches only the
+    /// first 10,000 workers.
     ///
     /// # Errors
-    /// 404 if there is no such worker, also for an id that is not 56 hex digits; otherwise the same errors
+    /// 404 if the worker does not exist or the id is not 56 hex digits; otherwise the same errors
     /// as [`list_nodes_with`](Self::list_nodes_with).
     pub fn get_worker(&self, id: impl AsRef<str>) -> Result<Worker, ClientError> {
         self.get_state(Resource::Workers, id.as_ref())

@@ -1,6 +1,6 @@
-//! Verifies that no thread, no descriptor and no memory outlives a tail or its client.
+//! Verifies that tails and clients leak no threads, file descriptors or memory.
 //!
-//! A program of its own, since it counts those of the process.
+//! A separate program, because it counts those of the whole process.
 
 #[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]
@@ -75,7 +75,7 @@ fn status_line(address: &str, path: &str) -> String {
 }
 
 #[test]
-fn tails_of_a_silent_job_dropped_one_after_the_other_leave_nothing_behind() {
+fn dropping_tails_of_a_silent_job_leaks_nothing() {
     let _turn = turn();
     let head = Head::shared();
     let client = head.client();
@@ -98,7 +98,8 @@ fn tails_of_a_silent_job_dropped_one_after_the_other_leave_nothing_behind() {
     let mut worst = Duration::ZERO;
     for n in 0..120 {
         let mut tail = tail(n);
-        // Ray takes a second for the first line over the WebSocket: the later ones are dropped earlier.
+        // Ray takes a second for the first line over the WebSocket: the later ones are dropped
+        // earlier.
         if protocol(n) == Protocol::Stream || n < 10 {
             assert!(tail.next().unwrap().is_ok());
         } else {
@@ -169,7 +170,7 @@ fn odd_jobs() -> Server {
 }
 
 #[test]
-fn a_thousand_tails_dropped_at_random_moments_from_eight_threads_leave_nothing_behind() {
+fn dropping_tails_at_random_times_from_eight_threads_leaks_nothing() {
     let _turn = turn();
     let before = descriptors();
     assert_eq!(workers(), 0);
@@ -225,7 +226,7 @@ fn drop_a_thousand_tails() {
 }
 
 #[test]
-fn dropping_the_last_clone_ends_every_tail_whatever_it_is_doing() {
+fn dropping_the_last_clone_ends_every_tail() {
     let _turn = turn();
     let before = descriptors();
     {
@@ -254,8 +255,8 @@ fn dropping_the_last_clone_ends_every_tail_whatever_it_is_doing() {
     });
 }
 
-/// A dashboard whose agent, which stands at this address if it is unreachable, does what the id of the
-/// job says.
+/// A dashboard whose agent, which stands at this address if it is unreachable, does what the id of
+/// the job says.
 fn odd_agents(unreachable: SocketAddr) -> (Server, Server) {
     const LOG: &[u8] = b"one\ntwo\n";
     let agent = Server::start(|request, stream| {
@@ -290,7 +291,7 @@ fn odd_agents(unreachable: SocketAddr) -> (Server, Server) {
 }
 
 #[test]
-fn tails_dropped_while_the_agent_is_searched_for_or_read_leave_no_thread_behind() {
+fn dropping_tails_during_the_agent_check_leaks_no_thread() {
     let _turn = turn();
     eventually("the threads of the test before end", || (threads("ray-client") == 0).then_some(()));
     let before = descriptors();

@@ -1,5 +1,6 @@
-//! Verifies that old and new Rays are read alike: on 2.9.3 alone unless `RAY_CLIENT_RAYS` names more,
-//! as in `RAY_CLIENT_RAYS=2.9.3,2.40.0,2.49.2,2.60.0 cargo test --test compatibility`.
+//! Verifies that the client works with old and new versions of Ray. Tests only 2.9.3 unless
+//! `RAY_CLIENT_RAYS` names others, for example `RAY_CLIENT_RAYS=2.9.3,2.40.0,2.49.2,2.60.0 cargo
+//! test --test compatibility`.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +21,7 @@ const WORK: &str = "import ray, sys\nray.init()\n@ray.remote(num_cpus=0.01)\ndef
 const PLAIN: (u32, u32) = (2, 45);
 
 #[test]
-fn every_ray_is_used_alike() {
+fn every_version_of_ray_works() {
     let rays = std::env::var("RAY_CLIENT_RAYS").unwrap_or_else(|_| "2.9.3".to_owned());
     for ray in rays.split(',') {
         println!("Ray {ray}");

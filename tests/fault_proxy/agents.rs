@@ -1,4 +1,5 @@
-//! Logs of random shape, with the node's agent there, gone, silent, a stranger's, or cut again and again.
+//! Verifies that random logs arrive exactly while the node's agent is present, missing, silent,
+//! that of another cluster, or repeatedly disconnected.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -167,7 +168,7 @@ fn without_endings(log: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn logs_arrive_byte_for_byte_whatever_stands_at_the_agents_address() {
+fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
     let (head, _turn) = head();
     let first = setting("RAY_CLIENT_FAULT_SEED", 1);
     let end = first + setting("RAY_CLIENT_FAULT_JOBS", 10);
@@ -176,7 +177,8 @@ fn logs_arrive_byte_for_byte_whatever_stands_at_the_agents_address() {
     let (server, listeners) =
         dashboard(&head.address, move || next_listener.fetch_add(1, Ordering::Relaxed));
     let seeds = AtomicU64::new(first);
-    // Without the agent, such a Ray is read by its WebSocket, which turns every line ending into `\n`.
+    // Without the agent, such a Ray is read by its WebSocket, which turns every line ending into
+    // `\n`.
     let version = head.client().version().unwrap().ray_version;
     let is_text = matches!(&*version, "2.9.3" | "2.40.0");
     let start = Instant::now();

@@ -1,8 +1,9 @@
-//! Verifies that tails and submits of a real Ray survive what breaks between, and say what is lost.
+//! Verifies that tails and submits survive connection faults between the client and a real Ray, and
+//! report lost data.
 //!
-//! `RAY_CLIENT_FAULT_JOBS=200`, `RAY_CLIENT_FAULT_RESTARTS=20` and `RAY_CLIENT_FAULT_NODES=10` make
-//! the full run, and `RAY_CLIENT_RAY=2.9.3` runs it on another Ray. A failure prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` runs it
-//! again.
+//! For the full run, set `RAY_CLIENT_FAULT_JOBS=200`, `RAY_CLIENT_FAULT_RESTARTS=20` and
+//! `RAY_CLIENT_FAULT_NODES=10`. `RAY_CLIENT_RAY=2.9.3` selects another version of Ray. A failure
+//! prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` repeats it.
 
 #[path = "../support/proxy.rs"]
 mod proxy;
@@ -61,7 +62,8 @@ fn read_all(client: &RayClient, id: &str, options: TailOptions) -> (Vec<u8>, Opt
 /// Ray serves a log from its start only. A tail is therefore over at last only when one connection
 /// lets the whole log pass: cuts at 50 to 500 KB of every connection would keep a log of 1 MB from
 /// anybody. So each connection is cut there with a chance of one half; the others pass, with delays
-/// and stalls. Over the WebSocket two connections have to pass, since the log is checked at the end.
+/// and stalls. Over the WebSocket two connections have to pass, since the log is checked at the
+/// end.
 fn plan(rng: &mut TestRng) -> Plan {
     let mut plan = Plan { reset: rng.below(2) == 0, ..Plan::default() };
     match rng.below(20) {
@@ -79,7 +81,7 @@ fn plan(rng: &mut TestRng) -> Plan {
 }
 
 #[test]
-fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
+fn logs_are_exact_through_a_proxy_that_cuts_and_stalls() {
     let (head, _turn) = head();
     let first = setting("RAY_CLIENT_FAULT_SEED", 1);
     let end = first + setting("RAY_CLIENT_FAULT_JOBS", 10);
@@ -118,7 +120,7 @@ fn logs_arrive_byte_for_byte_through_a_proxy_that_cuts_and_stalls() {
 }
 
 #[test]
-fn a_dashboard_that_is_killed_and_restarted_under_its_tails_loses_nothing() {
+fn tails_lose_nothing_if_the_dashboard_restarts() {
     let (head, _turn) = head();
     for round in 0..setting("RAY_CLIENT_FAULT_RESTARTS", 2) {
         let client = head.client();
@@ -146,7 +148,7 @@ fn a_dashboard_that_is_killed_and_restarted_under_its_tails_loses_nothing() {
 }
 
 #[test]
-fn a_node_that_is_killed_ends_each_of_its_tails_with_an_error_that_says_so() {
+fn tails_of_a_killed_node_end_with_an_error() {
     let (head, _turn) = head();
     for round in 0..setting("RAY_CLIENT_FAULT_NODES", 1) {
         head.command("start-node");
@@ -195,7 +197,7 @@ fn a_node_that_is_killed_ends_each_of_its_tails_with_an_error_that_says_so() {
 }
 
 #[test]
-fn submits_of_which_a_third_lose_their_answer_run_exactly_once() {
+fn submits_with_lost_responses_run_exactly_once() {
     let (head, _turn) = head();
     let folder = std::env::temp_dir().join(format!("ray-client-runs-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

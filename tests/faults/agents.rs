@@ -1,5 +1,5 @@
-//! Verifies that a log is read from its node's agent only if that serves this log, and that none of its
-//! bytes is lost, doubled or late, whatever stands at the agent's address.
+//! Verifies that a log is read from the node's agent only if the agent serves this log, and that no
+//! byte is lost, duplicated or delayed if the agent is wrong or fails.
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -56,7 +56,7 @@ const NOT_THE_AGENT: [(&str, Answer); 19] = [
 ];
 
 #[test]
-fn whatever_else_stands_at_the_agents_address_the_log_arrives_once() {
+fn auto_delivers_the_log_once_if_the_agent_is_wrong() {
     thread::scope(|scope| {
         for (name, answer) in NOT_THE_AGENT {
             scope.spawn(move || {
@@ -91,7 +91,7 @@ fn whatever_else_stands_at_the_agents_address_the_log_arrives_once() {
 }
 
 #[test]
-fn by_the_agent_alone_it_is_an_error() {
+fn agent_only_is_an_error_if_the_agent_is_wrong() {
     thread::scope(|scope| {
         for (name, answer) in NOT_THE_AGENT {
             scope.spawn(move || {
@@ -144,7 +144,7 @@ fn tail_by_agent(cluster: &Cluster, client: &RayClient, options: TailOptions) ->
 }
 
 #[test]
-fn an_agent_that_goes_is_left_alone_and_every_byte_arrives_once() {
+fn auto_stops_using_an_agent_that_fails_and_loses_no_byte() {
     thread::scope(|scope| {
         for (name, answer) in GOES {
             scope.spawn(move || {
@@ -174,7 +174,7 @@ fn an_agent_that_goes_is_left_alone_and_every_byte_arrives_once() {
 }
 
 #[test]
-fn by_the_agent_alone_one_that_goes_ends_the_tail_with_an_error_and_what_came_stays() {
+fn agent_only_ends_with_an_error_if_the_agent_fails() {
     thread::scope(|scope| {
         for (name, answer) in GOES {
             scope.spawn(move || {
@@ -194,7 +194,7 @@ fn by_the_agent_alone_one_that_goes_ends_the_tail_with_an_error_and_what_came_st
 }
 
 #[test]
-fn by_the_agent_alone_it_is_waited_for() {
+fn agent_only_waits_until_the_agent_is_back() {
     for (_, answer) in &GOES[..2] {
         let cluster = Cluster::start(numbered(0..2000), respond_range);
         let client = cluster.client();
@@ -210,7 +210,7 @@ fn by_the_agent_alone_it_is_waited_for() {
 }
 
 #[test]
-fn every_byte_comes_once_and_nothing_is_asked_more_often_than_the_interval() {
+fn every_byte_arrives_once_and_polls_keep_the_interval() {
     for protocol in [Protocol::Agent, Protocol::Auto] {
         let cluster = Cluster::start(numbered(0..200_000), respond_range);
         let client = cluster.client();
@@ -241,7 +241,7 @@ fn every_byte_comes_once_and_nothing_is_asked_more_often_than_the_interval() {
 }
 
 #[test]
-fn the_proof_of_an_agent_costs_the_same_whatever_the_length_of_the_log() {
+fn the_agent_check_costs_the_same_for_any_log_length() {
     for lines in [2000, 200_000] {
         let cluster = Cluster::start(numbered(0..lines), respond_range);
         let options = options(Protocol::Agent).from_position(cluster.log.now().len() as u64);
@@ -284,7 +284,7 @@ fn asked_of_agent(access: AgentAccess) -> Vec<Request> {
 }
 
 #[test]
-fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
+fn agents_get_no_custom_headers_and_the_token_only_if_allowed() {
     for (access, token) in
         [(AgentAccess::WithoutToken, None), (AgentAccess::WithToken, Some("Bearer the-token"))]
     {
@@ -303,7 +303,7 @@ fn an_agent_gets_no_header_of_the_callers_and_the_token_only_if_it_may() {
 }
 
 #[test]
-fn an_agent_that_wants_the_token_ends_a_tail_by_it_alone_at_once() {
+fn agent_only_fails_at_once_if_the_agent_requires_a_token() {
     let answer: Answer = |_, s, _| respond(s, 401, "", "Unauthorized: Missing token");
     let cluster = Cluster::start(numbered(0..3), answer);
     let (lines, end) = collect(&cluster.client(), hurried(Protocol::Agent).reconnects(9));
@@ -315,7 +315,7 @@ fn an_agent_that_wants_the_token_ends_a_tail_by_it_alone_at_once() {
 }
 
 #[test]
-fn a_search_that_hangs_delays_no_line_and_no_other_tail_asks_again() {
+fn an_agent_check_that_hangs_delays_no_line_and_is_not_repeated() {
     let (_listener, full, _waiting) = full_listener();
     let hangs: Answer = |_, s, _| Err(hold(s));
     for address in [None, Some(format!("http://{full}"))] {
@@ -350,7 +350,7 @@ fn a_search_that_hangs_delays_no_line_and_no_other_tail_asks_again() {
 }
 
 #[test]
-fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
+fn dropping_a_tail_frees_its_connections_at_once() {
     let (_listener, full, _waiting) = full_listener();
     let hangs: Answer = |_, s, _| Err(hold(s));
     for protocol in [Protocol::Agent, Protocol::Auto] {
@@ -385,7 +385,7 @@ fn a_drop_frees_everything_at_once_whatever_the_agent_does() {
 }
 
 #[test]
-fn a_drop_during_a_request_to_the_agent_does_not_make_other_tails_avoid_it() {
+fn dropping_a_tail_during_a_request_to_the_agent_does_not_make_other_tails_avoid_it() {
     let hangs: Answer = |_, s, _| Err(hold(s));
     for is_found in [true, false] {
         let cluster =
@@ -411,7 +411,7 @@ fn a_drop_during_a_request_to_the_agent_does_not_make_other_tails_avoid_it() {
 }
 
 #[test]
-fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
+fn last_lines_of_a_finished_job_do_not_read_the_whole_log() {
     let cluster = Cluster::start(numbered(0..200_000), respond_range);
     cluster.end();
     let client = cluster.client();
@@ -424,7 +424,7 @@ fn the_last_lines_of_a_log_that_is_over_cost_no_more_than_they_are() {
 }
 
 #[test]
-fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
+fn on_old_rays_the_websocket_replaces_a_failed_agent() {
     thread::scope(|scope| {
         for (name, answer) in NOT_THE_AGENT {
             scope.spawn(move || {
@@ -467,7 +467,7 @@ fn on_an_old_ray_the_websocket_goes_on_where_the_agent_went() {
 }
 
 #[test]
-fn whole_files_of_an_old_ray_are_read_from_its_agent_or_not_at_all() {
+fn on_old_rays_whole_files_are_read_only_from_the_agent() {
     let log = LogFile::of_node("aa", "job-driver-a.log");
     thread::scope(|scope| {
         for (name, answer) in

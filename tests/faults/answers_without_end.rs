@@ -1,5 +1,5 @@
-//! Verifies that an answer which does not say where it ends, as from a proxy that speaks HTTP/1.0, is
-//! not taken for whole where its connection was cut.
+//! Verifies that a cut response without a declared length, for example from an HTTP/1.0 proxy, is
+//! not read as complete.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +10,8 @@ use ray_client::{Protocol, RayClient};
 use crate::server::{Server, close, finished_job};
 use crate::{client, collect, lines_of, log, options};
 
-/// A job that is over, whose log comes without length and chunks, up to what `length` says of the n-th
-/// request.
+/// A job that is over, whose log comes without length and chunks, up to what `length` says of the
+/// n-th request.
 fn without_end(length: impl Fn(usize) -> usize + Send + Sync + 'static) -> (Server, RayClient) {
     let asked = AtomicUsize::new(0);
     let server = finished_job("SUCCEEDED", move |request, stream| {
@@ -28,7 +28,7 @@ fn without_end(length: impl Fn(usize) -> usize + Send + Sync + 'static) -> (Serv
 }
 
 #[test]
-fn a_cut_is_not_the_end_of_a_tail() {
+fn a_cut_response_does_not_end_a_tail() {
     let all = log(2000);
     let whole = all.len();
     let (_server, client) = without_end(move |n| if n == 0 { 1000 } else { whole });
@@ -38,7 +38,7 @@ fn a_cut_is_not_the_end_of_a_tail() {
 }
 
 #[test]
-fn a_cut_is_not_the_end_of_a_whole_log() {
+fn a_cut_response_is_not_a_whole_log() {
     let all = log(2000);
     let whole = all.len();
     let (_server, client) = without_end(move |n| if n % 3 == 0 { 1000 } else { whole });
@@ -47,7 +47,7 @@ fn a_cut_is_not_the_end_of_a_whole_log() {
 }
 
 #[test]
-fn a_whole_log_that_comes_differently_each_time_is_503() {
+fn a_whole_log_that_differs_on_every_attempt_is_503() {
     let (server, client) = without_end(|n| 1000 + n);
     let error = client.list_job_logs("a").unwrap_err();
     assert_eq!(error.status(), 503, "{error}");

@@ -1,4 +1,5 @@
-//! Verifies that every bad server ends a call with a clear error, in time and in bounded memory.
+//! Verifies that every faulty response ends a call with a clear error, in time and in bounded
+//! memory.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -27,7 +28,7 @@ fn answer(status: u16, body: &str) -> String {
 }
 
 #[test]
-fn nothing_that_listens_is_503_within_the_connect_timeout() {
+fn a_refused_connection_is_503_within_the_connect_timeout() {
     // Bound and not listening: the port is refused, and nobody else gets it.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -62,7 +63,7 @@ fn a_connect_that_hangs_is_408_after_the_connect_timeout() {
 }
 
 #[test]
-fn a_tail_that_cannot_connect_ends_when_its_stream_timeout_is_over() {
+fn a_tail_that_cannot_connect_ends_after_the_stream_timeout() {
     let (_listener, addr, _waiting) = full_listener();
     let client = RayClient::builder(format!("http://{addr}"))
         .connect_timeout(Duration::from_secs(60))
@@ -78,7 +79,7 @@ fn a_tail_that_cannot_connect_ends_when_its_stream_timeout_is_over() {
 }
 
 #[test]
-fn a_server_that_accepts_and_says_nothing_is_408() {
+fn a_server_that_never_responds_is_408() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = RayClient::builder(format!("http://{}", listener.local_addr().unwrap()))
         .read_timeout(Duration::from_millis(300))
@@ -96,7 +97,7 @@ fn a_server_that_accepts_and_says_nothing_is_408() {
 }
 
 #[test]
-fn waiting_for_a_job_ends_in_time_where_the_server_says_nothing() {
+fn wait_for_job_ends_in_time_if_the_server_never_responds() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = RayClient::new(format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let start = Instant::now();
@@ -106,7 +107,7 @@ fn waiting_for_a_job_ends_in_time_where_the_server_says_nothing() {
 }
 
 #[test]
-fn an_answer_that_stops_in_the_middle_is_408_where_it_stalls_and_503_where_it_ends() {
+fn a_partial_response_is_408_if_it_stalls_and_503_if_it_ends() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"type\"";
     assert_eq!(error_after(begun).status(), 503);
     let server = Server::start(move |_, stream| {
@@ -121,7 +122,7 @@ fn an_answer_that_stops_in_the_middle_is_408_where_it_stalls_and_503_where_it_en
 }
 
 #[test]
-fn what_is_not_rays_json_is_500() {
+fn unexpected_json_is_500() {
     for body in ["", "nonsense", "[1, 2]", "{}", "{\"type\": 7, \"status\": []}", "\u{0}", "null"] {
         let error = error_after(answer(200, body));
         assert_eq!(error.status(), 500, "{body:?}: {error}");
@@ -132,7 +133,7 @@ fn what_is_not_rays_json_is_500() {
 }
 
 #[test]
-fn what_is_not_http_is_500() {
+fn a_response_that_is_not_http_is_500() {
     for garbage in
         ["SSH-2.0-OpenSSH_9.6\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 abc x\r\n\r\n"]
     {
@@ -148,7 +149,7 @@ fn what_is_not_http_is_500() {
 }
 
 #[test]
-fn an_answer_that_ends_before_it_began_is_503() {
+fn an_empty_response_is_503() {
     for begun in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-"] {
         let error = error_after(begun);
         assert_eq!(error.status(), 503, "{begun:?}: {error}");
@@ -156,7 +157,7 @@ fn an_answer_that_ends_before_it_began_is_503() {
 }
 
 #[test]
-fn endless_headers_are_cut_off_with_500() {
+fn endless_headers_are_500() {
     let endless: [fn(usize) -> String; 2] =
         [|n| format!("x-{n}: {}\r\n", "y".repeat(900)), |_| "y".repeat(900)];
     for line in endless {
@@ -173,7 +174,7 @@ fn endless_headers_are_cut_off_with_500() {
 }
 
 #[test]
-fn an_answer_beyond_the_bound_is_cut_off_with_500() {
+fn a_response_above_the_size_limit_is_500() {
     // Declared: refused before a byte of it is read.
     let declared = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n[";
     let error = error_after(declared);
@@ -197,7 +198,7 @@ fn an_answer_beyond_the_bound_is_cut_off_with_500() {
 }
 
 #[test]
-fn an_endless_error_is_cut_off_too() {
+fn an_endless_error_response_is_limited() {
     let server = Server::start(|_, stream| {
         stream.write_all(b"HTTP/1.1 503 x\r\ntransfer-encoding: chunked\r\n\r\n")?;
         let block = chunk(&vec![b'x'; 64 * 1024]);
@@ -211,7 +212,7 @@ fn an_endless_error_is_cut_off_too() {
 }
 
 #[test]
-fn the_page_of_a_gateway_becomes_one_line_with_its_status_and_title() {
+fn a_gateway_page_becomes_its_status_and_title_in_one_line() {
     let page =
         |title| format!("<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n</html>");
     let error = error_after(answer(502, &page("502 Bad Gateway")));
@@ -234,7 +235,7 @@ fn a_python_traceback_becomes_its_last_line() {
 }
 
 #[test]
-fn what_a_server_sends_beyond_its_answer_is_never_taken_for_the_next_one() {
+fn bytes_after_a_response_are_not_the_next_response() {
     let extra = answer(200, r#"{"version":"6","ray_version":"6.6.6"}"#);
     let first = answer(200, r#"{"version":"4","ray_version":"2.60.0"}"#);
     let server =
@@ -251,7 +252,7 @@ fn redirect_to(target: &Server, status: u16) -> Server {
 }
 
 #[test]
-fn a_redirect_to_another_host_is_not_followed_and_carries_no_token_along() {
+fn redirects_to_other_hosts_are_not_followed() {
     let target = Server::start(|_, stream| respond(stream, 200, "", "{}"));
     for status in [301, 302, 303, 307, 308] {
         let server = redirect_to(&target, status);
@@ -270,7 +271,7 @@ fn a_redirect_to_another_host_is_not_followed_and_carries_no_token_along() {
 }
 
 #[test]
-fn ids_names_and_tokens_that_would_inject_a_header_are_refused_before_anything_is_sent() {
+fn values_that_would_inject_a_header_are_rejected_before_sending() {
     let server = Server::start(|_, stream| respond(stream, 200, "", "{}"));
     let client = RayClient::builder(server.address()).retry(RetryPolicy::none()).build().unwrap();
     for id in ["a\r\nX-Evil: 1", "a\nb", "a\0b", "\r\n\r\nGET / HTTP/1.1", "a/../b", ".."] {

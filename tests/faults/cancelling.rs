@@ -1,4 +1,4 @@
-//! Verifies that a tail that is dropped frees its worker at once, whatever the worker waits for.
+//! Verifies that dropping a tail frees its worker at once, whatever the worker waits for.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -35,19 +35,19 @@ fn drop_and_follow_others(address: &str) {
 }
 
 #[test]
-fn a_tail_that_connects_is_dropped_at_once() {
+fn dropping_a_tail_that_connects_is_immediate() {
     let (_listener, addr, _waiting) = full_listener();
     drop_and_follow_others(&format!("http://{addr}"));
 }
 
 #[test]
-fn a_tail_that_waits_for_an_answer_is_dropped_at_once() {
+fn dropping_a_tail_that_waits_for_a_response_is_immediate() {
     let server = Server::start(|_, stream| Err(hold(stream)));
     drop_and_follow_others(&server.address());
 }
 
 #[test]
-fn a_tail_that_reads_is_dropped_at_once() {
+fn dropping_a_tail_that_reads_is_immediate() {
     let server = finished_job("RUNNING", |_, stream| {
         stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())?;
         Err(hold(stream))

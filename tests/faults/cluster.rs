@@ -1,4 +1,4 @@
-//! A dashboard with one job, whose log grows, and the agent of its node.
+//! A fake cluster: a dashboard with one job whose log grows, and the agent of its node.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ use crate::{client, options};
 /// How an agent answers, when this is the log's file.
 pub type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;
 
-/// A dashboard with one job, whose log grows, and what stands at the address of its node's agent.
+/// A fake cluster: a dashboard with one job whose log grows, and the agent of its node.
 pub struct Cluster {
     pub log: Arc<JobLog>,
     pub answer: Arc<Mutex<Answer>>,

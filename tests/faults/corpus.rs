@@ -1,8 +1,8 @@
-//! Verifies that what real Rays sent (`tests/corpus`) is read as it is, and that the same, broken in
-//! any way, is an answer or one clear error.
+//! Verifies that recorded responses of real Rays (`tests/corpus`) are readable, and that corrupted
+//! ones are read or cause one clear error.
 //!
-//! Each is broken in 50 ways, unless `RAY_CLIENT_FUZZ` says how many. A failure names its file and its
-//! seed, and what it was is to be kept in the corpus.
+//! Each response is corrupted in 50 ways; `RAY_CLIENT_FUZZ` sets another number. A failure names
+//! its file and seed. Add its input to the corpus.
 
 use std::fmt::Debug;
 use std::fs;
@@ -115,7 +115,7 @@ fn name(file: &Path) -> &str {
 }
 
 #[test]
-fn every_answer_of_a_real_ray_is_read() {
+fn every_recorded_response_is_readable() {
     let subject = Subject::new();
     for file in corpus("answers") {
         let result = subject.read(name(&file), 200, fs::read(&file).unwrap());
@@ -162,7 +162,7 @@ fn break_json(rng: &mut TestRng, value: &mut Value) {
 }
 
 #[test]
-fn a_broken_answer_is_an_answer_or_one_clear_error() {
+fn a_corrupted_response_is_read_or_is_one_clear_error() {
     let files = corpus("answers");
     let (answers, errors) = (Mutex::new(0), Mutex::new(0));
     let check = |subject: &Subject, file: &Path, seed: u64| {
@@ -216,7 +216,7 @@ impl Drop for OnPanic<'_> {
 }
 
 #[test]
-fn every_error_of_a_real_ray_broken_or_not_is_one_line_without_its_insides() {
+fn every_recorded_error_becomes_one_line_without_internals() {
     let subject = Subject::new();
     for file in corpus("errors") {
         let whole = fs::read(&file).unwrap();
@@ -237,7 +237,7 @@ fn every_error_of_a_real_ray_broken_or_not_is_one_line_without_its_insides() {
 }
 
 #[test]
-fn every_log_of_a_real_ray_arrives_byte_for_byte_however_its_answers_are_cut() {
+fn every_recorded_log_is_exact_despite_cut_responses() {
     let cut: Fault = |stream, log| {
         let mut rng = TestRng(log.len() as u64);
         stream.write_all(crate::server::CHUNKED.as_bytes())?;

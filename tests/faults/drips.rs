@@ -1,5 +1,5 @@
-//! Verifies that a server which sends a byte now and then, and never what it promises, holds no call
-//! and no tail beyond its timeout.
+//! Verifies that a server that sends a byte now and then, but never completes its response, does
+//! not block a call or tail beyond its timeout.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -45,7 +45,7 @@ const ENDLESS: [(&str, &[u8]); 5] = [
 ];
 
 #[test]
-fn an_answer_that_drips_ends_a_call_with_the_read_timeout() {
+fn a_slow_response_ends_a_call_after_the_read_timeout() {
     let whole_body = ("HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", &b" "[..]);
     for (begun, rest) in ENDLESS.into_iter().chain([whole_body]) {
         let server = Server::start(move |_, stream| {
@@ -63,7 +63,7 @@ fn an_answer_that_drips_ends_a_call_with_the_read_timeout() {
 }
 
 #[test]
-fn the_whole_log_may_take_its_time_but_not_for_nothing() {
+fn a_slow_whole_log_is_read_but_a_stalled_one_is_an_error() {
     for (begun, rest) in ENDLESS {
         let (_server, client) = dripping(move |stream| {
             stream.write_all(begun.as_bytes())?;
@@ -85,7 +85,7 @@ fn the_whole_log_may_take_its_time_but_not_for_nothing() {
 }
 
 #[test]
-fn a_tail_whose_answer_drips_is_408_when_the_stream_timeout_is_over() {
+fn a_tail_with_a_slow_response_is_408_after_the_stream_timeout() {
     const FAULTS: [Fault; 4] = [
         |s, log| {
             s.write_all(&[CHUNKED.as_bytes(), &chunk(&log[..99])].concat())?;
@@ -123,7 +123,7 @@ fn a_tail_whose_answer_drips_is_408_when_the_stream_timeout_is_over() {
 }
 
 #[test]
-fn an_error_page_that_drips_holds_neither_calls_nor_tails() {
+fn slow_error_pages_block_neither_calls_nor_tails() {
     let (_server, client) = dripping(|stream| {
         stream.write_all(b"HTTP/1.1 503 x\r\ncontent-length: 999999\r\n\r\n")?;
         drip(stream, b"so ")

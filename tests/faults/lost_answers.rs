@@ -1,4 +1,4 @@
-//! Verifies that a call whose answer is lost does once what it was to do once.
+//! Verifies that a call takes effect exactly once if its response is lost.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -55,7 +55,7 @@ fn forgetful_ray(runs: &Runs) -> Server {
 }
 
 #[test]
-fn of_1000_submits_of_which_a_third_lose_their_answer_every_job_runs_exactly_once() {
+fn a_thousand_submits_with_lost_responses_run_exactly_once() {
     let runs = Runs::default();
     let server = forgetful_ray(&runs);
     let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
@@ -74,7 +74,7 @@ fn of_1000_submits_of_which_a_third_lose_their_answer_every_job_runs_exactly_onc
 }
 
 #[test]
-fn a_used_id_is_refused_also_where_an_answer_was_lost() {
+fn a_used_id_is_rejected_even_if_a_response_was_lost() {
     let runs = Runs::default();
     let server = forgetful_ray(&runs);
     let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
@@ -87,7 +87,7 @@ fn a_used_id_is_refused_also_where_an_answer_was_lost() {
 }
 
 #[test]
-fn a_submit_that_cannot_be_told_to_have_arrived_is_an_error_that_names_its_id() {
+fn an_unconfirmed_submit_is_an_error_that_names_the_id() {
     let server = Server::start(|request, stream| {
         if request.is("POST") {
             Err(reset(stream))
@@ -133,7 +133,7 @@ fn starting_and_answering(answer: fn(&mut TcpStream) -> io::Result<()>) -> Serve
 }
 
 #[test]
-fn a_submit_whose_answer_says_nothing_is_looked_for() {
+fn a_submit_without_a_usable_response_is_verified() {
     let answers: [fn(&mut TcpStream) -> io::Result<()>; 4] = [
         // The head lost its agent's answer.
         |s| {
@@ -162,7 +162,7 @@ fn a_submit_whose_answer_says_nothing_is_looked_for() {
 }
 
 #[test]
-fn an_older_job_of_the_same_id_and_entrypoint_is_not_taken_for_the_new_one() {
+fn an_older_job_with_the_same_id_is_not_mistaken_for_the_new_one() {
     let runs = Runs::default();
     let server = forgetful_ray(&runs);
     let policy = RetryPolicy::default().attempts(20).backoff(Duration::from_millis(1));
@@ -192,7 +192,7 @@ fn losing_the_first_answer(before: &'static str, after: Option<&'static str>) ->
 }
 
 #[test]
-fn a_stop_whose_answer_is_lost_is_a_stop() {
+fn a_stop_with_a_lost_response_succeeds() {
     for after in ["RUNNING", "STOPPED"] {
         let server = losing_the_first_answer("RUNNING", Some(after));
         let outcome = RayClient::new(server.address()).unwrap().stop_job("a").unwrap();
@@ -204,7 +204,7 @@ fn a_stop_whose_answer_is_lost_is_a_stop() {
 }
 
 #[test]
-fn a_request_without_a_body_says_so() {
+fn a_request_without_a_body_has_content_length_zero() {
     let server = losing_the_first_answer("RUNNING", Some("STOPPED"));
     RayClient::new(server.address()).unwrap().stop_job("a").unwrap();
     for request in server.requests().iter().filter(|request| request.is("POST")) {
@@ -214,7 +214,7 @@ fn a_request_without_a_body_says_so() {
 }
 
 #[test]
-fn a_delete_whose_answer_is_lost_is_a_delete() {
+fn a_delete_with_a_lost_response_succeeds() {
     let server = losing_the_first_answer("SUCCEEDED", None);
     RayClient::new(server.address()).unwrap().delete_job("a").unwrap();
     assert_eq!(server.count("DELETE"), 2);

@@ -1,4 +1,4 @@
-//! The library against servers that fail in every way, without a Ray.
+//! Tests the client against faulty servers, without a Ray.
 
 #[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]

@@ -1,5 +1,5 @@
-//! Verifies that nothing is taken for another: an id for another job's, an answer for Ray's, a name for
-//! what an answer means.
+//! Verifies that nothing is mistaken for something else: an id for another job's, another response
+//! for Ray's, a name in a message for an error.
 
 use ray_client::{JobStatus, JobSubmission};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::server::{Server, respond, respond_json};
 
 /// A portal answers every request with its page and 200.
 #[test]
-fn a_portals_page_is_no_success() {
+fn a_login_page_is_an_error() {
     for body in ["<html>Sign in</html>", "{}", "[]", ""] {
         let server = Server::start(move |_, stream| respond(stream, 200, "", body));
         let client = client(&server.address());
@@ -29,7 +29,7 @@ fn a_portals_page_is_no_success() {
 }
 
 #[test]
-fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
+fn a_submit_response_with_another_id_is_an_error() {
     let server = Server::start(|request, stream| {
         if request.is("POST") {
             return respond_json(stream, &json!({"job_id": "b", "submission_id": "b"}));
@@ -44,7 +44,7 @@ fn an_answer_to_a_submit_that_is_about_another_job_is_an_error() {
 
 /// Ray would stop or delete `build`.
 #[test]
-fn an_id_that_ray_would_take_for_another_is_refused_before_anything_is_sent() {
+fn an_ambiguous_id_is_rejected_before_sending() {
     let server = Server::start(|_, stream| respond(stream, 200, "", r#"{"stopped": true}"#));
     let client = client(&server.address());
     for (id, named) in [("build#2", "#"), ("build?2", "?"), ("buil%64", "%64"), ("a%2Fb", "%2F")] {
@@ -57,7 +57,7 @@ fn an_id_that_ray_would_take_for_another_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn the_names_in_an_answer_do_not_change_its_status() {
+fn names_in_an_error_message_do_not_change_its_status() {
     let server = Server::start(|request, stream| {
         let id = request.line.rsplit('/').next().unwrap_or_default();
         let id = id.replace("%20", " ");

@@ -1,4 +1,5 @@
-//! Verifies that what something between the client and Ray answers is not taken for Ray's answer.
+//! Verifies that a response from something between the client and Ray is not accepted as a response
+//! from Ray.
 
 use std::io::Write;
 #[cfg(feature = "tls")]
@@ -16,8 +17,8 @@ use crate::{check_message, client, options};
 
 const PORTAL: &str = "<!DOCTYPE html><html><head><title>Sign in to go on</title></head></html>";
 
-/// Heads of answers that Ray does not send, each with a body that could be a log, and a word that the
-/// message has to have.
+/// Heads of answers that Ray does not send, each with a body that could be a log, and a word that
+/// the message has to have.
 const ODD: [(&str, &str, &str); 9] = [
     ("200 OK", "content-type: text/html; charset=utf-8\r\n", "Sign in to go on"),
     ("200 OK", "content-type: application/xhtml+xml\r\n", "Sign in to go on"),
@@ -39,7 +40,7 @@ fn check(error: &ClientError, said: &str) {
 }
 
 #[test]
-fn an_answer_that_does_not_look_like_rays_is_500() {
+fn a_response_that_is_not_from_ray_is_500() {
     for (status, headers, said) in ODD {
         let server = Server::start(move |_, stream| {
             let length = PORTAL.len();
@@ -55,13 +56,13 @@ fn an_answer_that_does_not_look_like_rays_is_500() {
 }
 
 #[test]
-fn an_empty_answer_is_not_an_empty_list() {
+fn an_empty_response_is_not_an_empty_list() {
     let server = Server::start(|_, stream| stream.write_all(b"HTTP/1.1 204 x\r\n\r\n"));
     check(&client(&server.address()).list_jobs().unwrap_err(), "204");
 }
 
 #[test]
-fn json_has_the_content_type_of_json() {
+fn json_with_another_content_type_is_500() {
     let server = Server::start(|_, stream| {
         respond(stream, 200, "content-type: text/plain\r\n", r#"{"version":"4"}"#)
     });
@@ -80,7 +81,7 @@ fn odd_log(status: &'static str, headers: &'static str) -> (Server, RayClient) {
 }
 
 #[test]
-fn a_page_is_never_a_log() {
+fn a_web_page_is_never_read_as_a_log() {
     let json = ("200 OK", "content-type: application/json\r\n", "application/json");
     for (status, headers, said) in ODD.into_iter().chain([json]) {
         let (_server, client) = odd_log(status, headers);
@@ -102,7 +103,7 @@ fn a_log_needs_no_content_type() {
 }
 
 #[test]
-fn headers_that_come_before_a_large_answer_are_not_counted_with_it() {
+fn informational_headers_do_not_count_as_the_response() {
     let list = serde_json::json!(vec![job("a", "RUNNING"); 1000]);
     let server = Server::start(move |_, stream| {
         let mut answer = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".to_vec();
@@ -136,7 +137,7 @@ fn two_answers(request_line: &str, padding: usize) -> [Vec<u8>; 2] {
 }
 
 #[test]
-fn an_answer_that_nobody_asked_for_answers_nothing() {
+fn an_unrequested_response_is_ignored() {
     let server =
         Server::start(|request, stream| stream.write_all(&two_answers(&request.line, 0).concat()));
     assert_eq!(ask_twice(&client(&server.address())), [r#""a""#, r#""b""#]);
@@ -166,7 +167,7 @@ fn serve_two_records(stream: std::net::TcpStream, config: Arc<ServerConfig>) -> 
 
 #[cfg(feature = "tls")]
 #[test]
-fn an_answer_that_nobody_asked_for_answers_nothing_over_tls() {
+fn an_unrequested_response_is_ignored_over_tls() {
     let (config, ca) = crate::tls::certificates("localhost");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
@@ -186,7 +187,7 @@ fn an_answer_that_nobody_asked_for_answers_nothing_over_tls() {
 
 #[cfg(feature = "tls")]
 #[test]
-fn a_server_without_tls_is_told_and_not_asked_again() {
+fn a_server_without_tls_is_reported_and_not_retried() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {

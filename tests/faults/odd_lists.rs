@@ -1,4 +1,5 @@
-//! Verifies that an odd row, an odd number or a slow server costs no more of a list than it must.
+//! Verifies that an unreadable row or number, or a slow server, affects as little of a list as
+//! possible.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use crate::client;
 use crate::server::{CHUNKED, Server, chunk, respond, respond_json};
 
 #[test]
-fn a_number_that_json_does_not_have_costs_no_list() {
+fn nan_and_infinity_do_not_break_a_list() {
     let job = json!({"type": "SUBMISSION", "submission_id": "a", "status": "FAILED",
         "runtime_env": {"x": [0]}});
     let text = job.to_string().replace("[0]", "[NaN, -Infinity, Infinity]");
@@ -23,7 +24,7 @@ fn a_number_that_json_does_not_have_costs_no_list() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_costs_that_row_and_is_told() {
+fn an_unreadable_row_is_skipped_with_a_warning() {
     let envelope = |rows: Value| {
         let count = rows.as_array().unwrap().len();
         json!({"result": true, "msg": "", "data": {"result": {"total": count,
@@ -55,7 +56,7 @@ fn a_row_that_cannot_be_read_costs_that_row_and_is_told() {
 
 /// As Ray 2.49.2 answers. Only the list without the filter shows that the filter is to blame.
 #[test]
-fn a_bare_500_is_blamed_on_a_filter_only_if_the_list_works_without_it() {
+fn a_500_without_reason_is_400_only_if_the_filter_causes_it() {
     let bare = "500 Internal Server Error\n\nServer got itself in trouble";
     let by = ListOptions::default().filter("mood", Filter::Eq, 1);
     let empty = json!({"data": {"result": {"total": 0, "num_after_truncation": 0, "num_filtered": 0,
@@ -78,7 +79,7 @@ fn a_bare_500_is_blamed_on_a_filter_only_if_the_list_works_without_it() {
 }
 
 #[test]
-fn a_list_that_drips_ends_within_the_read_timeout() {
+fn a_slow_list_ends_within_the_read_timeout() {
     let server = Server::start(|_, stream| {
         stream.write_all(CHUNKED.as_bytes())?;
         loop {

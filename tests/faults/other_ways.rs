@@ -1,5 +1,5 @@
-//! Verifies that a tail by `Protocol::Auto` takes the other way where one cannot be had, and delivers
-//! the log once whichever it takes.
+//! Verifies that a tail with `Protocol::Auto` falls back to another endpoint if one is unavailable,
+//! and delivers the log once.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use crate::{client, collect, lines_of, log, options};
 /// Behind a route that answers for a moment as if it were not there, positions in bytes of the file
 /// must not be taken for those of the WebSocket's text.
 #[test]
-fn a_route_that_was_there_is_only_away_for_a_while() {
+fn a_route_that_worked_before_is_only_temporarily_missing() {
     let log: Vec<u8> = (0..100).flat_map(|n| format!("line {n}\r\n").into_bytes()).collect();
     let half: Fault = |s, log| {
         s.write_all(&[CHUNKED.as_bytes(), &chunk(&log[..log.len() / 2])].concat())?;
@@ -83,7 +83,7 @@ fn whole(stream: &mut std::net::TcpStream, log: &[u8]) -> std::io::Result<()> {
 }
 
 #[test]
-fn behind_a_gateway_that_knows_no_files_auto_takes_the_websocket() {
+fn auto_uses_the_websocket_if_log_files_are_unavailable() {
     let log = log(500);
     for status in ["RUNNING", "SUCCEEDED"] {
         let server = without_files("2.60.0", status, &log, true, whole);
@@ -101,7 +101,7 @@ fn behind_a_gateway_that_knows_no_files_auto_takes_the_websocket() {
 }
 
 #[test]
-fn of_an_old_ray_auto_delivers_what_the_websocket_left_out() {
+fn on_old_rays_auto_delivers_what_the_websocket_omitted() {
     let log = log(500);
     for sends in [true, false] {
         let server = without_files("2.9.3", "RUNNING", &log, sends, whole);
@@ -119,7 +119,7 @@ fn of_an_old_ray_auto_delivers_what_the_websocket_left_out() {
 }
 
 #[test]
-fn a_log_that_an_old_ray_cannot_send_is_500_and_not_lost() {
+fn a_log_that_old_rays_cannot_send_is_500() {
     let server = without_files("2.9.3", "RUNNING", &log(5), false, |stream, _| {
         let text = "Traceback (most recent call last):\n  File \"/x/y.py\", line 1, in z\nUnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 9: invalid start byte\n";
         respond(stream, 500, "", text)
@@ -134,7 +134,7 @@ fn a_log_that_an_old_ray_cannot_send_is_500_and_not_lost() {
 }
 
 #[test]
-fn a_log_that_grows_is_never_silent_however_seldom_it_is_looked_at() {
+fn a_growing_log_is_not_silent_despite_a_long_poll_interval() {
     let looks = AtomicUsize::new(0);
     let server = Server::start(move |request, stream| {
         if request.is("GET /api/version") {

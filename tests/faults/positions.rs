@@ -1,5 +1,5 @@
-//! Verifies that a tail goes on at any position of a log of mixed endings and characters with what an
-//! unbroken one gives.
+//! Verifies that a tail that resumes at any position of a log with mixed line endings and
+//! characters delivers the same as an uninterrupted one.
 
 use std::io::Read;
 use std::thread;
@@ -23,7 +23,8 @@ fn texts(lines: &[LogLine]) -> Vec<&str> {
     lines.iter().map(|line| &**line).collect()
 }
 
-/// The lines from this position on: what an unbroken tail gives, but for the line that it is within.
+/// The lines from this position on: what an unbroken tail gives, but for the line that it is
+/// within.
 fn lines_from(position: usize) -> Vec<String> {
     let after_cr = position > 0 && LOG[position - 1] == b'\r';
     let mut rest = &LOG[position..];
@@ -41,7 +42,7 @@ fn lines_from(position: usize) -> Vec<String> {
 }
 
 #[test]
-fn a_tail_and_a_reader_go_on_at_every_byte() {
+fn tails_and_readers_resume_at_every_byte() {
     thread::scope(|scope| {
         for protocol in WAYS {
             scope.spawn(move || {
@@ -93,7 +94,8 @@ struct Joined {
     goes_on: bool,
 }
 
-/// A tail that ends with an error when the log has got so far, and another that goes on at its position.
+/// A tail that ends with an error when the log has got so far, and another that goes on at its
+/// position.
 fn check_cut(protocol: Protocol, cut: usize) {
     let cluster = Cluster::start(LOG[..cut].to_vec(), respond_range);
     let client = cluster.client();
@@ -111,7 +113,7 @@ fn check_cut(protocol: Protocol, cut: usize) {
 }
 
 #[test]
-fn a_tail_that_ended_with_an_error_at_any_byte_is_gone_on_with() {
+fn a_tail_that_failed_at_any_byte_can_be_resumed() {
     thread::scope(|scope| {
         for protocol in WAYS {
             for cuts in (0..LOG.len()).collect::<Vec<_>>().chunks(10) {
@@ -124,7 +126,7 @@ fn a_tail_that_ended_with_an_error_at_any_byte_is_gone_on_with() {
 
 /// The same log, which comes in two parts while it is followed.
 #[test]
-fn a_log_that_comes_in_two_parts_has_the_same_lines_wherever_it_is_cut() {
+fn a_log_that_arrives_in_two_parts_has_the_same_lines() {
     let check = |protocol, cut: usize| {
         let cluster = Cluster::start(LOG[..cut].to_vec(), respond_range);
         let client = cluster.client();

@@ -1,4 +1,4 @@
-//! Verifies which calls are tried again, how often, and until when.
+//! Verifies which calls are retried, how often, and until when.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ fn get(
 }
 
 #[test]
-fn what_may_pass_by_itself_is_tried_again_up_to_the_attempts() {
+fn transient_errors_are_retried() {
     for status in [429, 502, 503, 504] {
         let (result, asked) = get(quick(), 2, status, "");
         assert!(result.is_ok());
@@ -51,17 +51,17 @@ fn what_may_pass_by_itself_is_tried_again_up_to_the_attempts() {
 }
 
 #[test]
-fn what_does_not_pass_by_itself_is_not_tried_again() {
+fn permanent_errors_are_not_retried() {
     for status in [400, 401, 405, 500, 501] {
         let (result, asked) = get(quick(), 9, status, "");
         assert_eq!((result.unwrap_err().status(), asked), (status, 1));
     }
 }
 
-/// Right after its start a head has no agent to start jobs, and answers 500 after 10 seconds (seen on
-/// Ray 2.9.3).
+/// Right after its start a head has no agent to start jobs, and answers 500 after 10 seconds (seen
+/// on Ray 2.9.3).
 #[test]
-fn a_submit_outlasts_a_head_that_has_no_agent_yet() {
+fn a_submit_is_retried_until_the_head_has_an_agent() {
     let asked = AtomicUsize::new(0);
     let server =
         Server::start(move |request, stream| match asked.fetch_add(1, Ordering::Relaxed) {
@@ -77,7 +77,7 @@ fn a_submit_outlasts_a_head_that_has_no_agent_yet() {
 }
 
 #[test]
-fn a_retry_after_is_kept_to_and_not_beyond_the_deadline() {
+fn retry_after_is_honoured_up_to_the_deadline() {
     let start = Instant::now();
     let (result, asked) = get(quick(), 1, 429, "retry-after: 1\r\n");
     assert!(result.is_ok() && asked == 2);
@@ -97,7 +97,7 @@ fn a_retry_after_is_kept_to_and_not_beyond_the_deadline() {
 }
 
 #[test]
-fn no_attempt_begins_after_the_deadline() {
+fn no_attempt_starts_after_the_deadline() {
     let (result, asked) = get(quick().deadline(Duration::ZERO), 9, 503, "");
     assert_eq!((result.unwrap_err().status(), asked), (503, 1));
     let policy = quick().attempts(100).backoff(100 * MS).cap(100 * MS).deadline(400 * MS);
@@ -107,7 +107,7 @@ fn no_attempt_begins_after_the_deadline() {
 }
 
 #[test]
-fn the_largest_durations_are_no_deadline_and_do_not_panic() {
+fn the_largest_durations_do_not_panic() {
     let (result, asked) = get(quick().deadline(Duration::MAX), 1, 503, "");
     assert!(result.is_ok() && asked == 2);
     let endless = RetryPolicy::default().backoff(Duration::MAX).cap(Duration::MAX);
@@ -116,7 +116,7 @@ fn the_largest_durations_are_no_deadline_and_do_not_panic() {
 }
 
 #[test]
-fn a_connection_that_breaks_off_is_tried_again_and_a_timeout_is_not() {
+fn broken_connections_are_retried_and_timeouts_are_not() {
     let asked = AtomicUsize::new(0);
     let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => Err(close()),
@@ -135,7 +135,7 @@ fn a_connection_that_breaks_off_is_tried_again_and_a_timeout_is_not() {
 }
 
 #[test]
-fn waiting_for_a_job_outlasts_a_cluster_that_is_away_for_a_while() {
+fn wait_for_job_survives_a_temporary_outage() {
     let asked = AtomicUsize::new(0);
     let server = Server::start(move |_, stream| match asked.fetch_add(1, Ordering::Relaxed) {
         0 => respond_json(stream, &job("a", "RUNNING")),
@@ -149,7 +149,7 @@ fn waiting_for_a_job_outlasts_a_cluster_that_is_away_for_a_while() {
 }
 
 #[test]
-fn waiting_for_a_job_is_never_longer_than_asked_for_by_retries() {
+fn retries_do_not_extend_wait_for_job() {
     let server = Server::start(|_, stream| respond(stream, 503, "retry-after: 30\r\n", "later"));
     let client = RayClient::new(server.address()).unwrap();
     let start = Instant::now();

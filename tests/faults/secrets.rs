@@ -1,4 +1,4 @@
-//! Verifies that no error and no debug output shows a secret.
+//! Verifies that errors and `Debug` output contain no secrets.
 
 use ray_client::{Protocol, RayClient};
 
@@ -14,7 +14,7 @@ fn check(text: &str) {
 }
 
 #[test]
-fn no_display_and_no_debug_shows_a_token_a_password_or_a_header() {
+fn display_and_debug_hide_tokens_passwords_and_headers() {
     let server = Server::start(|request, stream| {
         // As a proxy in debug mode: it repeats what it was sent.
         let seen = request.headers.join(" ");
@@ -46,7 +46,7 @@ fn no_display_and_no_debug_shows_a_token_a_password_or_a_header() {
 }
 
 #[test]
-fn an_address_that_is_refused_is_not_shown_with_its_password() {
+fn an_invalid_address_is_shown_without_its_password() {
     for address in [
         "http://me:passw0rd@",
         "me:passw0rd@h:8265",
@@ -65,7 +65,7 @@ fn an_address_that_is_refused_is_not_shown_with_its_password() {
 }
 
 #[test]
-fn an_unreachable_address_is_not_shown_with_its_password() {
+fn an_unreachable_address_is_shown_without_its_password() {
     let client = RayClient::new("http://me:passw0rd@127.0.0.1:9").unwrap();
     let error = client.get_job("a").unwrap_err();
     assert_eq!(error.status(), 503);
@@ -73,7 +73,7 @@ fn an_unreachable_address_is_not_shown_with_its_password() {
 }
 
 #[test]
-fn what_stands_in_the_query_of_a_callers_route_is_in_no_error() {
+fn errors_do_not_contain_the_query_of_a_custom_route() {
     let server = Server::start(|request, stream| {
         let decoded = request.line.replace("%2B", "+");
         respond(stream, 403, "", format!("Forbidden: {} {decoded}", request.line))

@@ -1,4 +1,4 @@
-//! Verifies what signals do to a program that uses the library: each in a process of its own.
+//! Verifies how signals affect a program that uses the client. Each program is a separate process.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +29,7 @@ fn client() -> RayClient {
 }
 
 #[test]
-fn a_closed_connection_does_not_end_a_program_with_the_default_sigpipe() {
+fn a_closed_connection_does_not_kill_a_program_with_default_sigpipe() {
     let server = Server::start(|request, stream| {
         if request.line.ends_with("/logs/tail") {
             upgrade(request, stream)?;
@@ -47,7 +47,7 @@ fn a_closed_connection_does_not_end_a_program_with_the_default_sigpipe() {
 }
 
 #[test]
-#[ignore = "run by a_closed_connection_does_not_end_a_program_with_the_default_sigpipe"]
+#[ignore = "run by a_closed_connection_does_not_kill_a_program_with_default_sigpipe"]
 fn child_writes_to_closed_connections() {
     // Rust's runtime ignores the signal; a program may set it back.
     sigpipe::reset();
@@ -62,7 +62,7 @@ fn child_writes_to_closed_connections() {
 }
 
 #[test]
-fn a_process_that_is_stopped_and_continued_again_and_again_waits_no_longer() {
+fn stopping_and_continuing_a_process_does_not_extend_waits() {
     let server = finished_job("RUNNING", |_, stream| Err(hold(stream)));
     let mut child = child("signals::child_waits_for_a_second", &server);
     let start = Instant::now();
@@ -78,7 +78,7 @@ fn a_process_that_is_stopped_and_continued_again_and_again_waits_no_longer() {
 }
 
 #[test]
-#[ignore = "run by a_process_that_is_stopped_and_continued_again_and_again_waits_no_longer"]
+#[ignore = "run by stopping_and_continuing_a_process_does_not_extend_waits"]
 fn child_waits_for_a_second() {
     let start = Instant::now();
     assert_eq!(client().list_job_logs("a").unwrap_err().status(), 408);

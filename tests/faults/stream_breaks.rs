@@ -1,4 +1,4 @@
-//! Verifies that a tail by `Protocol::Stream` delivers the log once, whatever breaks its answers.
+//! Verifies that a tail with `Protocol::Stream` delivers the log once despite faults in responses.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -84,7 +84,7 @@ const FAULTS: [(&str, Fault, u16); 16] = [
 ];
 
 #[test]
-fn after_each_break_the_log_arrives_once() {
+fn the_log_arrives_once_after_each_fault() {
     let log = &log(2000);
     thread::scope(|scope| {
         for (name, fault, _) in FAULTS {
@@ -100,7 +100,7 @@ fn after_each_break_the_log_arrives_once() {
 }
 
 #[test]
-fn without_reconnects_each_break_is_one_error() {
+fn without_reconnects_each_fault_is_one_error() {
     let log = &log(2000);
     thread::scope(|scope| {
         for (name, fault, status) in FAULTS {
@@ -124,7 +124,7 @@ fn without_reconnects_each_break_is_one_error() {
 }
 
 #[test]
-fn as_many_breaks_as_come_with_progress_are_survived() {
+fn faults_with_progress_in_between_are_unlimited() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
     // So long that no look at its last lines reaches back to a break.
     let log = log(40_000);
@@ -141,7 +141,7 @@ fn as_many_breaks_as_come_with_progress_are_survived() {
 }
 
 #[test]
-fn reconnects_count_attempts_without_progress() {
+fn reconnects_limit_attempts_without_progress() {
     let same_half: Fault = |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]);
     let ray = FakeRay::start_whole(log(20_000), [same_half; 100]);
     let (lines, end) =
@@ -154,7 +154,7 @@ fn reconnects_count_attempts_without_progress() {
 }
 
 #[test]
-fn a_log_that_stalls_in_the_middle_is_408_when_the_stream_timeout_is_over() {
+fn a_log_that_stalls_is_408_after_the_stream_timeout() {
     let stall: Fault = |s, log| {
         send(s, &[CHUNKED.as_bytes(), &chunk(log)[..100]])?;
         Err(hold(s))
@@ -169,7 +169,7 @@ fn a_log_that_stalls_in_the_middle_is_408_when_the_stream_timeout_is_over() {
 }
 
 #[test]
-fn an_answer_that_does_not_begin_is_408_when_the_stream_timeout_is_over() {
+fn a_response_that_never_starts_is_408_after_the_stream_timeout() {
     let stall: Fault = |s, _| Err(hold(s));
     let ray = FakeRay::start(log(100), [stall; 9]);
     let start = Instant::now();
@@ -180,7 +180,7 @@ fn an_answer_that_does_not_begin_is_408_when_the_stream_timeout_is_over() {
 }
 
 #[test]
-fn one_byte_at_a_time_is_no_fault() {
+fn a_log_that_arrives_one_byte_at_a_time_is_read() {
     let log = log(20);
     let sent = log.clone();
     let ray = finished_job("SUCCEEDED", move |request, stream| {
@@ -194,7 +194,7 @@ fn one_byte_at_a_time_is_no_fault() {
 }
 
 #[test]
-fn a_log_that_is_lost_says_so_and_names_the_status() {
+fn a_lost_log_is_an_error_that_names_the_job_status() {
     let ray = finished_job("FAILED", |_, stream| {
         respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
     });
@@ -206,7 +206,7 @@ fn a_log_that_is_lost_says_so_and_names_the_status() {
 
 /// What was delivered is read once more after a break, and that is not silence.
 #[test]
-fn a_slow_read_of_what_is_known_is_not_taken_for_silence() {
+fn slowly_rereading_known_bytes_is_not_silence() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
     let log = log(5000);
     let slow: Fault = |stream, log| {

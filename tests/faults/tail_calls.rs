@@ -1,4 +1,5 @@
-//! Verifies what the calls and options of a tail promise, by every way that reads the file.
+//! Verifies the documented behaviour of the calls and options of a tail, over every endpoint that
+//! reads the log file.
 
 use std::io::{BufRead, Read};
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ fn by_every_way(check: impl Fn(Protocol) + Sync) {
 }
 
 #[test]
-fn an_ended_tail_that_is_kept_holds_no_connection() {
+fn an_ended_tail_holds_no_connection() {
     for protocol in WAYS {
         let cluster = Cluster::start(numbered(0..100), respond_range);
         let client = cluster.client();
@@ -41,7 +42,7 @@ fn an_ended_tail_that_is_kept_holds_no_connection() {
 }
 
 #[test]
-fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
+fn a_reused_id_ends_the_tail_with_503() {
     by_every_way(|protocol| {
         for pause in [Duration::from_millis(50), Duration::from_secs(2)] {
             let cluster = Cluster::start(numbered(0..100), respond_range);
@@ -65,7 +66,7 @@ fn an_id_that_has_become_another_jobs_ends_the_tail_with_503() {
 }
 
 #[test]
-fn a_log_that_is_empty_is_complete() {
+fn an_empty_log_is_complete() {
     for protocol in WAYS {
         let cluster = Cluster::start(Vec::new(), respond_range);
         let client = cluster.client();
@@ -77,7 +78,7 @@ fn a_log_that_is_empty_is_complete() {
 }
 
 #[test]
-fn a_pending_job_is_waited_for_as_long_as_the_pending_timeout_says() {
+fn a_tail_waits_for_a_pending_job_until_the_pending_timeout() {
     let cluster = Cluster::start(numbered(0..3), respond_range);
     cluster.set_status("PENDING");
     let client = cluster.client();
@@ -111,7 +112,7 @@ fn a_pending_job_is_waited_for_as_long_as_the_pending_timeout_says() {
 }
 
 #[test]
-fn breaks_do_not_prolong_the_pending_timeout() {
+fn outages_do_not_extend_the_pending_timeout() {
     let cluster = Cluster::start(Vec::new(), respond_range);
     cluster.set_status("PENDING");
     let options = TailOptions::default().pending_timeout(2000 * MS).reconnects(99);
@@ -134,7 +135,7 @@ fn breaks_do_not_prolong_the_pending_timeout() {
 }
 
 #[test]
-fn a_silent_log_is_waited_for_as_long_as_the_stream_timeout_says() {
+fn a_tail_waits_for_a_silent_log_until_the_stream_timeout() {
     by_every_way(|protocol| {
         let cluster = Cluster::start(numbered(0..3), respond_range);
         let client = cluster.client();
@@ -157,7 +158,7 @@ fn a_silent_log_is_waited_for_as_long_as_the_stream_timeout_says() {
 }
 
 #[test]
-fn a_silent_job_is_asked_for_twice_a_second() {
+fn the_status_of_a_silent_job_is_polled_twice_a_second() {
     by_every_way(|protocol| {
         let cluster = Cluster::start(numbered(0..3), respond_range);
         let client = cluster.client();
@@ -204,7 +205,7 @@ fn next_within_can_be_called_again() {
 }
 
 #[test]
-fn a_handle_ends_a_tail_that_waits_for_its_reader() {
+fn a_handle_closes_a_tail_with_a_full_queue() {
     for protocol in WAYS {
         let cluster = Cluster::start(numbered(0..100_000), respond_range);
         let client =
@@ -227,7 +228,7 @@ fn a_handle_ends_a_tail_that_waits_for_its_reader() {
 }
 
 #[test]
-fn as_many_tails_as_there_are_workers_run_and_another_waits() {
+fn a_tail_waits_if_all_workers_are_busy() {
     let cluster = Cluster::start(numbered(0..3), respond_range);
     let builder = || RayClient::builder(cluster.dashboard.address());
     for workers in [0, 65] {
@@ -256,7 +257,7 @@ fn as_many_tails_as_there_are_workers_run_and_another_waits() {
 }
 
 #[test]
-fn what_the_last_lines_cost_does_not_depend_on_the_log() {
+fn last_lines_cost_the_same_for_any_log_length() {
     for lines in [1000, 100_000] {
         let cluster = Cluster::start(numbered(0..lines), respond_range);
         let last = cluster.client().list_last_job_log_lines("a", 3).unwrap();
@@ -269,7 +270,7 @@ fn what_the_last_lines_cost_does_not_depend_on_the_log() {
 }
 
 #[test]
-fn a_reader_gives_bytes_as_they_come_and_lines_by_buf_read() {
+fn a_reader_returns_bytes_as_they_arrive_and_supports_buf_read() {
     for protocol in WAYS {
         let cluster = Cluster::start(b"one\ntwo\r\nth".to_vec(), respond_range);
         let client = cluster.client();
@@ -291,7 +292,7 @@ fn a_reader_gives_bytes_as_they_come_and_lines_by_buf_read() {
 }
 
 #[test]
-fn an_id_that_became_another_jobs_between_reconnects_ends_the_tail_with_503() {
+fn an_id_reused_between_reconnects_ends_the_tail_with_503() {
     by_every_way(|protocol| {
         let cluster = Cluster::start(numbered(0..3), respond_range);
         let client = client(&cluster.dashboard.address());

@@ -1,4 +1,5 @@
-//! Verifies that a wait outlasts what passes, ends at once at what does not, and says how jobs were.
+//! Verifies that a wait survives transient errors, ends at once after permanent ones, and reports
+//! the status of its jobs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ fn a_gateways_404_or_403_does_not_end_a_wait() {
 }
 
 #[test]
-fn a_wait_ends_at_once_if_it_cannot_succeed() {
+fn a_wait_that_cannot_succeed_ends_at_once() {
     for (status, text) in [
         (404, "Job a does not exist"),
         (404, "404: Not Found"),
@@ -41,7 +42,7 @@ fn a_wait_ends_at_once_if_it_cannot_succeed() {
 }
 
 #[test]
-fn a_wait_that_is_over_says_how_the_job_was() {
+fn a_wait_that_times_out_reports_the_job_status() {
     let server = Server::start(|_, stream| respond_json(stream, &job("a", "PENDING")));
     let timeout = Duration::from_millis(300);
     let error = client(&server.address()).wait_for_job("a", timeout).unwrap_err();
@@ -54,7 +55,7 @@ fn a_wait_that_is_over_says_how_the_job_was() {
 }
 
 #[test]
-fn jobs_that_are_waited_for_together_come_as_they_end() {
+fn wait_for_jobs_yields_jobs_as_they_finish() {
     let looks = AtomicUsize::new(0);
     let server = Server::start(move |request, stream| {
         if request.line == "GET /api/jobs/late" {
@@ -91,7 +92,7 @@ fn jobs_that_are_waited_for_together_come_as_they_end() {
 }
 
 #[test]
-fn a_wait_for_many_jobs_that_is_over_names_those_that_are_not() {
+fn a_wait_for_jobs_that_times_out_names_the_unfinished_ones() {
     let server = Server::start(|_, stream| {
         respond_json(stream, &json!([job("a", "PENDING"), job("b", "RUNNING"), job("c", "FAILED")]))
     });

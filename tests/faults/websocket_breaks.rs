@@ -1,4 +1,4 @@
-//! Verifies that a tail by `Protocol::WebSocket` delivers the log once, whatever breaks its frames.
+//! Verifies that a tail with `Protocol::WebSocket` delivers the log once despite faults in frames.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -55,7 +55,7 @@ const FAULTS: [(&str, Fault); 17] = [
 ];
 
 #[test]
-fn after_each_break_the_log_arrives_once() {
+fn the_log_arrives_once_after_each_fault() {
     let log = &log(2000);
     thread::scope(|scope| {
         for (name, fault) in FAULTS {
@@ -72,7 +72,7 @@ fn after_each_break_the_log_arrives_once() {
 }
 
 #[test]
-fn without_reconnects_each_break_is_one_503() {
+fn without_reconnects_each_fault_is_one_503() {
     let log = &log(2000);
     thread::scope(|scope| {
         for (name, fault) in FAULTS {
@@ -120,7 +120,7 @@ fn serving(log: &[u8], send: fn(&mut TcpStream, &[u8]) -> io::Result<()>) -> Ser
 }
 
 #[test]
-fn fragments_and_pings_in_between_are_no_fault() {
+fn fragments_and_pings_are_accepted() {
     let log = log(500);
     let server = serving(&log, |stream, log| {
         for message in messages(log) {
@@ -143,7 +143,7 @@ fn fragments_and_pings_in_between_are_no_fault() {
 }
 
 #[test]
-fn one_byte_at_a_time_is_no_fault_from_the_handshake_on() {
+fn a_websocket_that_arrives_one_byte_at_a_time_is_read() {
     let log = log(30);
     let sent = log.clone();
     let server = Server::start(move |request, stream| {
@@ -199,7 +199,7 @@ fn handshake_error(
 }
 
 #[test]
-fn what_is_not_a_handshake_is_500_and_what_ends_before_it_503() {
+fn an_invalid_handshake_is_500_and_an_incomplete_one_503() {
     for garbage in [
         "SSH-2.0-OpenSSH_9.6\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
@@ -215,7 +215,7 @@ fn what_is_not_a_handshake_is_500_and_what_ends_before_it_503() {
 }
 
 #[test]
-fn a_handshake_that_is_refused_keeps_its_status() {
+fn a_rejected_handshake_keeps_its_status() {
     for status in [429, 502, 503, 504, 401, 403, 500] {
         let error = handshake_error(move |stream| respond(stream, status, "", "Not now"));
         assert_eq!(error.status(), status, "{error}");
@@ -224,7 +224,7 @@ fn a_handshake_that_is_refused_keeps_its_status() {
 }
 
 #[test]
-fn a_handshake_that_never_ends_is_cut_off() {
+fn an_endless_handshake_is_limited() {
     let error = handshake_error(|stream| Err(hold(stream)));
     assert_eq!(error.status(), 408, "{error}");
     let error = handshake_error(|stream| {
@@ -255,7 +255,7 @@ fn silent(send: Fault) -> ray_client::ClientError {
 }
 
 #[test]
-fn neither_silence_nor_pings_nor_a_message_that_never_ends_outlast_the_stream_timeout() {
+fn silence_pings_and_endless_messages_end_after_the_stream_timeout() {
     assert_eq!(silent(|stream, _| Err(hold(stream))).status(), 408);
     let pings: Fault = |stream, _| loop {
         stream.write_all(&frame(PING, b"still here"))?;
@@ -281,7 +281,7 @@ fn neither_silence_nor_pings_nor_a_message_that_never_ends_outlast_the_stream_ti
 }
 
 #[test]
-fn reconnects_count_attempts_without_progress() {
+fn reconnects_limit_attempts_without_progress() {
     let same_half: Fault = |s, log| half_then(s, log, &close_frame(1011));
     let ray = FakeRay::start(log(100), [same_half; 100]);
     let options = options(Protocol::WebSocket).reconnects(2);

@@ -1,4 +1,4 @@
-//! Verifies the library behind a real squid and a real nginx, on loopback. Skipped if they are not
+//! Tests the client through a real squid and a real nginx on loopback. Skipped if they are not
 //! installed: `apt-get install squid nginx`.
 
 #[path = "../support/server.rs"]
@@ -122,7 +122,7 @@ fn tail(client: &RayClient, protocol: Protocol) -> Result<Vec<String>, ClientErr
 }
 
 #[test]
-fn squid_passes_calls_and_logs_on() {
+fn calls_and_logs_work_through_squid() {
     let ray = log_of_one_line();
     let Some(squid) = squid("") else { return };
     run("child_reads_by_squid", &ray.address(), &format!("http://127.0.0.1:{}", squid.port));
@@ -131,7 +131,7 @@ fn squid_passes_calls_and_logs_on() {
 }
 
 #[test]
-#[ignore = "run by squid_passes_calls_and_logs_on, in a process of its own"]
+#[ignore = "run by calls_and_logs_work_through_squid, in a process of its own"]
 fn child_reads_by_squid() {
     let client = client_by_proxy();
     assert_eq!(client.get_job("a").unwrap().id(), "a");
@@ -144,14 +144,14 @@ fn child_reads_by_squid() {
 }
 
 #[test]
-fn a_cluster_that_squid_cannot_reach_is_503_and_may_come_back() {
+fn a_cluster_that_squid_cannot_reach_is_a_retryable_503() {
     let Some(squid) = squid("") else { return };
     let address = format!("http://127.0.0.1:{}", free_port());
     run("child_fails_by_squid", &address, &format!("http://127.0.0.1:{}", squid.port));
 }
 
 #[test]
-#[ignore = "run by a_cluster_that_squid_cannot_reach_is_503_and_may_come_back"]
+#[ignore = "run by a_cluster_that_squid_cannot_reach_is_a_retryable_503"]
 fn child_fails_by_squid() {
     let error = client_by_proxy().get_job("a").unwrap_err();
     assert_eq!(error.status(), 503, "{error}");
@@ -159,7 +159,7 @@ fn child_fails_by_squid() {
 }
 
 #[test]
-fn a_proxy_that_wants_a_password_is_named_and_not_asked_again() {
+fn a_proxy_that_requires_a_password_is_named_and_not_retried() {
     let rules = "auth_param basic program /bin/cat\nacl known proxy_auth REQUIRED\n\
                  http_access deny !known\n";
     let Some(squid) = squid(rules) else { return };
@@ -169,7 +169,7 @@ fn a_proxy_that_wants_a_password_is_named_and_not_asked_again() {
 }
 
 #[test]
-#[ignore = "run by a_proxy_that_wants_a_password_is_named_and_not_asked_again"]
+#[ignore = "run by a_proxy_that_requires_a_password_is_named_and_not_retried"]
 fn child_lacks_a_password() {
     let error = client_by_proxy().get_job("a").unwrap_err();
     assert!(!error.is_retryable(), "{error}");
@@ -178,7 +178,7 @@ fn child_lacks_a_password() {
 }
 
 #[test]
-fn a_log_behind_nginx_is_whole() {
+fn logs_work_through_nginx() {
     let ray = log_of_one_line();
     let Some(nginx) = nginx(&ray.address()) else { return };
     let client = client(&format!("http://127.0.0.1:{}/ray", nginx.port));
@@ -188,7 +188,7 @@ fn a_log_behind_nginx_is_whole() {
 }
 
 #[test]
-fn what_nginx_itself_answers_is_a_gateways_and_says_nothing_about_ray() {
+fn errors_of_nginx_are_gateway_errors() {
     let dead = format!("http://127.0.0.1:{}", free_port());
     let Some(nginx) = nginx(&dead) else { return };
     let port = nginx.port;
@@ -247,7 +247,7 @@ fn numbered(lines: usize) -> &'static [u8] {
 }
 
 #[test]
-fn an_answer_that_nginx_ends_as_if_it_were_whole_does_not_make_half_a_log_complete() {
+fn a_response_that_nginx_ends_early_is_not_a_complete_log() {
     let repeated = "the same line\n".repeat(20_000).leak().as_bytes();
     for log in [numbered(20_000), repeated] {
         for cuts in 0..3 {
@@ -265,7 +265,7 @@ fn an_answer_that_nginx_ends_as_if_it_were_whole_does_not_make_half_a_log_comple
 }
 
 #[test]
-fn a_log_that_is_always_cut_is_an_error() {
+fn a_log_that_is_cut_on_every_attempt_is_an_error() {
     let Some((_behind, client)) = behind_nginx(numbered(200_000), usize::MAX) else { return };
     assert_eq!(tail(&client, Protocol::Stream).unwrap_err().status(), 503);
     assert_eq!(client.list_job_logs("a").unwrap_err().status(), 503);

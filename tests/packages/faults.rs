@@ -1,4 +1,4 @@
-//! What comes of an upload when something breaks, changes or does not fit.
+//! Verifies uploads that fail, change during packing or exceed the limit.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -54,7 +54,7 @@ fn assert_refused(result: Result<impl std::fmt::Debug, ClientError>, words: &[&s
 }
 
 #[test]
-fn an_upload_that_breaks_off_is_tried_again_however_long_it_took() {
+fn a_broken_upload_is_retried_however_long_it_took() {
     const DEADLINE: Duration = Duration::from_millis(100);
     let folder = Folder::new();
     folder.write("data.bin", vec![b'x'; LARGE]);
@@ -117,7 +117,7 @@ fn read_head(stream: &mut TcpStream) -> (String, u64) {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_packed_never_arrives() {
+fn a_file_that_changes_during_packing_is_not_uploaded() {
     type Change = fn(&Path);
     let changes: [(&str, Change); 5] = [
         ("other content", |path| std::fs::write(path, vec![b'y'; SEVERAL_PIECES]).unwrap()),
@@ -147,7 +147,7 @@ fn a_file_that_changes_while_it_is_packed_never_arrives() {
 }
 
 #[test]
-fn an_empty_file_that_is_written_to_meanwhile_never_arrives() {
+fn an_empty_file_that_grows_during_packing_is_not_uploaded() {
     let folder = Folder::new();
     let path = folder.write("empty.py", "");
     let server = without_packages(move || std::fs::write(&path, "x").unwrap());
@@ -157,7 +157,7 @@ fn an_empty_file_that_is_written_to_meanwhile_never_arrives() {
 }
 
 #[test]
-fn what_the_dashboard_does_not_take_is_refused_before_anything_is_sent() {
+fn packages_above_the_size_limit_are_rejected_before_sending() {
     let server = without_packages(|| {});
     let client = client(&server.address());
     let folder = Folder::new();
@@ -179,7 +179,7 @@ fn what_the_dashboard_does_not_take_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn the_largest_package_is_a_byte_below_the_limit() {
+fn a_package_must_be_smaller_than_the_limit() {
     let server = without_packages(|| {});
     let folder = Folder::new();
     // Two headers and the end: 30 + 46 + 22 bytes, and the name twice.
@@ -195,7 +195,7 @@ fn the_largest_package_is_a_byte_below_the_limit() {
 }
 
 #[test]
-fn what_the_excludes_leave_nothing_of_is_refused() {
+fn a_package_without_files_is_rejected() {
     let server = without_packages(|| {});
     let folder = Folder::new();
     folder.write("main.py", "");
@@ -206,7 +206,7 @@ fn what_the_excludes_leave_nothing_of_is_refused() {
 }
 
 #[test]
-fn one_directory_in_both_roles_is_refused() {
+fn one_directory_in_both_roles_is_rejected() {
     let server = without_packages(|| {});
     let folder = Folder::new();
     folder.write("main.py", "");
@@ -248,7 +248,7 @@ fn a_job_is_submitted_with_the_uris_of_its_packages() {
 }
 
 #[test]
-fn nothing_is_sent_of_a_package_that_the_cluster_has() {
+fn an_existing_package_is_not_uploaded_again() {
     let server = Server::start(|_, stream| respond(stream, 200, "", ""));
     let folder = Folder::new();
     folder.write("main.py", "");
@@ -261,7 +261,7 @@ fn nothing_is_sent_of_a_package_that_the_cluster_has() {
 }
 
 #[test]
-fn an_answer_that_comes_before_the_end_of_the_upload_is_shown() {
+fn an_early_response_to_an_upload_is_reported() {
     let folder = Folder::new();
     folder.write("data.bin", vec![b'x'; LARGE]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -284,7 +284,7 @@ fn an_answer_that_comes_before_the_end_of_the_upload_is_shown() {
 }
 
 #[test]
-fn a_page_is_no_package() {
+fn a_web_page_does_not_mean_that_a_package_exists() {
     let folder = Folder::new();
     folder.write("main.py", "");
     let package = Package::working_dir(folder.path());

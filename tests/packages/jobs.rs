@@ -1,4 +1,4 @@
-//! Real Rays run what was uploaded.
+//! Verifies that real Rays run uploaded code.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! Local code and its way to the cluster: named as Ray names it, whole, once, and by real Rays run.
+//! Tests packages: their names match those of Ray, and they are uploaded completely, once, and run
+//! by real Rays.
 
 mod faults;
 mod jobs;

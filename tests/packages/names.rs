@@ -1,4 +1,4 @@
-//! A package has the name and the content that Ray's own client gives it.
+//! Verifies that a package has the same name and content as one from Ray's own client.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -21,12 +21,12 @@ const ROLES: [&str; 2] = ["working_dir", "py_module"];
 const NOTHING: &str = "gcs://_ray_pkg_3030303030303030.zip";
 
 #[test]
-fn generated_directories_have_the_names_and_contents_that_ray_gives_them() {
+fn generated_directories_match_rays_names_and_contents() {
     compare_generated_directories(300);
 }
 
 #[test]
-fn the_environment_means_what_it_means_to_ray() {
+fn environment_variables_work_as_in_ray() {
     for (name, value) in [
         ("RAY_RUNTIME_ENV_IGNORE_GITIGNORE", "1"),
         ("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "foo, *.py,"),
@@ -90,7 +90,7 @@ fn compare_generated_directories(count: u64) {
 }
 
 #[test]
-fn each_pattern_leaves_out_what_ray_leaves_out() {
+fn each_pattern_excludes_the_same_files_as_ray() {
     let folder = Folder::new();
     let mut rng = TestRng(7);
     let root = folder.path().join("root");
@@ -119,7 +119,7 @@ fn each_pattern_leaves_out_what_ray_leaves_out() {
 }
 
 #[test]
-fn archives_wheels_and_single_files_have_the_names_that_ray_gives_them() {
+fn archives_wheels_and_single_files_match_rays_names() {
     let folder = Folder::new();
     let files =
         ["a.zip", "b.tar.gz", "c.tgz", "d.tar.xz", "my_lib-1.0+cpu-py3-none-any.whl", "m.py"];
@@ -147,7 +147,7 @@ fn archives_wheels_and_single_files_have_the_names_that_ray_gives_them() {
 }
 
 #[test]
-fn a_circle_of_links_that_doubles_at_each_turn_is_refused() {
+fn a_cycle_of_links_is_rejected() {
     let folder = Folder::new();
     for name in ["one", "two"] {
         std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
@@ -158,7 +158,7 @@ fn a_circle_of_links_that_doubles_at_each_turn_is_refused() {
 }
 
 #[test]
-fn pipes_and_sockets_count_by_their_names() {
+fn pipes_and_sockets_are_hashed_by_name() {
     let folder = Folder::new();
     folder.write("m.py", "x=1\n");
     let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("s")).unwrap();
@@ -214,7 +214,7 @@ fn an_unreadable_file() {
 }
 
 #[test]
-fn what_is_neither_directory_nor_archive_is_refused() {
+fn invalid_package_paths_are_rejected() {
     let folder = Folder::new();
     let text = folder.write("notes.txt", "x");
     for package in [

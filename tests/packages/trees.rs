@@ -1,4 +1,4 @@
-//! Directories that a seed decides: odd names, links, ignore files at every level.
+//! Random directories from a seed: unusual names, links, and ignore files at every level.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -137,7 +137,8 @@ pub fn write(root: &Path, rng: &mut TestRng) {
     }
 }
 
-/// With a link round in a circle no other link goes to a directory, since each would double the way.
+/// With a link round in a circle no other link goes to a directory, since each would double the
+/// way.
 fn fill(folder: &Path, rng: &mut TestRng, depth: usize, circle: bool) {
     for (file, among) in [(".gitignore", 3), (".rayignore", 5)] {
         if rng.below(among) == 0 {

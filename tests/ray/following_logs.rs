@@ -1,4 +1,4 @@
-//! Verifies that a tail delivers a log byte for byte, whatever it holds, and ends when it is over.
+//! Verifies that a tail delivers every log byte for byte, and ends when the job ends.
 
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
 
 /// 40 jobs, unless `RAY_CLIENT_JOBS` says how many.
 #[test]
-fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
+fn random_logs_are_exact_over_both_protocols() {
     let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
     let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(40, |jobs| jobs.parse().unwrap());
     let seeds = AtomicU64::new(0);
@@ -63,7 +63,7 @@ fn jobs_of_random_shape_arrive_byte_for_byte_by_both_protocols() {
 }
 
 #[test]
-fn lines_come_as_they_are_written() {
+fn lines_arrive_as_they_are_written() {
     let client = client();
     let id = submit(
         &client,
@@ -103,17 +103,17 @@ fn check_uncarried(program: &str) {
 }
 
 #[test]
-fn a_log_that_is_not_utf8_arrives_by_auto_and_is_an_error_by_websocket() {
+fn a_log_that_is_not_utf8_needs_auto_and_fails_over_the_websocket() {
     check_uncarried("import os; os.write(1, b\"a\\xff\\xfe\\nb\\n\")");
 }
 
 #[test]
-fn a_line_of_6_mb_arrives_by_auto_and_is_an_error_by_websocket() {
+fn a_line_of_6_mb_needs_auto_and_fails_over_the_websocket() {
     check_uncarried("print(\"x\" * 6_000_000)");
 }
 
 #[test]
-fn carriage_returns_end_lines_by_every_way_and_are_newlines_by_websocket_only() {
+fn carriage_returns_end_lines_and_become_newlines_over_the_websocket() {
     let client = client();
     let id = submit(&client, "import os; os.write(1, b\"one\\r\\ntwo\\r50%\\r100%\\nlast\")");
     finish(&client, &id);
@@ -135,7 +135,7 @@ fn carriage_returns_end_lines_by_every_way_and_are_newlines_by_websocket_only() 
 }
 
 #[test]
-fn a_job_that_prints_nothing_has_only_rays_own_lines() {
+fn a_job_that_prints_nothing_has_only_lines_of_ray() {
     let client = client();
     let id = submit(&client, "");
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
@@ -144,7 +144,7 @@ fn a_job_that_prints_nothing_has_only_rays_own_lines() {
 }
 
 #[test]
-fn a_pending_job_is_waited_for() {
+fn a_tail_waits_for_a_pending_job() {
     let client = client();
     let blocker = client
         .submit_job(
@@ -171,7 +171,7 @@ fn a_pending_job_is_waited_for() {
 }
 
 #[test]
-fn a_job_that_no_node_has_the_resources_for_says_what_it_waits_for() {
+fn an_infeasible_job_reports_the_missing_resources() {
     let client = client();
     let id = client.submit_job(&python("print(7)").entrypoint_resource("nowhere", 2.0)).unwrap();
     let check = |error: ray_client::ClientError| {
@@ -189,7 +189,7 @@ fn a_job_that_no_node_has_the_resources_for_says_what_it_waits_for() {
 }
 
 #[test]
-fn a_silent_job_ends_its_tail_with_408_and_what_came_is_not_lost() {
+fn a_silent_job_is_408_after_all_lines_are_delivered() {
     let client = client();
     let id = submit(&client, "import time; print(1, end=\"\", flush=True); time.sleep(600)");
     eventually("the job has printed", || {
@@ -209,7 +209,7 @@ fn a_silent_job_ends_its_tail_with_408_and_what_came_is_not_lost() {
 }
 
 #[test]
-fn a_tail_goes_on_at_any_position() {
+fn a_tail_resumes_at_any_position() {
     let client = client();
     let id = submit(&client, "print(\"one\\ntwo\\nthree\")");
     finish(&client, &id);
@@ -248,7 +248,7 @@ fn a_tail_can_start_with_the_last_lines() {
 
 /// Longer than the timeouts, and more than the limits, of a tail with default options.
 #[test]
-fn a_job_that_waits_is_silent_and_writes_much_is_followed_to_its_end() {
+fn a_job_with_pauses_and_bursts_is_followed_to_its_end() {
     let client = client();
     let takes_the_node = |program| python(program).entrypoint_resource("node:127.0.0.2", 0.9);
     let blocker = client.submit_job(&takes_the_node("import time; time.sleep(600)")).unwrap();
@@ -266,7 +266,7 @@ fn a_job_that_waits_is_silent_and_writes_much_is_followed_to_its_end() {
 }
 
 #[test]
-fn an_id_that_was_submitted_again_ends_the_tail_with_503() {
+fn a_resubmitted_id_ends_the_tail_with_503() {
     let client = client();
     let again = python("print(\"of the second\")").submission_id("used-twice");
     let first = python("print(\"of the first\", flush=True); import time; time.sleep(600)");
@@ -287,7 +287,7 @@ fn an_id_that_was_submitted_again_ends_the_tail_with_503() {
 }
 
 #[test]
-fn a_tail_is_closed_from_another_thread() {
+fn a_tail_can_be_closed_from_another_thread() {
     let client = client();
     let id = submit(&client, "import time; print(1, flush=True); time.sleep(600)");
     for protocol in [Protocol::Agent, Protocol::Stream, Protocol::WebSocket] {

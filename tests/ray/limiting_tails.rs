@@ -1,4 +1,5 @@
-//! Verifies that a tail delivers exactly what its limits allow, and that five run at a time.
+//! Verifies that a tail delivers exactly what its limits allow, and that at most five tails run at
+//! a time.
 
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ fn exactly_the_allowed_lines_bytes_and_messages_are_delivered() {
 }
 
 #[test]
-fn long_lines_come_in_pieces_that_add_up() {
+fn long_lines_are_split_without_loss() {
     let client = client();
     let id = submit(&client, "print(\"€\" * 10_000); print(\"end\")");
     finish(&client, &id);
@@ -71,7 +72,7 @@ fn long_lines_come_in_pieces_that_add_up() {
 }
 
 #[test]
-fn a_sixth_tail_gets_429_until_one_of_five_is_dropped() {
+fn a_sixth_tail_is_429_until_one_is_dropped() {
     let client = client();
     let id = submit(&client, "import time; time.sleep(600)");
     let mut tails: Vec<_> = (0..5)
@@ -93,7 +94,7 @@ fn a_sixth_tail_gets_429_until_one_of_five_is_dropped() {
 }
 
 #[test]
-fn dropping_the_last_clone_ends_every_tail_with_one_503() {
+fn dropping_the_last_clone_ends_each_tail_with_one_503() {
     let client = client();
     let id = submit(&client, "import time; time.sleep(600)");
     let tails = [Protocol::Stream, Protocol::WebSocket].map(|protocol| {

@@ -1,5 +1,5 @@
-//! Verifies that every list, summary and timeline says what Ray's own Python state API says of the
-//! same cluster, and never leaves out anything in silence.
+//! Verifies that every list, summary and timeline matches Ray's own Python state API, and reports
+//! if it is incomplete.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,7 +52,8 @@ impl Work {
             .find(|line| line.starts_with(ready))
             .expect("the job is ready");
         let work = Work { client, submission_id, job_id: line[ready.len()..].to_owned() };
-        // The driver reports about once a second how its tasks ended, and workers what they measured.
+        // The driver reports about once a second how its tasks ended, and workers what they
+        // measured.
         eventually("all tasks are reported", || {
             let tasks = work.client.list_tasks_with(&work.rows()).unwrap().results;
             let over = tasks.iter().filter(|task| task.state.is_terminal()).count();
@@ -152,7 +153,7 @@ where
 }
 
 #[test]
-fn nodes_are_what_ray_says() {
+fn nodes_match_rays_own_client() {
     let client = client();
     let nodes = client.list_nodes_with(&ListOptions::default().detail(true)).unwrap();
     assert_same(&nodes, &python("rows(list_nodes)"));
@@ -168,7 +169,7 @@ fn nodes_are_what_ray_says() {
 }
 
 #[test]
-fn tasks_are_what_ray_says() {
+fn tasks_match_rays_own_client() {
     let work = Work::shared();
     let list = || work.client.list_tasks_with(&work.rows().detail(true)).unwrap();
     assert_same_in_the_end(list, &format!("rows(list_tasks, *equal(job_id='{}'))", work.job_id));
@@ -197,7 +198,7 @@ fn tasks_are_what_ray_says() {
 }
 
 #[test]
-fn the_brief_rows_of_tasks_are_the_same_without_the_detail() {
+fn tasks_without_detail_match_tasks_with_detail() {
     let work = Work::shared();
     let brief = work.client.list_tasks_with(&work.rows()).unwrap();
     let detailed = work.client.list_tasks_with(&work.rows().detail(true)).unwrap();
@@ -209,7 +210,7 @@ fn the_brief_rows_of_tasks_are_the_same_without_the_detail() {
 }
 
 #[test]
-fn a_task_is_its_latest_attempt_and_all_attempts_can_be_had() {
+fn get_task_returns_the_latest_attempt() {
     let work = Work::shared();
     let options = work.rows().filter("name", Filter::Eq, "flaky");
     let id = work.client.list_tasks_with(&options).unwrap().results.remove(0).task_id;
@@ -223,7 +224,7 @@ fn a_task_is_its_latest_attempt_and_all_attempts_can_be_had() {
 }
 
 #[test]
-fn filters_add_up_and_a_limit_is_said() {
+fn filters_combine_and_a_limit_truncates() {
     let work = Work::shared();
     let client = &work.client;
     let failed = work.rows().filter("state", Filter::Eq, "failed");
@@ -246,7 +247,7 @@ fn filters_add_up_and_a_limit_is_said() {
 }
 
 #[test]
-fn actors_are_what_ray_says() {
+fn actors_match_rays_own_client() {
     let work = Work::shared();
     let list = || work.client.list_actors_with(&work.rows().detail(true)).unwrap();
     assert_same_in_the_end(list, &format!("rows(list_actors, *equal(job_id='{}'))", work.job_id));
@@ -262,7 +263,7 @@ fn actors_are_what_ray_says() {
 }
 
 #[test]
-fn placement_groups_are_what_ray_says() {
+fn placement_groups_match_rays_own_client() {
     let work = Work::shared();
     let options =
         ListOptions::default().detail(true).filter("creator_job_id", Filter::Eq, &work.job_id);
@@ -277,7 +278,7 @@ fn placement_groups_are_what_ray_says() {
 }
 
 #[test]
-fn workers_are_what_ray_says() {
+fn workers_match_rays_own_client() {
     let work = Work::shared();
     let actors = work.client.list_actors_with(&work.rows()).unwrap().results;
     for actor in actors {
@@ -295,7 +296,7 @@ fn workers_are_what_ray_says() {
 }
 
 #[test]
-fn workers_that_are_filtered_at_the_source_are_not_called_cut() {
+fn filtered_workers_are_not_truncated() {
     let work = Work::shared();
     let alive = ListOptions::default().filter("is_alive", Filter::Eq, "True");
     let alive = work.client.list_workers_with(&alive).unwrap();
@@ -309,7 +310,7 @@ fn driver_pid(work: &Work) -> String {
 }
 
 #[test]
-fn objects_are_what_ray_says() {
+fn objects_match_rays_own_client() {
     let work = Work::shared();
     let pid = driver_pid(&work);
     let options = ListOptions::default().detail(true).filter("pid", Filter::Eq, &pid);
@@ -324,7 +325,7 @@ fn objects_are_what_ray_says() {
 }
 
 #[test]
-fn runtime_environments_are_what_ray_says() {
+fn runtime_environments_match_rays_own_client() {
     let work = Work::shared();
     let marker = &work.submission_id;
     let list = || {
@@ -341,7 +342,7 @@ fn runtime_environments_are_what_ray_says() {
 }
 
 #[test]
-fn the_jobs_view_is_what_ray_says() {
+fn jobs_of_the_state_api_match_rays_own_client() {
     let work = Work::shared();
     let options = ListOptions::default().filter("submission_id", Filter::Eq, &work.submission_id);
     let jobs = work.client.list_jobs_state(&options.clone().detail(true)).unwrap();
@@ -354,7 +355,7 @@ fn the_jobs_view_is_what_ray_says() {
 }
 
 #[test]
-fn cluster_events_are_what_ray_says() {
+fn cluster_events_match_rays_own_client() {
     let event = r#"{"event_id": "e-1", "severity": "WARNING", "source_type": "GCS", "message": "one", "timestamp": "1700000000", "custom_fields": {"a": 1}}"#;
     Head::shared().python_json(&format!(
         "
@@ -374,7 +375,7 @@ print(urllib.request.urlopen(request).read().decode())
 
 /// Ray's own Python client drops the filters of a summary, so its parts are put together here.
 #[test]
-fn summaries_are_what_ray_says() {
+fn summaries_match_rays_own_client() {
     let work = Work::shared();
     let pid = driver_pid(&work);
     let rays = format!(
@@ -402,7 +403,7 @@ fn summaries_are_what_ray_says() {
 }
 
 #[test]
-fn the_timeline_is_rays() {
+fn the_timeline_matches_rays_own() {
     let work = Work::shared();
     let rays = format!(
         "import urllib.request; print(urllib.request.urlopen('{}/api/v0/tasks/timeline?job_id={}').read().decode())",
@@ -440,7 +441,7 @@ fn assert_status<T: Debug>(result: Result<T, ClientError>, status: u16, words: &
 }
 
 #[test]
-fn ids_that_do_not_exist_are_404_and_ids_that_cannot_exist_are_400_or_404() {
+fn unknown_ids_are_404_and_invalid_ids_are_400_or_404() {
     let client = client();
     let zeros = |digits: usize| "0".repeat(digits);
     assert_status(client.get_node(zeros(56)), 404, "get node `0");
@@ -540,19 +541,19 @@ fn cluster_status_is_what_ray_status_shows(head: &Head) {
 }
 
 #[test]
-fn the_status_and_the_usage_of_a_cluster_are_rays() {
+fn cluster_status_and_node_usage_match_ray() {
     cluster_status_is_what_ray_status_shows(&Head::start(&[]));
 }
 
 #[test]
-fn the_status_and_the_usage_of_an_old_cluster_are_rays() {
+fn cluster_status_and_node_usage_match_ray_2_9() {
     if let Some(head) = Head::start_old("2.9.3", "default") {
         cluster_status_is_what_ray_status_shows(&head);
     }
 }
 
 #[test]
-fn options_that_ray_cannot_follow_are_400() {
+fn options_that_ray_rejects_are_400() {
     let work = Work::shared();
     let client = &work.client;
     let by = |column: &str, value: &str| ListOptions::default().filter(column, Filter::Eq, value);
@@ -582,7 +583,7 @@ fn options_that_ray_cannot_follow_are_400() {
 
 /// On a head of its own, whose data sources give 50 rows at most, and with a second node.
 #[test]
-fn what_rays_own_source_leaves_out_is_said() {
+fn rows_omitted_by_the_data_source_truncate_a_list() {
     let head = Head::start(&["--env", "RAY_MAX_LIMIT_FROM_DATA_SOURCE=50"]);
     let client = head.client();
     head.command("start-node");

@@ -1,4 +1,4 @@
-//! The library against a real Ray, which all tests of this program share.
+//! Tests the client against a real Ray that all tests of this program share.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,7 +19,8 @@ fn client() -> RayClient {
 }
 
 /// Ray writes lines of its own into a job's log, the last one right after it has started the
-/// entrypoint: on a busy machine that may be after the first line of a program that does not wait for it.
+/// entrypoint: on a busy machine that may be after the first line of a program that does not wait
+/// for it.
 const AFTER_RAYS_LINES: &str =
     "while b\"Running entrypoint\" not in open(\"/proc/self/fd/1\", \"rb\").read(): pass";
 

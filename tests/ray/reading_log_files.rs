@@ -1,4 +1,5 @@
-//! Verifies that the log files of nodes, actors, tasks and workers are listed, read and followed.
+//! Verifies that the log files of nodes, actors, tasks and workers can be listed, read and
+//! followed.
 
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl Drop for Printers {
 }
 
 #[test]
-fn the_output_of_an_actor_is_followed_by_its_id_and_by_its_worker() {
+fn actor_output_is_followed_by_actor_id_and_by_worker_id() {
     let printers = Printers::start("actor");
     let actor = LogFile::of_actor(printers.text("actor"));
     for file in [actor.clone(), printers.worker()] {
@@ -69,7 +70,7 @@ fn the_output_of_an_actor_is_followed_by_its_id_and_by_its_worker() {
 }
 
 #[test]
-fn a_followed_file_can_start_with_its_last_lines_and_goes_on_at_a_position() {
+fn a_file_tail_supports_last_lines_and_positions() {
     let printers = Printers::start("last");
     let file = printers.worker();
     eventually("some lines are there", || {
@@ -136,7 +137,7 @@ fn a_silent_file_ends_its_tail_with_408() {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_ends_its_tail_with_503() {
+fn a_truncated_file_ends_its_tail_with_503() {
     let client = client();
     let node = client.list_nodes().unwrap().results.remove(0).node_id;
     let path = Head::shared().logs.join("rotated.txt");
@@ -153,7 +154,7 @@ fn a_file_that_becomes_shorter_ends_its_tail_with_503() {
 }
 
 #[test]
-fn what_does_not_exist_is_404_when_read_and_when_followed() {
+fn missing_files_are_404_when_read_and_when_followed() {
     let client = client();
     let node = client.list_nodes().unwrap().results.remove(0).node_id;
     let no_node = "0".repeat(56);

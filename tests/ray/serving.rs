@@ -1,8 +1,8 @@
-//! Verifies Serve: that what is deployed runs, that a change of one application leaves every other as
-//! it was, also where many change at once, and that all of it is seen as Ray's Python API sees it.
+//! Verifies that Serve runs what is deployed, that changing one application leaves the others
+//! unchanged, even if several change at once, and that all state matches Ray's Python API.
 //!
-//! The state of Serve is one for a whole cluster, so these tests have a head of their own, and run one
-//! after the other.
+//! A cluster has a single Serve state, so these tests use a separate head and run one after the
+//! other.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -133,7 +133,7 @@ fn run_imperative(head: &Head, name: &str) {
 }
 
 #[test]
-fn where_serve_does_not_run_nothing_is_there() {
+fn without_serve_there_are_no_applications() {
     let (serve, _turn) = serve();
     let client = serve.head.client();
     client.shutdown_serve().unwrap();
@@ -152,7 +152,7 @@ fn where_serve_does_not_run_nothing_is_there() {
 }
 
 #[test]
-fn every_application_is_seen_as_python_sees_it() {
+fn applications_match_rays_own_client() {
     let (serve, _turn) = serve();
     let two = idle("two").deployment(ServeDeploymentConfig::new("Idle").max_ongoing_requests(3));
     let client = serve.with(vec![echo("one").args(json!({"n": 1})), two]);
@@ -220,7 +220,7 @@ fn every_application_is_seen_as_python_sees_it() {
 }
 
 #[test]
-fn what_is_read_can_be_deployed_again_and_changes_nothing() {
+fn redeploying_the_current_state_changes_nothing() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one"), idle("two")]);
     let details = client.get_serve_details().unwrap();
@@ -235,7 +235,7 @@ fn what_is_read_can_be_deployed_again_and_changes_nothing() {
 
 /// Ray shows `INFO` for a level of 20, and leaves out what it does not know.
 #[test]
-fn a_configuration_that_ray_shows_otherwise_can_be_deployed_again() {
+fn a_configuration_that_ray_normalizes_can_be_redeployed() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![idle("two")]);
     let options = json!({"num_cpus": 0.01, "unknown": 1});
@@ -252,7 +252,7 @@ fn a_configuration_that_ray_shows_otherwise_can_be_deployed_again() {
 }
 
 #[test]
-fn deleting_one_application_leaves_every_other_as_it_was() {
+fn deleting_one_application_does_not_change_the_others() {
     let (serve, _turn) = serve();
     // serde_json reads this float as another one: a change that would restart the replica.
     let exact = json!({"z": 1, "f": 0.907_303_832_202_868_9, "a": {"n": null}});
@@ -298,7 +298,7 @@ fn deleting_one_application_leaves_every_other_as_it_was() {
 }
 
 #[test]
-fn one_application_is_added_or_replaced_and_the_others_stay() {
+fn deploying_one_application_does_not_change_the_others() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one")]);
     let before = state_of(&client, "one");
@@ -330,7 +330,7 @@ fn an_application_that_python_deletes_does_not_come_back() {
 }
 
 #[test]
-fn changes_of_different_applications_at_once_all_hold() {
+fn concurrent_changes_of_different_applications_all_succeed() {
     let (serve, _turn) = serve();
     let names: Vec<_> = (0..3).map(|n| format!("app-{n}")).collect();
     let rounds = std::env::var("ROUNDS").map_or(1, |rounds| rounds.parse().unwrap());
@@ -363,7 +363,7 @@ fn changes_of_different_applications_at_once_all_hold() {
 
 /// Ray takes and shows Python's own numbers, which are not JSON.
 #[test]
-fn an_application_with_nan_keeps_its_replicas_while_others_change() {
+fn an_application_with_nan_keeps_its_replicas_if_others_change() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![]);
     put_by_python(
@@ -404,7 +404,7 @@ fn an_application_with_nan_keeps_its_replicas_while_others_change() {
 }
 
 #[test]
-fn an_application_with_a_slash_in_its_name_can_be_seen_and_deleted() {
+fn an_application_with_a_slash_in_its_name_can_be_read_and_deleted() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one")]);
     let before = state_of(&client, "one");
@@ -424,7 +424,7 @@ fn an_application_with_a_slash_in_its_name_can_be_seen_and_deleted() {
 }
 
 #[test]
-fn secrets_that_ray_does_not_show_a_browser_cannot_be_deployed() {
+fn redacted_secrets_cannot_be_deployed() {
     let (serve, _turn) = serve();
     let secret = json!({"env_vars": {"SECRET": "s3cret"}});
     let client = serve.with(vec![echo("one").runtime_env(secret)]);
@@ -450,7 +450,7 @@ fn secrets_that_ray_does_not_show_a_browser_cannot_be_deployed() {
 }
 
 #[test]
-fn a_file_of_serve_build_runs() {
+fn a_file_from_serve_build_can_be_deployed() {
     let (serve, _turn) = serve();
     let file = std::fs::read_to_string(format!("{APPS}/serve_build.yaml")).unwrap();
     let built: ServeConfig = serde_norway::from_str(&file).unwrap();
@@ -463,7 +463,7 @@ fn a_file_of_serve_build_runs() {
 }
 
 #[test]
-fn a_failed_application_says_why_and_a_slow_one_times_out() {
+fn waiting_reports_a_failed_application_and_times_out_on_a_slow_one() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![]);
     client.deploy_serve_application(&app("bad", "none")).unwrap();
@@ -488,7 +488,7 @@ fn a_failed_application_says_why_and_a_slow_one_times_out() {
 
 /// As the guide says it.
 #[test]
-fn a_change_builds_anew_only_what_could_not_be_built() {
+fn a_change_redeploys_only_failed_applications() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![]);
     let failed = |name: &str| {
@@ -523,7 +523,7 @@ fn a_change_builds_anew_only_what_could_not_be_built() {
 }
 
 #[test]
-fn a_deployment_during_a_shutdown_waits_for_its_end() {
+fn a_deployment_waits_until_a_shutdown_ends() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![app("slow", "slow").args(json!({"seconds": 3}))]);
     let first = client.get_serve_details().unwrap().controller_info.actor_id;
@@ -550,7 +550,7 @@ fn a_deployment_during_a_shutdown_waits_for_its_end() {
 }
 
 #[test]
-fn what_ray_refuses_is_400_and_names_the_field() {
+fn a_rejected_configuration_is_400_and_names_the_field() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![]);
     let secret = json!({"env_vars": {"SECRET": "s3cret"}, "working_dir": "here"});
@@ -589,7 +589,7 @@ fn what_ray_refuses_is_400_and_names_the_field() {
 }
 
 #[test]
-fn a_scaled_deployment_stays_so_while_others_are_deleted() {
+fn a_scaled_deployment_keeps_its_replicas_if_others_are_deleted() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one").external_scaler_enabled(true), idle("two")]);
     let replicas_run = |count: usize| {

@@ -1,4 +1,5 @@
-//! Verifies jobs: that they run as submitted, are seen alike by every call, and what is refused.
+//! Verifies that jobs run as submitted, that all calls report them alike, and which jobs are
+//! rejected.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::support::{self, Head, eventually};
 use crate::{client, finish, patient, python, submit};
 
 #[test]
-fn a_job_runs_with_all_that_was_submitted() {
+fn a_job_runs_with_everything_that_was_submitted() {
     let client = client();
     let submission = python("import os; print(os.environ[\"GREETING\"])")
         .submission_id("with-everything")
@@ -35,7 +36,7 @@ fn a_job_runs_with_all_that_was_submitted() {
 }
 
 #[test]
-fn a_job_that_no_node_has_the_label_for_stays_pending() {
+fn a_job_without_a_matching_node_label_stays_pending() {
     let client = client();
     let submission = python("").entrypoint_label_selector("kind", "none-such");
     let id = client.submit_job(&submission).unwrap();
@@ -46,7 +47,7 @@ fn a_job_that_no_node_has_the_label_for_stays_pending() {
 }
 
 #[test]
-fn a_submission_id_is_made_where_none_is_given() {
+fn a_submission_id_is_generated_if_none_is_set() {
     let client = client();
     let id = submit(&client, "");
     assert!(id.starts_with("raysubmit_") && id.len() == 26, "{id}");
@@ -54,7 +55,7 @@ fn a_submission_id_is_made_where_none_is_given() {
 }
 
 #[test]
-fn a_submission_id_that_is_used_is_refused_with_400() {
+fn a_used_submission_id_is_400() {
     let client = client();
     let submission = python("").submission_id("twice");
     client.submit_job(&submission).unwrap();
@@ -67,7 +68,7 @@ fn a_submission_id_that_is_used_is_refused_with_400() {
 }
 
 #[test]
-fn ids_with_unusual_characters_work_as_far_as_ray_carries_them() {
+fn ids_with_unusual_characters_work() {
     let client = client();
     for id in ["x.y:z", "täst", "a?b#c", "50%& x=1"] {
         client.submit_job(&python("print(7)").submission_id(id)).unwrap();
@@ -87,7 +88,7 @@ fn ids_with_unusual_characters_work_as_far_as_ray_carries_them() {
 
 /// Ray's head hands an id to the job's node without encoding it: there, these are `build`.
 #[test]
-fn an_id_that_ray_takes_for_another_stops_and_deletes_nothing() {
+fn an_ambiguous_id_stops_and_deletes_nothing() {
     let client = client();
     let sleep = || python("import time; time.sleep(600)");
     client.submit_job(&sleep().submission_id("build")).unwrap();
@@ -113,7 +114,7 @@ fn an_id_that_ray_takes_for_another_stops_and_deletes_nothing() {
 }
 
 #[test]
-fn a_failed_job_says_why_in_one_line() {
+fn the_reason_of_a_failed_job_is_one_line() {
     let client = client();
     let nowhere = serde_json::json!({"working_dir": "gcs://_ray_pkg_0000000000000000.zip"});
     for (submission, start) in [
@@ -165,7 +166,7 @@ print(json.dumps(json.load(urllib.request.urlopen(request))['submission_id']))
 
 /// Python reads and writes such numbers, though JSON does not have them.
 #[test]
-fn a_number_that_json_does_not_have_spoils_no_list() {
+fn nan_in_a_runtime_environment_does_not_break_a_list() {
     let client = client();
     submit_as_others_do("not-a-number", "{'zz': [float('nan'), -float('inf')]}");
     finish(&client, "not-a-number");
@@ -180,13 +181,13 @@ fn a_number_that_json_does_not_have_spoils_no_list() {
 }
 
 #[test]
-fn a_job_that_could_not_be_asked_for_is_not_submitted() {
+fn an_id_that_ray_cannot_route_is_rejected() {
     let error = client().submit_job(&python("").submission_id("a{b}")).unwrap_err();
     assert_eq!(error.to_string(), "job id: must not have { or }, which Ray cannot route");
 }
 
 #[test]
-fn an_unknown_job_is_404_in_every_call_and_by_both_protocols() {
+fn an_unknown_job_is_404_in_every_call_and_protocol() {
     let client = client();
     let id = "none-such";
     for error in [
@@ -232,7 +233,7 @@ fn a_running_job_can_be_stopped_once() {
 }
 
 #[test]
-fn many_jobs_are_waited_for_at_once() {
+fn many_jobs_can_be_waited_for_at_once() {
     let client = client();
     let mut ids: Vec<String> =
         ["", "raise SystemExit(1)", ""].iter().map(|program| submit(&client, program)).collect();
@@ -249,7 +250,7 @@ fn many_jobs_are_waited_for_at_once() {
 }
 
 #[test]
-fn a_failed_job_says_how_it_failed() {
+fn a_failed_job_reports_its_exit_code() {
     let client = client();
     let id = submit(&client, "raise SystemExit(3)");
     let job = finish(&client, &id);
@@ -258,7 +259,7 @@ fn a_failed_job_says_how_it_failed() {
 }
 
 #[test]
-fn a_job_whose_environment_cannot_be_made_fails_with_an_empty_log() {
+fn a_job_whose_environment_fails_has_an_empty_log() {
     let client = client();
     let nowhere = serde_json::json!({"working_dir": "gcs://_ray_pkg_0000000000000000.zip"});
     let id = client.submit_job(&python("").runtime_env(nowhere)).unwrap();
@@ -272,7 +273,7 @@ fn a_job_whose_environment_cannot_be_made_fails_with_an_empty_log() {
 }
 
 #[test]
-fn a_job_started_outside_the_job_api_is_seen_but_has_no_log() {
+fn a_job_started_outside_the_job_api_is_listed_without_a_log() {
     let client = client();
     let program = "import json, ray; ray.init(log_to_driver=False); print(json.dumps(ray.get_runtime_context().get_job_id()))";
     let id = Head::shared().python_json(program).as_str().unwrap().to_owned();
@@ -296,13 +297,13 @@ fn a_job_started_outside_the_job_api_is_seen_but_has_no_log() {
 }
 
 #[test]
-fn the_version_is_that_of_the_cluster() {
+fn version_returns_the_version_of_the_cluster() {
     assert_eq!(client().version().unwrap().ray_version, "2.60.0");
 }
 
 /// Ray's head hands such an id to the job's node without encoding it, and finds no log there.
 #[test]
-fn an_id_that_rays_websocket_cannot_carry_is_an_error_there() {
+fn an_id_that_the_websocket_does_not_support_is_an_error() {
     let client = client();
     let id = client.submit_job(&python("print(7)").submission_id("web?socket#id")).unwrap();
     finish(&client, &id);

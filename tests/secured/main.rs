@@ -1,4 +1,4 @@
-//! Verifies tokens, TLS and proxies against a real Ray that wants a token.
+//! Tests tokens, TLS and proxies with a real Ray that requires a token.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Verifies that `HTTP_PROXY` and `NO_PROXY` are honoured by HTTP and WebSocket alike.
+//! Verifies that `HTTP_PROXY` and `NO_PROXY` apply to HTTP and WebSocket alike.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -57,7 +57,7 @@ fn calls_and_tails_go_through_the_proxy_except_to_hosts_of_no_proxy() {
         [("example.org", true), ("127.0.0.1", false), ("127.0.0.0/8", false), (target, false)]
     {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "proxies::child_goes_by_the_environment"])
+            .args(["--exact", "--ignored", "proxies::child_uses_the_proxy_variables"])
             .env("RAY_API_SERVER_ADDRESS", &head().address)
             .env("FINISHED_JOB", &finished_job().0)
             .env("HTTP_PROXY", &proxy)
@@ -77,7 +77,7 @@ fn calls_and_tails_go_through_the_proxy_except_to_hosts_of_no_proxy() {
 
 #[test]
 #[ignore = "run by calls_and_tails_go_through_the_proxy_except_to_hosts_of_no_proxy, in a process of its own"]
-fn child_goes_by_the_environment() {
+fn child_uses_the_proxy_variables() {
     let address = std::env::var("RAY_API_SERVER_ADDRESS").unwrap();
     let id = std::env::var("FINISHED_JOB").unwrap();
     let client = RayClient::builder(address).bearer_token(TOKEN).build().unwrap();

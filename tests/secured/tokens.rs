@@ -1,4 +1,4 @@
-//! Verifies that a token opens what wants one, and is shown to nobody.
+//! Verifies that a token gives access to secured clusters and is never shown.
 
 use std::process::Command;
 
@@ -7,13 +7,13 @@ use ray_client::RayClient;
 use crate::{TOKEN, exercise, head, refusals};
 
 #[test]
-fn the_token_opens_every_path() {
+fn the_token_works_for_calls_and_tails() {
     let client = RayClient::builder(&*head().address).bearer_token(TOKEN).build().unwrap();
     exercise(&client).unwrap();
 }
 
 #[test]
-fn no_token_is_401_and_a_wrong_one_403_on_every_path() {
+fn a_missing_token_is_401_and_a_wrong_one_403() {
     let address = &*head().address;
     let wrong = "fedcba9876543210fedcba9876543210";
     for (client, status) in [
@@ -28,7 +28,7 @@ fn no_token_is_401_and_a_wrong_one_403_on_every_path() {
 }
 
 #[test]
-fn the_environment_gives_the_token_as_rays_own_client_reads_it() {
+fn the_token_is_read_from_the_environment_as_rays_client_does() {
     let folder = std::env::temp_dir().join(format!("ray-client-token-{}", std::process::id()));
     std::fs::create_dir_all(folder.join(".ray")).unwrap();
     let file = folder.join("token");
@@ -57,7 +57,7 @@ fn the_environment_gives_the_token_as_rays_own_client_reads_it() {
 }
 
 #[test]
-fn a_token_file_that_is_replaced_is_read_again() {
+fn a_replaced_token_file_is_read_again() {
     let file = std::env::temp_dir().join(format!("ray-client-rotated-{}", std::process::id()));
     std::fs::write(&file, "fedcba9876543210fedcba9876543210").unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
@@ -73,7 +73,7 @@ fn a_token_file_that_is_replaced_is_read_again() {
 }
 
 #[test]
-#[ignore = "run by a_token_file_that_is_replaced_is_read_again, in a process of its own"]
+#[ignore = "run by a_replaced_token_file_is_read_again, in a process of its own"]
 fn child_replaces_the_token_file() {
     let file = std::env::var("RAY_AUTH_TOKEN_PATH").unwrap();
     let id = std::env::var("FINISHED_JOB").unwrap();
@@ -91,7 +91,7 @@ fn child_replaces_the_token_file() {
 
 /// Behind an ingress that keeps `Authorization` for itself, only the second is left.
 #[test]
-fn either_header_opens_every_path() {
+fn either_token_header_works() {
     for name in ["Authorization", "X-Ray-Authorization"] {
         let client = RayClient::builder(&*head().address)
             .header(name, format!("Bearer {TOKEN}"))
@@ -117,7 +117,7 @@ fn a_variable_that_is_not_utf8_is_400() {
 }
 
 #[test]
-#[ignore = "run by the_environment_gives_the_token_as_rays_own_client_reads_it, in a process of its own"]
+#[ignore = "run by the_token_is_read_from_the_environment_as_rays_client_does, in a process of its own"]
 fn child_uses_the_environment() {
     RayClient::from_env().unwrap().version().unwrap();
 }

@@ -35,7 +35,8 @@ impl Drop for Head {
 }
 
 impl Head {
-    /// The one head that all tests of a run share, of the Ray that `RAY_CLIENT_RAY` names if that is set.
+    /// The one head that all tests of a run share, of the Ray that `RAY_CLIENT_RAY` names if that
+    /// is set.
     pub fn shared() -> &'static Head {
         static HEAD: OnceLock<Head> = OnceLock::new();
         HEAD.get_or_init(|| match std::env::var("RAY_CLIENT_RAY") {
@@ -49,8 +50,8 @@ impl Head {
         Self::try_start(arguments).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// A head of an old Ray, or `None` if no Python of this machine can run that Ray, which `head.py` reports
-    /// past the capture of the test's output.
+    /// A head of an old Ray, or `None` if no Python of this machine can run that Ray, which
+    /// `head.py` reports past the capture of the test's output.
     pub fn start_old(ray: &str, extras: &str) -> Option<Head> {
         Self::try_start(&["--ray", ray, "--extras", extras]).ok()
     }

@@ -1,4 +1,4 @@
-//! A proxy that breaks what passes through it, as a seed decides.
+//! A proxy that injects connection faults from a seed.
 
 #![allow(dead_code, reason = "each user takes what it needs")]
 

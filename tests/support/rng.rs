@@ -1,4 +1,4 @@
-//! Random numbers for tests, that a seed decides.
+//! Random numbers for tests, from a seed.
 
 /// `SplitMix64`.
 #[derive(Debug, Clone)]

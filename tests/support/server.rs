@@ -1,4 +1,4 @@
-//! A hand-made server on port 0, for what a real one cannot be made to do.
+//! A scripted server on a free port, for responses that a real Ray cannot be made to send.
 
 #![allow(dead_code, reason = "each user takes what it needs")]
 
@@ -352,12 +352,12 @@ pub fn finished_job(
     })
 }
 
-/// What a [`FakeRay`] does to one request for the log, which would have been answered by these bytes. The
-/// connection is closed after it.
+/// What a [`FakeRay`] does to one request for the log, which would have been answered by these
+/// bytes. The connection is closed after it.
 pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;
 
-/// A server with one job, whose log is the same by both ways. The first requests for the log meet the
-/// faults, one each; the job runs until its log has been sent without one.
+/// A server with one job, whose log is the same by both ways. The first requests for the log meet
+/// the faults, one each; the job runs until its log has been sent without one.
 pub struct FakeRay {
     pub server: Server,
 }

@@ -1,4 +1,4 @@
-//! A server that ends TLS, with a certificate of its own authority, and hands on to a plain server.
+//! A TLS server with a certificate of its own authority, which forwards to a plain server.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

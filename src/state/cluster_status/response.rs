@@ -1,4 +1,4 @@
-//! The answer of `GET /api/cluster_status`, and the names that it changes.
+//! The response of `GET /api/cluster_status`. Restores the names that Ray changes in it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,8 @@ use super::{
 use crate::json::or_default;
 use crate::numbers;
 
-/// The answer. Ray changes names on the way: `object_store_memory` becomes `objectStoreMemory`.
+/// The response. Ray changes the names in its keys: `object_store_memory` becomes
+/// `objectStoreMemory`.
 #[derive(Deserialize)]
 pub(super) struct StatusResponse {
     pub(super) data: Data,
@@ -90,8 +91,8 @@ struct Availability {
     node_availabilities: BTreeMap<String, Value>,
 }
 
-/// The names as they were before Ray changed them in the keys of its answer. It leaves those within lists
-/// as they are.
+/// The original names, by the names that Ray changed them to. Ray changes only keys, so names in
+/// lists are original.
 struct Names(BTreeMap<String, String>);
 
 impl Names {
@@ -105,7 +106,8 @@ impl Names {
     }
 }
 
-/// As Ray's dashboard writes keys: `node:__internal_head__` becomes `node:InternalHead`.
+/// Returns a key as Ray's dashboard writes it: `node:__internal_head__` becomes
+/// `node:InternalHead`.
 fn camel_case(name: &str) -> String {
     let mut parts = name.split('_');
     let mut camel = parts.next().unwrap_or_default().to_owned();
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn resources_have_the_names_that_programs_use() {
+    fn resource_names_are_restored() {
         let status = busy();
         let names: Vec<&String> = status.resources.keys().collect();
         assert_eq!(names, ["CPU", "my_disk", "node:__internal_head__", "object_store_memory"]);
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_told_and_why() {
+    fn pending_demands_and_their_lacking_resources_are_reported() {
         let status = busy();
         let [demand] = &status.pending_demands[..] else { panic!("{status:?}") };
         assert_eq!((demand.count, status.lacking(demand)), (3, vec!["my_gpu"]));
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_has_just_started_knows_nothing_yet() {
+    fn the_status_of_a_fresh_head_is_empty() {
         assert_eq!(read(&Value::Null), ClusterStatus::default());
         let status = read(&json!({"time": 5.0, "loadMetricsReport": {"usage": {}}}));
         assert_eq!((status.updated_ms, status.resources.len()), (Some(5000), 0));
