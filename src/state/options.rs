@@ -76,9 +76,10 @@ impl ListOptions {
     /// Lists only rows whose column equals, or does not equal, `value`. Rows must match all
     /// filters. Defaults to no filter.
     ///
-    /// Ray compares text without regard to case. The valid columns depend on the resource and the
-    /// version of Ray; Ray's error for any other column names them. If the resource has no rows,
-    /// Ray does not check the column, and the list is empty (measured on Ray 2.60.0).
+    /// Ray compares text without regard to case. Most columns with plain values are valid. They
+    /// depend on the resource and the version of Ray, and Ray's error for any other column names
+    /// them. If the resource has no rows, Ray does not check the column, and the list is empty
+    /// (measured on Ray 2.60.0).
     pub fn filter(
         mut self,
         column: impl Into<String>,

@@ -144,7 +144,7 @@ impl RayClient {
     }
 
     /// Returns one placement group, with detail. Calls `GET /api/v0/placement_groups`. Ray searches
-    /// only the first 10,000 placement groups.
+    /// at most 10,000 placement groups.
     ///
     /// # Errors
     /// 404 if the placement group does not exist or the id is not 36 hex digits; otherwise the same

@@ -123,8 +123,8 @@ impl RayClient {
         self.list_state(Resource::Workers, options)
     }
 
-    /// Returns one worker process, with detail. Calls `GET /api/v0/workers`. Ray searches only the
-    /// first 10,000 workers.
+    /// Returns one worker process, with detail. Calls `GET /api/v0/workers`. Ray searches at most
+    /// 10,000 workers.
     ///
     /// # Errors
     /// 404 if the worker does not exist or the id is not 56 hex digits; otherwise the same errors

@@ -24,7 +24,7 @@ use server::{
 };
 use support::{Head, eventually};
 
-/// One test at a time counts.
+/// Lets only one test count at a time.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -40,7 +40,7 @@ fn resident_kb() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// The threads whose names begin like this; the system cuts a name to 15 bytes.
+/// Counts the threads whose names start with `start`. Linux truncates names to 15 bytes.
 fn threads(start: &str) -> usize {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     tasks
@@ -49,7 +49,7 @@ fn threads(start: &str) -> usize {
         .count()
 }
 
-/// The threads of all pools of tails.
+/// Counts the threads of all tail pools.
 fn workers() -> usize {
     threads("ray-client-tail")
 }
@@ -65,7 +65,7 @@ fn protocol(n: usize) -> Protocol {
     if n % 2 == 0 { Protocol::Stream } else { Protocol::WebSocket }
 }
 
-/// The status line of a GET.
+/// Sends a GET and returns the status line.
 fn status_line(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
     stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
@@ -94,12 +94,12 @@ fn dropping_tails_of_a_silent_job_leaks_nothing() {
         (count == descriptors()).then_some(count)
     });
 
-    // More than the 100 calls that Ray answers at a time.
+    // Ray handles at most 100 requests at a time.
     let mut worst = Duration::ZERO;
     for n in 0..120 {
         let mut tail = tail(n);
-        // Ray takes a second for the first line over the WebSocket: the later ones are dropped
-        // earlier.
+        // Over the WebSocket, Ray takes a second for the first line: later tails are dropped before
+        // it.
         if protocol(n) == Protocol::Stream || n < 10 {
             assert!(tail.next().unwrap().is_ok());
         } else {
@@ -127,7 +127,7 @@ fn dropping_tails_of_a_silent_job_leaks_nothing() {
     eventually("the workers end with the client", || (workers() == 0).then_some(()));
 }
 
-/// Jobs of which each does to its tail what its name says.
+/// Jobs that treat their tail as their name says.
 fn odd_jobs() -> Server {
     Server::start(|request, stream| {
         if request.is("GET /api/version") {
@@ -162,7 +162,7 @@ fn odd_jobs() -> Server {
                 thread::sleep(Duration::from_millis(1));
             }
         }
-        // A flood.
+        // Writes without a pause.
         loop {
             stream.write_all(&wrap(&b"0123456789\n".repeat(1000)))?;
         }
@@ -178,7 +178,7 @@ fn dropping_tails_at_random_times_from_eight_threads_leaks_nothing() {
     eventually("threads and descriptors are as before", || {
         ((descriptors(), workers()) == (before, 0)).then_some(())
     });
-    // The first thousand made the allocator take what it needs. A buffer that each tail left behind
+    // The first thousand tails let the allocator reach its full size. A leaked buffer per tail
     // would be 64 MB.
     let memory = resident_kb();
     drop_a_thousand_tails();
@@ -216,7 +216,7 @@ fn drop_a_thousand_tails() {
         }
     });
     eventually("every connection is closed", || (server.open() == 0).then_some(()));
-    // Every worker is free.
+    // All workers must be free again.
     let tails: Vec<_> = (0..5)
         .map(|n| client.tail_job_logs_with("silent", options(protocol(n))).unwrap())
         .collect();
@@ -255,8 +255,8 @@ fn dropping_the_last_clone_ends_every_tail() {
     });
 }
 
-/// A dashboard whose agent, which stands at this address if it is unreachable, does what the id of
-/// the job says.
+/// A dashboard whose agent behaves as the job id says; `unreachable` is the address of an
+/// unreachable agent.
 fn odd_agents(unreachable: SocketAddr) -> (Server, Server) {
     const LOG: &[u8] = b"one\ntwo\n";
     let agent = Server::start(|request, stream| {
@@ -318,7 +318,7 @@ fn dropping_tails_during_the_agent_check_leaks_no_thread() {
         }
         println!("worst: {worst:?}");
         assert!(worst < Duration::from_secs(1), "100 ms are promised, and took {worst:?}");
-        // The client goes with a tail open.
+        // The client is dropped with an open tail.
         let tail = client.tail_job_logs_with("stuck", options(Protocol::Agent)).unwrap();
         drop(client);
         assert_eq!(tail.last().unwrap().unwrap_err().status(), 503);

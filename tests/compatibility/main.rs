@@ -17,7 +17,7 @@ use ray_client::{
 use support::{Head, eventually};
 
 const WORK: &str = "import ray, sys\nray.init()\n@ray.remote(num_cpus=0.01)\ndef work(n):\n    print(n)\n    return n\nprint(sum(ray.get([work.remote(n) for n in range(5)])))";
-/// The first Ray whose log files are served as plain bytes.
+/// The first version of Ray that serves log files as plain bytes.
 const PLAIN: (u32, u32) = (2, 45);
 
 #[test]
@@ -100,7 +100,7 @@ fn what_the_websocket_cannot_carry_is_delivered_or_an_error(head: &Head, plain: 
     let long_line = submit(&client, "print(\"x\" * 6_000_000); print(\"end\")");
     client.wait_for_job(&long_line, Duration::from_secs(120)).unwrap();
     assert!(tail(&client, &long_line, Protocol::Auto).unwrap() == head.log_file(&long_line));
-    // Ray 2.9.3 carries it, Ray 2.60.0 does not.
+    // Ray 2.9.3 delivers the line, Ray 2.60.0 does not.
     match tail(&client, &long_line, Protocol::WebSocket) {
         Ok(log) => assert!(log == head.log_file(&long_line)),
         Err(error) => assert_eq!(error.status(), 500, "{error}"),
@@ -121,7 +121,7 @@ fn what_the_websocket_cannot_carry_is_delivered_or_an_error(head: &Head, plain: 
     }
 }
 
-/// The agent serves the same bytes on every Ray.
+/// The agent serves the same bytes on every version of Ray.
 fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
     let client = head.client();
     let silent = submit(&client, "");
@@ -131,7 +131,7 @@ fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
     );
     let large = submit(&client, "for n in range(20_000): print(n, \"x\" * (n % 50))");
     for id in [&silent, &bars, &large] {
-        // Live, and once more when it is over.
+        // While the job runs, and again after it ends.
         for _ in 0..2 {
             let delivered = tail(&client, id, Protocol::Agent).unwrap();
             let file = head.log_file(id);
@@ -142,7 +142,7 @@ fn the_agent_gives_every_log_as_it_is_written(head: &Head) {
     let lines: Vec<_> =
         client.tail_job_logs_with(&bars, last).unwrap().map(|line| line.unwrap()).collect();
     assert_eq!(lines, ["19", "done"]);
-    // More than one block of Ray's.
+    // More than one of Ray's blocks.
     let text = String::from_utf8(head.log_file(&large)).unwrap();
     let expected: String = text.split_inclusive('\n').skip(text.lines().count() - 9999).collect();
     assert!(client.list_last_job_log_lines(&large, 9999).unwrap() == expected);
@@ -200,7 +200,7 @@ fn log_files_are_read_and_tailed(client: &RayClient) {
     let node = client.list_nodes().unwrap().results.remove(0).node_id;
     let files = client.list_log_files(&node, "raylet.*").unwrap();
     assert!(files.iter().any(|file| file.name == "raylet.out"));
-    // By the node's agent on old Rays.
+    // Old Rays read it from the node's agent.
     assert!(
         client.read_log_file(&LogFile::of_node(&node, "raylet.out")).unwrap().contains("raylet")
     );
@@ -219,7 +219,8 @@ fn serve_deploys_and_deletes_one_application(client: &RayClient) {
         ServeApplicationConfig::new(name, "ray.serve.tests.test_config_files.pizza:serve_dag")
             .route_prefix(format!("/{name}"))
     };
-    // An old Ray on a busy machine may lose its first proxy or controller, and answers 500 then.
+    // On a busy machine, an old Ray may lose its first proxy or controller, and then responds with
+    // 500.
     eventually("Serve starts", || match client.deploy_serve_application(&app("one")) {
         Err(error) if error.status() == 500 => None,
         other => Some(other),

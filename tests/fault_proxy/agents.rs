@@ -16,7 +16,7 @@ use crate::rng::TestRng;
 use crate::server::{Request, Server, close, hold};
 use crate::{head, patient, read_all, setting};
 
-/// What stands at the agent's address, as seen by the client.
+/// What the client finds at the agent's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum AtItsAddress {
     TheAgent,
@@ -31,7 +31,7 @@ use AtItsAddress::{AnAgentThatIsCutOff, AnotherClustersAgent, Nobody, SomethingS
 const ALL: [AtItsAddress; 5] =
     [TheAgent, Nobody, SomethingSilent, AnotherClustersAgent, AnAgentThatIsCutOff];
 
-/// Who listens there, for as long as this lives.
+/// A listener at the agent's address, until it is dropped.
 enum Listener {
     Proxy(Proxy),
     Server(Server),
@@ -66,12 +66,12 @@ impl Listener {
     }
 }
 
-/// The agent of another cluster, which has a longer file of the same name.
+/// The agent of another cluster, with a longer file of the same name.
 fn stranger(request: &Request, stream: &mut TcpStream) -> io::Result<()> {
     const TOTAL: u64 = 100_000_000;
     let range = request.header("range").and_then(|range| range.strip_prefix("bytes="));
     let (first, last) = match range.and_then(|range| range.split_once('-')) {
-        // The last bytes.
+        // A request for the last bytes.
         Some(("", count)) => (TOTAL - count.parse::<u64>().unwrap(), TOTAL - 1),
         Some((first, last)) => (first.parse().unwrap(), last.parse().unwrap_or(TOTAL - 1)),
         None => (0, TOTAL - 1),
@@ -86,7 +86,7 @@ fn stranger(request: &Request, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&[head.as_bytes(), &body].concat())
 }
 
-/// A dashboard that says of every job that its agent listens where the listener for it does.
+/// A dashboard that reports, for each job, the address of its listener as that of the agent.
 fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Server, Listeners) {
     let upstream = real.trim_start_matches("http://").to_owned();
     let listeners = Listeners::default();
@@ -127,10 +127,10 @@ fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Se
 
 type Listeners = Arc<Mutex<HashMap<String, (AtItsAddress, Listener)>>>;
 
-/// Passes a request on, by a connection of its own.
+/// Forwards a request over a new connection.
 fn ask(upstream: &str, request: &Request) -> io::Result<BufReader<TcpStream>> {
     let mut server = TcpStream::connect(upstream)?;
-    // A Ray 2.9 answers 500 to a request without a user agent.
+    // Ray 2.9 responds with 500 to a request without a user agent.
     let head = format!(
         "{} HTTP/1.1\r\nhost: {upstream}\r\nuser-agent: test\r\nconnection: close\r\n\r\n",
         request.line
@@ -139,7 +139,7 @@ fn ask(upstream: &str, request: &Request) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(server))
 }
 
-/// Passes a WebSocket on, both ways.
+/// Forwards a WebSocket in both directions.
 fn pass_websocket(upstream: &str, request: &Request, client: &mut TcpStream) -> io::Result<()> {
     let mut server = TcpStream::connect(upstream)?;
     let headers = request.headers.join("\r\n");
@@ -177,7 +177,7 @@ fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
     let (server, listeners) =
         dashboard(&head.address, move || next_listener.fetch_add(1, Ordering::Relaxed));
     let seeds = AtomicU64::new(first);
-    // Without the agent, such a Ray is read by its WebSocket, which turns every line ending into
+    // Without the agent, old Rays are read over the WebSocket, which turns every line ending into
     // `\n`.
     let version = head.client().version().unwrap().ray_version;
     let is_text = matches!(&*version, "2.9.3" | "2.40.0");
@@ -190,7 +190,7 @@ fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
                     if seed >= end {
                         break;
                     }
-                    // A client each, since it leaves an agent alone that could not be used.
+                    // A new client for each, because a client stops using an agent that failed.
                     let client = RayClient::new(server.address()).unwrap();
                     let job = JobSubmission::new(format!("python {shapes} {seed}"));
                     let id = head.client().submit_job(&job).unwrap();

@@ -30,7 +30,7 @@ use ray_client::{
 use rng::TestRng;
 use support::{Head, eventually};
 
-/// What one test does to the head would be a fault in another: they take turns.
+/// Tests take turns, because one test's fault would disturb another.
 fn head() -> (&'static Head, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,11 +59,10 @@ fn read_all(client: &RayClient, id: &str, options: TailOptions) -> (Vec<u8>, Opt
     (bytes, error.map(|error| error.downcast().expect("errors of the log are ClientErrors")))
 }
 
-/// Ray serves a log from its start only. A tail is therefore over at last only when one connection
-/// lets the whole log pass: cuts at 50 to 500 KB of every connection would keep a log of 1 MB from
-/// anybody. So each connection is cut there with a chance of one half; the others pass, with delays
-/// and stalls. Over the WebSocket two connections have to pass, since the log is checked at the
-/// end.
+/// Ray serves a log only from its start, so a tail needs one connection that delivers the whole
+/// log. If every connection were cut after 50 to 500 KB, no log of 1 MB could arrive. So only half
+/// of the connections are cut; the others have delays and stalls. Over the WebSocket two
+/// connections must succeed, because the log is verified at the end.
 fn plan(rng: &mut TestRng) -> Plan {
     let mut plan = Plan { reset: rng.below(2) == 0, ..Plan::default() };
     match rng.below(20) {
@@ -160,7 +159,7 @@ fn tails_of_a_killed_node_end_with_an_error() {
             client.list_job_logs(&id).ok().filter(|log| log.contains('1'))
         });
         let tail = |options| client.tail_job_logs_with(&id, options).unwrap();
-        // Patient enough for Ray to see that the job is over, or not.
+        // The patient tails wait until Ray notices the end of the job, the default ones do not.
         let patient = PROTOCOLS.map(|protocol| (patient(protocol), true));
         let default = PROTOCOLS.map(|p| (TailOptions::default().protocol(p), false));
         let all: Vec<_> = patient
@@ -202,7 +201,7 @@ fn submits_with_lost_responses_run_exactly_once() {
     let folder = std::env::temp_dir().join(format!("ray-client-runs-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut connection = 0;
-    // The answer is there, and the connection cut before its first byte.
+    // The connection is cut before the first byte of the response.
     let proxy = Proxy::start(&head.address, move |_| {
         connection += 1;
         Plan { cut: (connection % 3 == 0).then_some(0), ..Plan::default() }
@@ -210,7 +209,7 @@ fn submits_with_lost_responses_run_exactly_once() {
     let policy = RetryPolicy::default().attempts(10).backoff(Duration::from_millis(20));
     let submitted: Vec<String> = (0..20)
         .map(|n| {
-            // A client each, so that each begins a connection.
+            // A new client for each, because each must open a connection.
             let client = RayClient::builder(proxy.address()).retry(policy.clone()).build().unwrap();
             let entrypoint = format!("echo ran >> {}/{n}", folder.display());
             client.submit_job(&JobSubmission::new(entrypoint)).unwrap()

@@ -70,7 +70,7 @@ fn auto_delivers_the_log_once_if_the_agent_is_wrong() {
                     while lines.last() != Some(&format!("this is line number {n}")) {
                         lines.push(next(&mut tail));
                     }
-                    // Longer than a search takes.
+                    // Longer than the agent check takes.
                     thread::sleep(Duration::from_millis(300));
                 }
                 let asked = cluster.agent.requests().len();
@@ -80,7 +80,7 @@ fn auto_delivers_the_log_once_if_the_agent_is_wrong() {
                 lines.extend(last);
                 assert!(lines == lines_of(&cluster.log.now()), "{name}: {} lines", lines.len());
 
-                // It is known now.
+                // The client now knows that the agent is wrong.
                 let (again, end) = collect(&client, hurried(Protocol::Auto));
                 assert!(end.is_none() && again == lines, "{name}: {end:?}");
                 assert_eq!(cluster.agent.requests().len(), asked, "{name}");
@@ -108,7 +108,7 @@ fn agent_only_is_an_error_if_the_agent_is_wrong() {
     });
 }
 
-/// What happens to an agent that was read from.
+/// How an agent fails after it was in use.
 const GOES: [(&str, Answer); 13] = [
     ("a FIN", |_, _, _| Err(close())),
     ("a reset", |_, s, _| Err(reset(s))),
@@ -134,7 +134,7 @@ const GOES: [(&str, Answer); 13] = [
     ("another log", |r, s, _| respond_range(r, s, &numbered(90_000..99_999))),
 ];
 
-/// A tail that is read from the agent, and the last line that it gave.
+/// Starts a tail and waits until it reads from the agent and has delivered all lines.
 fn tail_by_agent(cluster: &Cluster, client: &RayClient, options: TailOptions) -> LogTail {
     let mut tail = client.tail_job_logs_with("a", options).unwrap();
     let last = lines_of(&cluster.log.now()).pop().unwrap();
@@ -157,7 +157,7 @@ fn auto_stops_using_an_agent_that_fails_and_loses_no_byte() {
                     assert_eq!(next(&mut tail), format!("this is line number {n}"), "{name}");
                 }
                 let asked = cluster.agent.requests().len();
-                // It comes back, and is not asked for a minute.
+                // The agent is back, but the client does not use it for a minute.
                 cluster.agent_answers(respond_range);
                 for n in 2020..2040 {
                     cluster.write(format!("this is line number {n}\n"));
@@ -258,7 +258,7 @@ fn the_agent_check_costs_the_same_for_any_log_length() {
     }
 }
 
-/// What a tail by `Auto` sent to the agent.
+/// Returns the requests that a tail with `Auto` sent to the agent.
 fn asked_of_agent(access: AgentAccess) -> Vec<Request> {
     let cluster = Cluster::start(numbered(0..100), respond_range);
     let client = RayClient::builder(cluster.dashboard.address())
@@ -327,7 +327,7 @@ fn an_agent_check_that_hangs_delays_no_line_and_is_not_repeated() {
             next(&mut tail);
         }
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        // The search takes a second; this lasts longer.
+        // Lasts longer than the agent check, which takes a second.
         let mut worst = Duration::ZERO;
         for n in 0..25 {
             let written = Instant::now();
@@ -370,7 +370,7 @@ fn dropping_a_tail_frees_its_connections_at_once() {
             }
             thread::sleep(Duration::from_millis(50));
             if std::ptr::fn_addr_eq(answer, respond_range as Answer) {
-                // Silent in mid-tail.
+                // The agent becomes silent during the tail.
                 cluster.agent_answers(hangs);
                 cluster.wait_for_agent_requests(1);
             }
@@ -438,7 +438,7 @@ fn on_old_rays_the_websocket_replaces_a_failed_agent() {
                 cluster.end();
                 assert!(tail.next().is_none(), "{name}");
                 assert!(lines == lines_of(&cluster.log.now()), "{name}");
-                // It is known now, so that nobody waits for it.
+                // The client now knows that the agent is wrong, and does not wait for it.
                 let asked = cluster.agent.requests().len();
                 let start = Instant::now();
                 let (again, end) = collect(&client, hurried(Protocol::Auto));

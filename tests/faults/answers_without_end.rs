@@ -10,8 +10,8 @@ use ray_client::{Protocol, RayClient};
 use crate::server::{Server, close, finished_job};
 use crate::{client, collect, lines_of, log, options};
 
-/// A job that is over, whose log comes without length and chunks, up to what `length` says of the
-/// n-th request.
+/// A finished job whose log is sent with neither a length nor chunks. `length` limits the bytes
+/// sent to the n-th request.
 fn without_end(length: impl Fn(usize) -> usize + Send + Sync + 'static) -> (Server, RayClient) {
     let asked = AtomicUsize::new(0);
     let server = finished_job("SUCCEEDED", move |request, stream| {

@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use crate::server::{CHUNKED, Request, Server, chunk, close, full_listener, hold, respond};
 use crate::{check_message, client, options};
 
-/// The error of `get_job` where this is the whole answer, after which the connection is closed.
+/// Returns the error of `get_job` if the server sends this and closes the connection.
 fn error_after(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> ClientError {
     let server = Server::start(move |_, stream| {
         stream.write_all(answer.as_ref())?;
@@ -29,7 +29,7 @@ fn answer(status: u16, body: &str) -> String {
 
 #[test]
 fn a_refused_connection_is_503_within_the_connect_timeout() {
-    // Bound and not listening: the port is refused, and nobody else gets it.
+    // Bound but not listening: connections are refused, and no other process gets the port.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
@@ -175,13 +175,13 @@ fn endless_headers_are_500() {
 
 #[test]
 fn a_response_above_the_size_limit_is_500() {
-    // Declared: refused before a byte of it is read.
+    // A declared length above the limit is rejected before the body is read.
     let declared = "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n[";
     let error = error_after(declared);
     assert_eq!(error.status(), 500, "{error}");
     assert!(error.to_string().contains("larger than 268435456 bytes"), "{error}");
 
-    // Sent: the server could go on for ever, and finds the connection closed.
+    // Without a declared length, the client closes the connection at the limit.
     let server = Server::start(|_, stream| {
         stream.write_all(CHUNKED.as_bytes())?;
         let block = chunk(&vec![b' '; 1024 * 1024]);
@@ -189,7 +189,7 @@ fn a_response_above_the_size_limit_is_500() {
             stream.write_all(&block)?;
         }
     });
-    // The bound is what ends it, however slow the machine is.
+    // The size limit must end the call, even on a slow machine.
     let client =
         RayClient::builder(server.address()).read_timeout(Duration::from_secs(300)).build();
     let error = client.unwrap().list_jobs().unwrap_err();
@@ -298,7 +298,7 @@ fn values_that_would_inject_a_header_are_rejected_before_sending() {
     }
     assert!(server.requests().is_empty());
 
-    // What may be sent is encoded.
+    // Valid values are encoded.
     let odd = "a?b#c %0d%0aX-Evil: 1&d=ä";
     client.get_job(odd).unwrap_err();
     let requests: Vec<Request> = server.requests();

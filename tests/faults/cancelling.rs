@@ -8,7 +8,7 @@ use ray_client::{Protocol, RayClient};
 use crate::options;
 use crate::server::{CHUNKED, Server, chunk, finished_job, full_listener, hold};
 
-/// Drops tails that are stuck at this address, and lets others have their workers.
+/// Drops tails that are stuck at this address, and checks that their workers are free for others.
 fn drop_and_follow_others(address: &str) {
     let client = RayClient::builder(address)
         .connect_timeout(Duration::from_secs(60))
@@ -21,11 +21,11 @@ fn drop_and_follow_others(address: &str) {
             let stuck: Vec<_> = (0..5)
                 .map(|_| client.tail_job_logs_with("a", options(protocol)).unwrap())
                 .collect();
-            // Long enough for each to be where it stays.
+            // Long enough for each tail to get stuck.
             std::thread::sleep(Duration::from_millis(50));
             let start = Instant::now();
             drop(stuck);
-            // Waits for a free worker.
+            // This tail waits for a free worker.
             drop(client.tail_job_logs_with("a", options(protocol)).unwrap());
             worst = worst.max(start.elapsed());
         }

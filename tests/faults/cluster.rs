@@ -16,14 +16,14 @@ use crate::server::{
 };
 use crate::{client, options};
 
-/// How an agent answers, when this is the log's file.
+/// How an agent responds, given the bytes of the log file.
 pub type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;
 
 /// A fake cluster: a dashboard with one job whose log grows, and the agent of its node.
 pub struct Cluster {
     pub log: Arc<JobLog>,
     pub answer: Arc<Mutex<Answer>>,
-    /// How many bytes the agent was asked for.
+    /// The number of bytes requested from the agent.
     pub by_agent: Arc<AtomicUsize>,
     pub dashboard: Server,
     pub agent: Server,
@@ -32,10 +32,10 @@ pub struct Cluster {
 pub struct JobLog {
     pub bytes: Mutex<Vec<u8>>,
     pub status: Mutex<&'static str>,
-    /// Whether the dashboard is one of a Ray before 2.45.
+    /// Whether the dashboard behaves like Ray before 2.45.
     pub is_old: AtomicBool,
     pub start_time: AtomicUsize,
-    /// How many bytes of the log were sent.
+    /// The number of bytes of the log that were sent.
     pub sent: AtomicUsize,
 }
 
@@ -44,7 +44,8 @@ impl JobLog {
         self.bytes.lock().unwrap().clone()
     }
 
-    /// As Ray does: what is there, what is added, and the end when the job is over.
+    /// Sends the log as Ray does: the present lines, then new ones, then a close frame after the
+    /// job ends.
     fn send_by_websocket(&self, request: &Request, stream: &mut TcpStream) -> io::Result<()> {
         upgrade(request, stream)?;
         let mut sent = 0;
@@ -69,7 +70,7 @@ impl Cluster {
         Cluster::start_with(log, answer, None)
     }
 
-    /// The same; the dashboard gives this address for the agent's.
+    /// Starts a cluster whose dashboard reports `address` as that of the agent.
     pub fn start_with(log: Vec<u8>, answer: Answer, address: Option<String>) -> Cluster {
         let log = Arc::new(JobLog {
             bytes: Mutex::new(log),
@@ -155,12 +156,12 @@ impl Cluster {
         self.set_status("SUCCEEDED");
     }
 
-    /// Also `away`, for a dashboard that closes every connection.
+    /// Sets the job status; `away` makes the dashboard close every connection.
     pub fn set_status(&self, status: &'static str) {
         *self.log.status.lock().unwrap() = status;
     }
 
-    /// Waits until the agent has been asked so often since.
+    /// Waits until the agent gets `more` further requests.
     pub fn wait_for_agent_requests(&self, more: usize) {
         let before = self.agent.requests().len();
         eventually("the agent is asked", || self.agent.requests().len() >= before + more);
@@ -183,7 +184,7 @@ pub fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
     lines.flat_map(|n| format!("this is line number {n}\n").into_bytes()).collect()
 }
 
-/// For tails whose looks stall: one is given up after a second.
+/// For tails whose polls stall: a poll times out after a second.
 pub fn hurried(protocol: Protocol) -> TailOptions {
     options(protocol).stream_timeout(Duration::from_secs(3))
 }

@@ -22,7 +22,7 @@ fn ways() -> u64 {
     std::env::var("RAY_CLIENT_FUZZ").map_or(50, |ways| ways.parse().expect("a number"))
 }
 
-/// The files below a folder of the corpus.
+/// Returns the files in a folder of the corpus.
 fn corpus(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut folders = vec![root.join(folder)];
@@ -38,7 +38,7 @@ fn corpus(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A server that answers the one thing that is asked for, and the client that asks.
+/// A server that sends one given response, and its client.
 struct Subject {
     answer: Arc<Mutex<Answer>>,
     client: RayClient,
@@ -60,7 +60,7 @@ impl Subject {
             move |request, stream| {
                 let Answer { to, status, body } = answer.lock().unwrap().clone();
                 match &*request.line {
-                    // Before Ray 2.45, whole logs have a route of their own.
+                    // Before Ray 2.45, whole logs have a separate route.
                     "GET /api/version" if to == "whole_log" => {
                         respond_json(stream, &json!({"version": "4", "ray_version": "2.9.3"}))
                     }
@@ -80,7 +80,7 @@ impl Subject {
     }
 }
 
-/// Asks for what a file of the corpus answers.
+/// Calls the function whose response the file contains.
 fn read(client: &RayClient, what: &str) -> Result<(), ClientError> {
     fn shown<T: Debug>(answer: T) {
         assert!(!format!("{answer:?}").is_empty());
@@ -123,7 +123,7 @@ fn every_recorded_response_is_readable() {
     }
 }
 
-/// Something else in the place of any value.
+/// Replaces a random value.
 fn break_json(rng: &mut TestRng, value: &mut Value) {
     let deeper = rng.below(8) > 0;
     match value {
@@ -192,7 +192,7 @@ fn a_corrupted_response_is_read_or_is_one_clear_error() {
             scope.spawn(move || {
                 let subject = Subject::new();
                 for seed in 0..ways() {
-                    // The seed is printed where the check panics.
+                    // Prints the seed if the check panics.
                     let _on_panic = OnPanic(file, seed);
                     check(&subject, file, seed);
                 }
@@ -204,7 +204,7 @@ fn a_corrupted_response_is_read_or_is_one_clear_error() {
     assert!(answers > 100 && errors > 100, "{answers} answers, {errors} errors");
 }
 
-/// Says what was being checked where the check panics.
+/// Prints the file and seed if the check panics.
 struct OnPanic<'a>(&'a Path, u64);
 
 impl Drop for OnPanic<'_> {

@@ -11,7 +11,7 @@ use ray_client::{Protocol, RayClient, RetryPolicy};
 use crate::server::{CHUNKED, FakeRay, Fault, Server, chunk, finished_job, respond_chunked};
 use crate::{client, collect, log, options};
 
-/// Sends this again and again until the other side closes.
+/// Sends these bytes repeatedly until the client closes the connection.
 fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     loop {
         stream.write_all(bytes)?;
@@ -19,7 +19,7 @@ fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// A job that is over, and this for its log.
+/// A finished job whose log requests get this response.
 fn dripping(
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> (Server, RayClient) {
@@ -35,7 +35,7 @@ fn dripping(
     (server, client)
 }
 
-/// Answers that are never whole, as they begin and as they drip on.
+/// Responses that never end: their start, and the bytes that follow repeatedly.
 const ENDLESS: [(&str, &[u8]); 5] = [
     ("HTTP/1.1 200 OK\r\nx: ", b"y"),
     ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", b"0"),

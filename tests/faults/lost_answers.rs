@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use crate::server::{Server, close, job, reset, respond, respond_json};
 
-/// What ran: the submissions by their ids.
+/// The submissions that ran, by id.
 type Runs = Arc<Mutex<HashMap<String, Value>>>;
 
-/// A server that takes submits as Ray does, a used id with a 500 that wraps a 400, and loses the
-/// answer to every third request.
+/// A server that accepts submits as Ray does, including 500 with a wrapped 400 for a used id, and
+/// loses the response to every third request.
 fn forgetful_ray(runs: &Runs) -> Server {
     let runs = Arc::clone(runs);
     let requests = AtomicUsize::new(0);
@@ -67,7 +67,7 @@ fn a_thousand_submits_with_lost_responses_run_exactly_once() {
     }
     let runs = runs.lock().unwrap();
     assert_eq!(runs.len(), 1000);
-    // No entrypoint ran under two ids.
+    // No entrypoint may run under two ids.
     let entrypoints: HashSet<_> = runs.values().map(|job| &job["entrypoint"]).collect();
     assert_eq!(entrypoints.len(), 1000);
     assert!(server.count("POST") > 1300, "answers were lost: {}", server.count("POST"));
@@ -111,7 +111,7 @@ fn an_unconfirmed_submit_is_an_error_that_names_the_id() {
     assert!(ids.len() == 3 && ids.iter().all(|body| body["submission_id"] == "my-id"));
 }
 
-/// A server that starts the job of a submit, and answers so.
+/// A server that starts a submitted job and then sends this response.
 fn starting_and_answering(answer: fn(&mut TcpStream) -> io::Result<()>) -> Server {
     let started = Mutex::new(None);
     Server::start(move |request, stream| {
@@ -135,7 +135,7 @@ fn starting_and_answering(answer: fn(&mut TcpStream) -> io::Result<()>) -> Serve
 #[test]
 fn a_submit_without_a_usable_response_is_verified() {
     let answers: [fn(&mut TcpStream) -> io::Result<()>; 4] = [
-        // The head lost its agent's answer.
+        // The head lost the response of its agent.
         |s| {
             respond(
                 s,
@@ -174,7 +174,7 @@ fn an_older_job_with_the_same_id_is_not_mistaken_for_the_new_one() {
     }
 }
 
-/// A server whose job is stopped or deleted by the first such request, the answer to which is lost.
+/// A server that stops or deletes its job at the first request, but loses the response.
 fn losing_the_first_answer(before: &'static str, after: Option<&'static str>) -> Server {
     let acted = AtomicUsize::new(0);
     Server::start(move |request, stream| {

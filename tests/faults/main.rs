@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
 
-/// A client that does not try again.
+/// A client without retries.
 fn client(address: &str) -> RayClient {
     RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
 }
@@ -47,12 +47,12 @@ fn options(protocol: Protocol) -> TailOptions {
         .stream_timeout(Duration::from_secs(60))
 }
 
-/// Some lines, with characters of several bytes, so that any cut is in the middle of something.
+/// Returns lines with multi-byte characters, because cuts must also hit the middle of a character.
 fn log(lines: usize) -> Vec<u8> {
     (0..lines).flat_map(|n| format!("{n} {}\n", "äöü€😀".repeat(n % 17)).into_bytes()).collect()
 }
 
-/// What a tail gave: the lines, and the error it ended with. An error is its last item.
+/// Returns the lines of a tail and its final error. Checks that nothing follows an error.
 fn collect(client: &RayClient, options: TailOptions) -> (Vec<String>, Option<ClientError>) {
     let mut tail = client.tail_job_logs_with("a", options).unwrap();
     let mut lines = Vec::new();
@@ -83,7 +83,7 @@ fn lines_of(log: &[u8]) -> Vec<String> {
     std::str::from_utf8(log).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// A message is one line of at most 300 characters.
+/// Checks that the message is one line of at most 300 characters.
 fn check_message(error: &ClientError) {
     let message = error.to_string();
     assert!(message.chars().count() <= 300, "{message}");

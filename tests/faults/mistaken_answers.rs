@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::client;
 use crate::server::{Server, respond, respond_json};
 
-/// A portal answers every request with its page and 200.
+/// A captive portal responds to every request with 200 and its login page.
 #[test]
 fn a_login_page_is_an_error() {
     for body in ["<html>Sign in</html>", "{}", "[]", ""] {
@@ -42,7 +42,7 @@ fn a_submit_response_with_another_id_is_an_error() {
     assert_eq!(error.to_string(), "submit job `a`: the response names another job, `b`");
 }
 
-/// Ray would stop or delete `build`.
+/// Ray would stop or delete `build` instead.
 #[test]
 fn an_ambiguous_id_is_rejected_before_sending() {
     let server = Server::start(|_, stream| respond(stream, 200, "", r#"{"stopped": true}"#));

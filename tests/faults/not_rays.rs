@@ -17,8 +17,8 @@ use crate::{check_message, client, options};
 
 const PORTAL: &str = "<!DOCTYPE html><html><head><title>Sign in to go on</title></head></html>";
 
-/// Heads of answers that Ray does not send, each with a body that could be a log, and a word that
-/// the message has to have.
+/// Status and headers that Ray never sends, each with a text that the error message must contain.
+/// The body could be a log.
 const ODD: [(&str, &str, &str); 9] = [
     ("200 OK", "content-type: text/html; charset=utf-8\r\n", "Sign in to go on"),
     ("200 OK", "content-type: application/xhtml+xml\r\n", "Sign in to go on"),
@@ -69,7 +69,7 @@ fn json_with_another_content_type_is_500() {
     check(&client(&server.address()).version().unwrap_err(), "text/plain");
 }
 
-/// A job that is over, and an answer with this status and these headers for its log.
+/// A finished job whose log is sent with this status and these headers.
 fn odd_log(status: &'static str, headers: &'static str) -> (Server, RayClient) {
     let server = finished_job("SUCCEEDED", move |_, stream| {
         let length = PORTAL.len();
@@ -122,7 +122,7 @@ fn respond_json_to(answer: &mut Vec<u8>, value: &serde_json::Value) {
     answer.extend(head.bytes().chain(body.bytes()));
 }
 
-/// Asks twice. Behind the answer to each question stands one that nobody asked for.
+/// Sends two requests. Each response is followed by an unrequested one.
 fn ask_twice(client: &RayClient) -> Vec<String> {
     ["a", "b"].map(|id| client.get_json(format!("/{id}")).unwrap()["id"].to_string()).to_vec()
 }
@@ -143,8 +143,8 @@ fn an_unrequested_response_is_ignored() {
     assert_eq!(ask_twice(&client(&server.address())), [r#""a""#, r#""b""#]);
 }
 
-/// Each answer is a TLS record of its own, and both are on the way at the same time. A client reads
-/// them from the socket in one piece, and may decrypt the second only when it wants more.
+/// Each response is a separate TLS record, and both are sent together. A client reads them from the
+/// socket in one piece, and may decrypt the second only when it reads again.
 #[cfg(feature = "tls")]
 fn serve_two_records(stream: std::net::TcpStream, config: Arc<ServerConfig>) -> io::Result<()> {
     let connection = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
@@ -178,7 +178,7 @@ fn an_unrequested_response_is_ignored_over_tls() {
         }
     });
     let client = RayClient::builder(address).ca_certificate_pem(ca).build().unwrap();
-    // One of them ends where a buffer of the client does.
+    // With some padding, a record ends exactly at the end of a client buffer.
     for padding in (0..10_000).step_by(100) {
         let ask = |id| client.get_json(format!("/{id}?padding={padding}")).unwrap()["id"].clone();
         assert_eq!([ask("a"), ask("b")], ["a", "b"], "{padding}");
@@ -192,7 +192,7 @@ fn a_server_without_tls_is_reported_and_not_retried() {
     let address = format!("https://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // What Ray answers to what is not HTTP.
+            // The response of Ray to a request that is not HTTP.
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
             let _ = io::copy(&mut stream, &mut io::sink());
         }

@@ -39,7 +39,7 @@ fn an_unreadable_row_is_skipped_with_a_warning() {
     assert_eq!((tasks.len(), tasks.total, tasks.truncated), (2, 3, true));
     assert!(tasks.warnings[0].starts_with("row 1 (`cd`) is skipped: "), "{:?}", tasks.warnings);
 
-    // One that was asked for by its id is there, and must not be taken for one that is not.
+    // The requested node exists, so an unreadable row must not become 404.
     let answer = envelope(json!([{"node_id": "ab", "state": 5}]));
     let server = Server::start(move |_, stream| respond_json(stream, &answer));
     let error = client(&server.address()).get_node("ab").unwrap_err();
@@ -54,7 +54,8 @@ fn an_unreadable_row_is_skipped_with_a_warning() {
     }
 }
 
-/// As Ray 2.49.2 answers. Only the list without the filter shows that the filter is to blame.
+/// Responds like Ray 2.49.2. Only the list without the filter shows that the filter causes the
+/// error.
 #[test]
 fn a_500_without_reason_is_400_only_if_the_filter_causes_it() {
     let bare = "500 Internal Server Error\n\nServer got itself in trouble";

@@ -14,8 +14,8 @@ use crate::server::{
 };
 use crate::{client, collect, lines_of, log, options};
 
-/// Behind a route that answers for a moment as if it were not there, positions in bytes of the file
-/// must not be taken for those of the WebSocket's text.
+/// If a route is temporarily missing, byte positions of the file must not be used as positions of
+/// the WebSocket's text.
 #[test]
 fn a_route_that_worked_before_is_only_temporarily_missing() {
     let log: Vec<u8> = (0..100).flat_map(|n| format!("line {n}\r\n").into_bytes()).collect();
@@ -43,8 +43,8 @@ fn a_route_that_worked_before_is_only_temporarily_missing() {
     });
 }
 
-/// A Ray of this version with one job, whose files cannot be had; its WebSocket sends the log, or
-/// nothing; and what asks for the whole log is answered so.
+/// A Ray of this version with one job and without log files. Its WebSocket sends the log or
+/// nothing; `whole` sends the whole log.
 fn without_files(
     ray_version: &'static str,
     status: &'static str,

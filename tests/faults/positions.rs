@@ -23,8 +23,8 @@ fn texts(lines: &[LogLine]) -> Vec<&str> {
     lines.iter().map(|line| &**line).collect()
 }
 
-/// The lines from this position on: what an unbroken tail gives, but for the line that it is
-/// within.
+/// Returns the lines from this position, as an uninterrupted tail delivers them. The first line may
+/// be partial.
 fn lines_from(position: usize) -> Vec<String> {
     let after_cr = position > 0 && LOG[position - 1] == b'\r';
     let mut rest = &LOG[position..];
@@ -69,7 +69,7 @@ fn tails_and_readers_resume_at_every_byte() {
     });
 }
 
-/// Adds what a tail gave to the lines that came before, and returns its end and its position.
+/// Appends the lines of a tail, and returns its error and position.
 fn add(lines: &mut Joined, mut tail: LogTail) -> (Option<ClientError>, u64) {
     let mut end = None;
     for item in &mut tail {
@@ -94,8 +94,7 @@ struct Joined {
     goes_on: bool,
 }
 
-/// A tail that ends with an error when the log has got so far, and another that goes on at its
-/// position.
+/// Ends a tail with an error after `cut` bytes, and resumes it at its position.
 fn check_cut(protocol: Protocol, cut: usize) {
     let cluster = Cluster::start(LOG[..cut].to_vec(), respond_range);
     let client = cluster.client();
@@ -124,7 +123,7 @@ fn a_tail_that_failed_at_any_byte_can_be_resumed() {
     });
 }
 
-/// The same log, which comes in two parts while it is followed.
+/// The log arrives in two parts during one tail.
 #[test]
 fn a_log_that_arrives_in_two_parts_has_the_same_lines() {
     let check = |protocol, cut: usize| {

@@ -13,8 +13,8 @@ fn quick() -> RetryPolicy {
     RetryPolicy::default().backoff(MS)
 }
 
-/// `get_job` against a server that fails so often with this status and these headers; and how often
-/// it was asked.
+/// Calls `get_job` on a server whose first `failures` responses have this status and these headers.
+/// Also returns the number of requests.
 fn get(
     policy: RetryPolicy,
     failures: usize,
@@ -58,8 +58,8 @@ fn permanent_errors_are_not_retried() {
     }
 }
 
-/// Right after its start a head has no agent to start jobs, and answers 500 after 10 seconds (seen
-/// on Ray 2.9.3).
+/// A fresh head has no agent to start jobs, and responds with 500 after 10 seconds (measured on Ray
+/// 2.9.3).
 #[test]
 fn a_submit_is_retried_until_the_head_has_an_agent() {
     let asked = AtomicUsize::new(0);
@@ -83,7 +83,7 @@ fn retry_after_is_honoured_up_to_the_deadline() {
     assert!(result.is_ok() && asked == 2);
     assert!(start.elapsed() >= Duration::from_secs(1));
 
-    // One that is too long, or no number, neither waits nor panics.
+    // A value that is too long or not a number causes neither a wait nor a panic.
     for header in ["retry-after: 3600\r\n", "retry-after: 18446744073709551615\r\n"] {
         let start = Instant::now();
         let (result, asked) = get(quick(), 9, 429, header);

@@ -16,7 +16,7 @@ fn check(text: &str) {
 #[test]
 fn display_and_debug_hide_tokens_passwords_and_headers() {
     let server = Server::start(|request, stream| {
-        // As a proxy in debug mode: it repeats what it was sent.
+        // Echoes the request headers, like a proxy in debug mode.
         let seen = request.headers.join(" ");
         respond(stream, 403, "", format!("Forbidden: {seen}"))
     });
@@ -38,7 +38,8 @@ fn display_and_debug_hide_tokens_passwords_and_headers() {
             check(&format!("{error} {error:?} {error:#?}"));
         }
     }
-    // The password of the address stays where it is, and Ray's token goes beside it.
+    // The password of the address stays in `Authorization`, and Ray's token is sent in a second
+    // header.
     let sent = |name, value| server.requests().iter().any(|r| r.header(name) == Some(value));
     assert!(sent("x-ray-authorization", "Bearer t0kenvalue"));
     assert!(sent("authorization", "Basic bWU6cGFzc3cwcmQ="));

@@ -49,7 +49,7 @@ fn a_closed_connection_does_not_kill_a_program_with_default_sigpipe() {
 #[test]
 #[ignore = "run by a_closed_connection_does_not_kill_a_program_with_default_sigpipe"]
 fn child_writes_to_closed_connections() {
-    // Rust's runtime ignores the signal; a program may set it back.
+    // Rust's runtime ignores SIGPIPE, but a program may restore the default.
     sigpipe::reset();
     let client = client();
     let large = "x".repeat(8 * 1024 * 1024);
@@ -66,7 +66,7 @@ fn stopping_and_continuing_a_process_does_not_extend_waits() {
     let server = finished_job("RUNNING", |_, stream| Err(hold(stream)));
     let mut child = child("signals::child_waits_for_a_second", &server);
     let start = Instant::now();
-    // A stop interrupts a read that has a timeout.
+    // A stop signal interrupts a read with a timeout.
     while child.try_wait().unwrap().is_none() {
         for signal in ["-STOP", "-CONT"] {
             Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();

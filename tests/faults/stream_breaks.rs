@@ -19,7 +19,7 @@ fn half(log: &[u8]) -> &[u8] {
     &log[..log.len() / 2]
 }
 
-/// What breaks, how, and the status of a tail that may not reconnect.
+/// Faults: a name, the fault, and the status of a tail without reconnects.
 const FAULTS: [(&str, Fault, u16); 16] = [
     ("a reset before the answer", |s, _| Err(reset(s)), 503),
     ("a FIN before the answer", |_, _| Ok(()), 503),
@@ -29,7 +29,7 @@ const FAULTS: [(&str, Fault, u16); 16] = [
         |s, log| {
             let sent = chunk(log);
             send(s, &[CHUNKED.as_bytes(), &sent[..sent.len() / 3]])?;
-            // A reset drops what the other side has not read yet.
+            // A reset discards bytes that the client has not read yet.
             thread::sleep(Duration::from_millis(50));
             Err(reset(s))
         },
@@ -115,7 +115,7 @@ fn without_reconnects_each_fault_is_one_error() {
                 assert!(lines.len() < all.len(), "{name}");
                 let (last, whole) = lines.split_last().map_or(("", &[][..]), |(l, w)| (l, w));
                 assert_eq!(whole, &all[..whole.len()], "{name}");
-                // A cut in the middle of a character leaves no character.
+                // A cut inside a character leaves a replacement character.
                 let last = last.trim_end_matches(char::REPLACEMENT_CHARACTER);
                 assert!(all[whole.len()].starts_with(last), "{name}");
             });
@@ -126,10 +126,10 @@ fn without_reconnects_each_fault_is_one_error() {
 #[test]
 fn faults_with_progress_in_between_are_unlimited() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
-    // So long that no look at its last lines reaches back to a break.
+    // Too long for a request for its last lines to reach back to a cut.
     let log = log(40_000);
     let further: Fault = |stream, log| {
-        // Further each time, and cut anywhere: in a line, in a character.
+        // Each attempt gets further, and may be cut inside a line or a character.
         let upto = (ATTEMPTS.fetch_add(1, Ordering::Relaxed) + 1) * log.len() / 7 + 1;
         send(stream, &[CHUNKED.as_bytes(), &chunk(&log[..upto])])
     };
@@ -204,7 +204,7 @@ fn a_lost_log_is_an_error_that_names_the_job_status() {
     assert!(error.to_string().contains("FAILED") && error.to_string().contains("doesn't exist"));
 }
 
-/// What was delivered is read once more after a break, and that is not silence.
+/// After a fault, the delivered bytes are read again. This must not count as silence.
 #[test]
 fn slowly_rereading_known_bytes_is_not_silence() {
     static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);

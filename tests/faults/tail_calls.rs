@@ -15,7 +15,7 @@ use crate::{client, collect, options};
 const MS: Duration = Duration::from_millis(1);
 const WAYS: [Protocol; 3] = [Protocol::Agent, Protocol::Auto, Protocol::Stream];
 
-/// By every way at the same time.
+/// Runs the check over all endpoints in parallel.
 fn by_every_way(check: impl Fn(Protocol) + Sync) {
     thread::scope(|scope| {
         for protocol in WAYS {
@@ -53,7 +53,7 @@ fn a_reused_id_ends_the_tail_with_503() {
                 next(&mut tail);
             }
             cluster.log.start_time.store(2, Ordering::Relaxed);
-            // Ray takes a second to start a job, and lets it append to the file.
+            // Ray takes a second to start a job, which appends to the same file.
             thread::sleep(1000 * MS);
             cluster.write("a line of the other job\n");
             let (lines, end) = rest(tail);
@@ -166,7 +166,7 @@ fn the_status_of_a_silent_job_is_polled_twice_a_second() {
         for _ in 0..3 {
             next(&mut tail);
         }
-        // Until then it is looked at more often.
+        // Until then the status is polled more often.
         thread::sleep(5000 * MS);
         let before = (cluster.dashboard.requests().len(), cluster.agent.requests().len());
         thread::sleep(2500 * MS);
@@ -216,7 +216,7 @@ fn a_handle_closes_a_tail_with_a_full_queue() {
         let handle = tail.handle();
         let start = Instant::now();
         thread::spawn(move || handle.close()).join().unwrap();
-        // The only worker is free.
+        // The only worker must be free.
         let options = options(protocol).last_lines(1).stream_timeout(500 * MS);
         let mut other = client.tail_job_logs_with("a", options).unwrap();
         assert!(start.elapsed() < 100 * MS, "{protocol}: {:?}", start.elapsed());
@@ -280,7 +280,7 @@ fn a_reader_returns_bytes_as_they_arrive_and_supports_buf_read() {
         reader.read_line(&mut line).unwrap();
         assert_eq!(line, "one\ntwo\r\n");
         assert_eq!(reader.position(), 9);
-        // What does not end a line yet comes, too.
+        // An incomplete line is also delivered.
         assert_eq!(reader.fill_buf().unwrap(), b"th");
         cluster.write("ree");
         cluster.end();
@@ -301,7 +301,7 @@ fn an_id_reused_between_reconnects_ends_the_tail_with_503() {
         for _ in 0..3 {
             next(&mut tail);
         }
-        // Everything breaks off; then another cluster stands there.
+        // All connections break; then another cluster has the address.
         cluster.agent_answers(|_, _, _| Err(close()));
         cluster.set_status("away");
         thread::sleep(1500 * MS);

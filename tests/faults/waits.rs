@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::client;
 use crate::server::{Server, job, respond, respond_json};
 
-/// A reverse proxy that restarts knows no route for a second.
+/// A restarting reverse proxy has no routes for a second.
 #[test]
 fn a_gateways_404_or_403_does_not_end_a_wait() {
     for status in [404, 403] {

@@ -100,7 +100,7 @@ fn a_binary_message_is_500() {
     assert_eq!(end.unwrap().status(), 500);
 }
 
-/// A server whose WebSocket sends the log in this way, once, and closes as Ray does.
+/// A server whose WebSocket sends the log once in this way, and closes as Ray does.
 fn serving(log: &[u8], send: fn(&mut TcpStream, &[u8]) -> io::Result<()>) -> Server {
     let log = log.to_vec();
     Server::start(move |request, stream| {
@@ -130,7 +130,7 @@ fn fragments_and_pings_are_accepted() {
             stream.write_all(&frame(TEXT_TO_BE_CONTINUED, &message[..cut]))?;
             stream.write_all(&frame(PING, b"2"))?;
             stream.write_all(&frame(CONTINUED, b""))?;
-            // A border of fragments may be in the middle of a character.
+            // A fragment may end inside a character.
             stream.write_all(&frame(CONTINUED, &message[cut..=cut]))?;
             stream.write_all(&frame(LAST_CONTINUED, &message[cut + 1..]))?;
         }
@@ -175,7 +175,7 @@ fn a_websocket_that_arrives_one_byte_at_a_time_is_read() {
     assert_eq!(lines, lines_of(&log));
 }
 
-/// The error of a tail without reconnects where this answers the handshake.
+/// Returns the error of a tail without reconnects if this responds to the handshake.
 fn handshake_error(
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> ray_client::ClientError {
@@ -244,7 +244,7 @@ fn an_endless_handshake_is_limited() {
     assert_eq!(error.status(), 500, "{error}");
 }
 
-/// The error of a tail whose WebSocket gives nothing but this.
+/// Returns the error of a tail whose WebSocket only sends this.
 fn silent(send: Fault) -> ray_client::ClientError {
     let ray = FakeRay::start(log(10), [send; 9]);
     let start = Instant::now();

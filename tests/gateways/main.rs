@@ -16,7 +16,7 @@ use ray_client::logs::LogFile;
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
 use server::{Server, close, finished_job, job, respond, respond_json, version};
 
-/// A daemon with a folder of its own, which ends with this.
+/// A daemon with its own folder, stopped on drop.
 struct Daemon {
     port: u16,
     child: Child,
@@ -35,8 +35,8 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Starts a program with this configuration, in which PORT and FOLDER are replaced. `None` if it is
-/// not installed.
+/// Starts a program with this configuration, and replaces PORT and FOLDER in it. Returns `None` if
+/// the program is not installed.
 fn start(program: &str, arguments: &[&str], configuration: &str) -> Option<Daemon> {
     if Command::new(program).arg("-v").output().is_err() {
         println!("skipped: {program} is not installed");
@@ -65,7 +65,7 @@ fn start(program: &str, arguments: &[&str], configuration: &str) -> Option<Daemo
     Some(daemon)
 }
 
-/// squid with the rules that Debian installs.
+/// Starts squid with the rules that Debian installs.
 fn squid(more: &str) -> Option<Daemon> {
     let configuration = format!(
         "acl SSL_ports port 443\nacl Safe_ports port 80 443 1025-65535\n\
@@ -77,7 +77,7 @@ fn squid(more: &str) -> Option<Daemon> {
     start("squid", &["-N", "-f"], &configuration)
 }
 
-/// nginx that passes `/ray/` on, as HTTP/1.0, which is its default.
+/// Starts nginx, which forwards `/ray/` as HTTP/1.0, its default.
 fn nginx(upstream: &str) -> Option<Daemon> {
     let configuration = format!(
         "daemon off; master_process off; pid FOLDER/pid; error_log /dev/null;\n\
@@ -88,7 +88,7 @@ fn nginx(upstream: &str) -> Option<Daemon> {
     start("nginx", &["-c"], &configuration)
 }
 
-/// Runs one of the ignored tests in a process of its own, with this proxy.
+/// Runs an ignored test in a separate process with this proxy.
 fn run(child: &str, address: &str, proxy: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", child])
@@ -137,7 +137,7 @@ fn child_reads_by_squid() {
     assert_eq!(client.get_job("a").unwrap().id(), "a");
     assert_eq!(client.list_job_logs("a").unwrap(), "one\n");
     assert_eq!(tail(&client, Protocol::Stream).unwrap(), ["one"]);
-    // Its rules let CONNECT pass to port 443 only.
+    // The rules of squid allow CONNECT only to port 443.
     let error = tail(&client, Protocol::WebSocket).unwrap_err();
     assert!(error.to_string().contains("the proxy 127.0.0.1:"), "{error}");
     assert!(error.to_string().contains("status 403"), "{error}");
@@ -200,8 +200,8 @@ fn errors_of_nginx_are_gateway_errors() {
     assert!(error.is_retryable() && error.to_string().contains("404 Not Found"), "{error}");
 }
 
-/// A dashboard whose first answers for a whole file are cut in the middle. It ends them with the
-/// connection, as a server does that is asked by HTTP/1.0.
+/// A dashboard whose first responses for a whole file are cut in the middle. It marks the end of a
+/// response by closing the connection, as HTTP/1.0 servers do.
 fn cuts_whole_files(log: &'static [u8], cuts: usize) -> Server {
     let cuts_left = AtomicUsize::new(cuts);
     let cut = move || cuts_left.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok();
@@ -225,7 +225,7 @@ fn cuts_whole_files(log: &'static [u8], cuts: usize) -> Server {
     })
 }
 
-/// A client of such a dashboard behind nginx; `None` if that is not installed.
+/// Returns a client of this dashboard through nginx; `None` if nginx is not installed.
 fn behind_nginx(log: &'static [u8], cuts: usize) -> Option<((Server, Daemon), RayClient)> {
     let ray = cuts_whole_files(log, cuts);
     let nginx = nginx(&ray.address())?;

@@ -14,16 +14,16 @@ use crate::Folder;
 use crate::server::{Server, respond, respond_json};
 
 const LIMIT: u64 = 100 * 1024 * 1024;
-/// More than all buffers on the way hold.
+/// More than all buffers along the connection hold.
 const LARGE: usize = 8 * 1024 * 1024;
-/// More than is read at once.
+/// More than one read returns.
 const SEVERAL_PIECES: usize = 700_000;
 
 fn client(address: &str) -> RayClient {
     RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
 }
 
-/// A dashboard without packages, which does this before it says so.
+/// A dashboard without packages, which calls `before` before it responds.
 fn without_packages(before: impl Fn() + Send + Sync + 'static) -> Server {
     Server::start(move |request, stream| {
         if request.is("GET /api/packages/") {
@@ -39,7 +39,7 @@ fn without_packages(before: impl Fn() + Send + Sync + 'static) -> Server {
     })
 }
 
-/// As Ray says it.
+/// Sends Ray's response for a missing package.
 fn no_package(stream: &mut TcpStream, headers: &str) -> std::io::Result<()> {
     let headers = format!("content-type: text/plain; charset=utf-8\r\n{headers}");
     respond(stream, 404, &headers, "Package gcs://_ray_pkg_1.zip does not exist")
@@ -100,9 +100,9 @@ fn a_broken_upload_is_retried_however_long_it_took() {
     assert_eq!(again, 1, "progress begins again once");
 }
 
-/// The request line, and the length of the body.
+/// Returns the request line and the length of the body.
 fn read_head(stream: &mut TcpStream) -> (String, u64) {
-    // A byte at a time, so that nothing of the body is taken.
+    // Reads single bytes, because none of the body may be consumed.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -138,7 +138,7 @@ fn a_file_that_changes_during_packing_is_not_uploaded() {
             let package = if name == "app.zip" { &path } else { folder.path() }.to_owned();
             let server = without_packages(move || change(&path));
             let package = Package::working_dir(package);
-            // A retry would only find the same.
+            // A retry would find the same file.
             let client = RayClient::new(server.address()).unwrap();
             assert_refused(client.upload_package(&package), &[name, "changed"]);
             assert_eq!(server.count("PUT"), 0, "{what}: no whole request came");
@@ -182,7 +182,7 @@ fn packages_above_the_size_limit_are_rejected_before_sending() {
 fn a_package_must_be_smaller_than_the_limit() {
     let server = without_packages(|| {});
     let folder = Folder::new();
-    // Two headers and the end: 30 + 46 + 22 bytes, and the name twice.
+    // Two headers and the end record: 30 + 46 + 22 bytes, and the name twice.
     let overhead = 98 + 2 * "data.bin".len() as u64;
     let data = folder.write("data.bin", "");
     let file = std::fs::File::create(data).unwrap();
@@ -273,7 +273,7 @@ fn an_early_response_to_an_upload_is_reported() {
         let (mut stream, _) = listener.accept().unwrap();
         read_head(&mut stream);
         respond(&mut stream, 413, "connection: close\r\n", "too large").unwrap();
-        // As nginx: what comes is read for a while and thrown away.
+        // Like nginx, reads and discards the rest for a while.
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = std::io::copy(&mut stream, &mut std::io::sink());
@@ -329,7 +329,7 @@ fn upload_90_mb() {
     println!("KiB above: {}", most_memory() - idle);
 }
 
-/// The most memory that this process has had, in KiB.
+/// Returns the peak memory of this process, in KiB.
 fn most_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

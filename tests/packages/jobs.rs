@@ -25,7 +25,7 @@ fn ray_2_60_runs_uploaded_code() {
 
 #[test]
 fn ray_2_9_runs_uploaded_code() {
-    // That one does not keep modes, and unpacks zip archives only.
+    // Ray 2.9.3 does not keep file modes, and unpacks only zip archives.
     let Some(head) = Head::start_old("2.9.3", "default") else { return };
     runs_uploaded_code(&head, "sh run.sh", false);
 }
@@ -83,7 +83,7 @@ fn a_directory_runs_and_is_sent_once(client: &RayClient, run: &str, app: &Path) 
     }
 }
 
-/// Code whose parts depend on how they are packed.
+/// Returns code that tests how its parts were packed.
 fn code() -> Folder {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let folder = Folder::new();
@@ -107,7 +107,7 @@ fn code() -> Folder {
     folder
 }
 
-/// A wheel, made by hand: packing tools want the network.
+/// Writes a wheel by hand, because packaging tools need network access.
 fn wheel(head: &Head, folder: &Folder) -> PathBuf {
     let program = "import json, sys, zipfile\nname = \"wheeled-1.0+local-py3-none-any.whl\"\nwith zipfile.ZipFile(name, \"w\") as wheel:\n    wheel.writestr(\"wheeled.py\", \"VALUE = 'round'\\n\")\n    info = \"wheeled-1.0+local.dist-info/\"\n    wheel.writestr(info + \"METADATA\", \"Metadata-Version: 2.1\\nName: wheeled\\nVersion: 1.0+local\\n\")\n    wheel.writestr(info + \"WHEEL\", \"Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n\")\n    wheel.writestr(info + \"RECORD\", f\"wheeled.py,,\\n{info}METADATA,,\\n{info}WHEEL,,\\n{info}RECORD,,\\n\")\n";
     let made = Command::new(&head.python)
@@ -124,7 +124,7 @@ fn archive(folder: &Folder, format: &str, name: &str) -> PathBuf {
     let made =
         Command::new("python3").args(["-c", &program]).current_dir(folder.path()).status().unwrap();
     assert!(made.success());
-    // What is left out of the directory is in the archive.
+    // The archive contains the files that the directory excludes.
     folder.path().join(name)
 }
 
@@ -136,7 +136,7 @@ fn assert_printed(client: &RayClient, id: &str, line: &str) {
     let job = client.wait_for_job(id, Duration::from_secs(120)).unwrap();
     let log = client.list_job_logs(id).unwrap();
     assert_eq!(job.status, JobStatus::Succeeded, "{:?}: {log}", job.message);
-    // A line of Ray's own may come after it.
+    // A line of Ray may follow it.
     assert!(log.lines().any(|printed| printed == line), "{line}: {log}");
 }
 

@@ -1,8 +1,7 @@
-"""What Ray's own client makes of local code: for each case of standard input, names and contents.
+"""Packs local code with Ray's own client: for each case of standard input, prints names and contents.
 
-A case is `{"path", "role", "excludes", "zip"}`; `zip` is a package that somebody else made of it, or null.
-The answer is `{"uri", "entries", "others"}`, where `others` are the entries of that package, or
-`{"error"}`.
+A case is `{"path", "role", "excludes", "zip"}`; `zip` is a package of another client, or null. The result
+is `{"uri", "entries", "others"}`, with the entries of that package as `others`, or `{"error"}`.
 """
 
 import json

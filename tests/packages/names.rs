@@ -17,7 +17,8 @@ use crate::server::{Server, respond};
 use crate::trees;
 
 const ROLES: [&str; 2] = ["working_dir", "py_module"];
-/// What everything has that the excludes leave nothing of; refused, since Ray mixes these up.
+/// The URI of every package whose files are all excluded. The client rejects such packages, because
+/// Ray confuses them.
 const NOTHING: &str = "gcs://_ray_pkg_3030303030303030.zip";
 
 #[test]
@@ -134,7 +135,7 @@ fn archives_wheels_and_single_files_match_rays_names() {
         let more_than_ray = case["role"] == "py_module" && ray.get("error").is_some();
         match ours {
             Ok(uri) if more_than_ray => {
-                // An archive of modules, which Ray takes by its URI only.
+                // Ray accepts an archive of modules only by URI.
                 assert_eq!(uri, Package::working_dir(path).uri().unwrap());
             }
             Ok(uri) => assert_eq!(ray["uri"], uri, "{case}"),
@@ -231,7 +232,7 @@ fn package(role: &str, path: &Path) -> Package {
     if role == "working_dir" { Package::working_dir(path) } else { Package::py_module(path) }
 }
 
-/// What Ray makes of these; see there.
+/// Returns Ray's results for these cases; see `judge.py`.
 fn judge(cases: &[Value]) -> Vec<Value> {
     let manifest = env!("CARGO_MANIFEST_DIR");
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| format!("{manifest}/target"));

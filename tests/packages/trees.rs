@@ -78,7 +78,7 @@ const SEGMENTS: [&str; 30] = [
     "t\u{e4}st",
 ];
 
-/// A line of an ignore file.
+/// Returns a random line of an ignore file.
 pub fn pattern(rng: &mut TestRng) -> String {
     let mut pattern = String::new();
     if rng.below(5) == 0 {
@@ -94,7 +94,7 @@ pub fn pattern(rng: &mut TestRng) -> String {
         if i > 0 {
             pattern.push('/');
         }
-        // A star alone leaves out the root, and with it all.
+        // A star alone excludes the root, and so all files.
         let names = i == 0 && rng.below(8) > 0 || rng.below(2) == 0;
         let from = if names { &NAMES[..] } else { &SEGMENTS[..] };
         pattern += *rng.pick(from);
@@ -112,7 +112,7 @@ pub fn pattern(rng: &mut TestRng) -> String {
     }
 }
 
-/// Writes a directory here in which every name is a file, or a directory with files.
+/// Writes a directory in which every name is a file, or a directory with files.
 pub fn write_all_names(root: &Path) {
     for (i, name) in NAMES.iter().enumerate() {
         let path = root.join(name);
@@ -127,7 +127,7 @@ pub fn write_all_names(root: &Path) {
     }
 }
 
-/// Writes a directory of one to about a hundred paths here.
+/// Writes a directory of one to about a hundred paths.
 pub fn write(root: &Path, rng: &mut TestRng) {
     fs::create_dir_all(root).unwrap();
     let circle = rng.below(10) == 0;
@@ -137,8 +137,8 @@ pub fn write(root: &Path, rng: &mut TestRng) {
     }
 }
 
-/// With a link round in a circle no other link goes to a directory, since each would double the
-/// way.
+/// If there is a cycle of links, no other link points to a directory, because each would double the
+/// number of paths.
 fn fill(folder: &Path, rng: &mut TestRng, depth: usize, circle: bool) {
     for (file, among) in [(".gitignore", 3), (".rayignore", 5)] {
         if rng.below(among) == 0 {

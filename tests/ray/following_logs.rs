@@ -19,13 +19,13 @@ fn read_all(client: &RayClient, id: &str, protocol: Protocol) -> Vec<u8> {
     bytes
 }
 
-/// As Ray's WebSocket sends it.
+/// Returns the text that Ray's WebSocket sends.
 fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     text.replace("\r\n", "\n").replace('\r', "\n").into_bytes()
 }
 
-/// 40 jobs, unless `RAY_CLIENT_JOBS` says how many.
+/// Runs 40 jobs, or as many as `RAY_CLIENT_JOBS` says.
 #[test]
 fn random_logs_are_exact_over_both_protocols() {
     let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
@@ -87,7 +87,7 @@ fn lines_arrive_as_they_are_written() {
     );
 }
 
-/// A log that Ray's WebSocket cannot carry.
+/// Checks a log that Ray's WebSocket cannot send.
 fn check_uncarried(program: &str) {
     let client = client();
     let id = submit(&client, program);
@@ -179,7 +179,7 @@ fn an_infeasible_job_reports_the_missing_resources() {
         assert_eq!(error.job_status(), Some(&ray_client::JobStatus::Pending));
         error.to_string().contains("waits for 2 nowhere, which no node has").then_some(())
     };
-    // Ray's autoscaler looks every few seconds.
+    // Ray's autoscaler updates every few seconds.
     eventually("a wait says it", || {
         check(client.wait_for_job(&id, Duration::from_millis(500)).unwrap_err())
     });
@@ -214,7 +214,7 @@ fn a_tail_resumes_at_any_position() {
     let id = submit(&client, "print(\"one\\ntwo\\nthree\")");
     finish(&client, &id);
     let file = Head::shared().log_file(&id);
-    // Each tail by WebSocket takes Ray two seconds.
+    // Ray takes two seconds for each tail over the WebSocket.
     for (protocol, step) in [(Protocol::Stream, 7), (Protocol::WebSocket, 60)] {
         for position in (0..=file.len()).step_by(step).chain([file.len()]) {
             let options = patient(protocol).from_position(position as u64);
@@ -246,7 +246,7 @@ fn a_tail_can_start_with_the_last_lines() {
     }
 }
 
-/// Longer than the timeouts, and more than the limits, of a tail with default options.
+/// The job exceeds the timeouts and limits of a tail with default options.
 #[test]
 fn a_job_with_pauses_and_bursts_is_followed_to_its_end() {
     let client = client();
@@ -271,7 +271,7 @@ fn a_resubmitted_id_ends_the_tail_with_503() {
     let again = python("print(\"of the second\")").submission_id("used-twice");
     let first = python("print(\"of the first\", flush=True); import time; time.sleep(600)");
     client.submit_job(&first.submission_id("used-twice")).unwrap();
-    // It looks so seldom that it does not see the first job end.
+    // It polls too rarely to see the first job end.
     let options = patient(Protocol::Auto).poll_interval(Duration::from_secs(20)).reconnects(99);
     let mut tail = client.tail_job_logs_with("used-twice", options).unwrap();
     while tail.next().unwrap().unwrap() != "of the first" {}

@@ -15,10 +15,10 @@ use serde_json::Value;
 use crate::client;
 use crate::support::{Head, eventually};
 
-/// The attempts of tasks that it makes: 200, 3 twice, and 2 for each of 2 actors.
+/// The task attempts of `cluster_work.py`: 200, 3 twice, and 2 for each of 2 actors.
 const ROWS: usize = 210;
 
-/// A job that runs `cluster_work.py`, for as long as a test uses it.
+/// A job that runs `cluster_work.py` while a test uses it.
 struct Work {
     client: RayClient,
     submission_id: String,
@@ -52,8 +52,8 @@ impl Work {
             .find(|line| line.starts_with(ready))
             .expect("the job is ready");
         let work = Work { client, submission_id, job_id: line[ready.len()..].to_owned() };
-        // The driver reports about once a second how its tasks ended, and workers what they
-        // measured.
+        // The driver reports the results of its tasks, and workers their measurements, about once a
+        // second.
         eventually("all tasks are reported", || {
             let tasks = work.client.list_tasks_with(&work.rows()).unwrap().results;
             let over = tasks.iter().filter(|task| task.state.is_terminal()).count();
@@ -73,7 +73,7 @@ impl Drop for Work {
     }
 }
 
-/// What an expression gives in Python, with Ray's state API at hand.
+/// Evaluates a Python expression that can use Ray's state API.
 fn python(expression: &str) -> Value {
     let head = Head::shared();
     head.python_json(&format!(
@@ -93,8 +93,8 @@ print(json.dumps({expression}))
     ))
 }
 
-/// Whether a value of ours says what Ray's does: numbers may differ in how they are written, and
-/// what Ray does not know, or not yet, is null with us.
+/// Returns `true` if our value equals Ray's. Numbers may be written differently, and values unknown
+/// to Ray are null in ours.
 fn same(ours: &Value, rays: &Value) -> bool {
     let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
     match (ours, rays) {
@@ -112,15 +112,15 @@ fn same(ours: &Value, rays: &Value) -> bool {
         (Value::Null, Value::Number(unknown)) => {
             [0.0, -1.0, 2_f64.powi(64)].contains(&unknown.as_f64().unwrap())
         }
-        // A nested object that Ray leaves empty has only nulls with us.
+        // A nested object that is empty in Ray has only nulls in ours.
         (Value::Null, Value::Array(rays)) => rays.is_empty(),
         (Value::Array(ours), Value::Null) => ours.is_empty(),
         _ => ours == rays,
     }
 }
 
-/// Every row is what Ray says, field by field, all fields are known, and what was read can be
-/// written and read again.
+/// Checks that every field of every row matches Ray, that all fields are known, and that serialized
+/// rows can be read again.
 fn assert_same<T>(listing: &Listing<T>, rays: &Value)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -139,7 +139,7 @@ where
     }
 }
 
-/// The same of what changes while we look: asked again until both say the same.
+/// Like `assert_same` for changing state: repeats until both match.
 fn assert_same_in_the_end<T>(list: impl Fn() -> Listing<T>, expression: &str)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -373,7 +373,8 @@ print(urllib.request.urlopen(request).read().decode())
     assert_eq!(events.results[0].severity.as_deref(), Some("WARNING"));
 }
 
-/// Ray's own Python client drops the filters of a summary, so its parts are put together here.
+/// Ray's own Python client ignores the filters of a summary, so the test builds the summary from
+/// its parts.
 #[test]
 fn summaries_match_rays_own_client() {
     let work = Work::shared();
@@ -469,7 +470,8 @@ fn unknown_ids_are_404_and_invalid_ids_are_400_or_404() {
     }
 }
 
-/// What `ray status` prints, and what the dashboard answers to a program of Ray's own environment.
+/// Returns the output of `ray status`, and the dashboard's response to a program of Ray's own
+/// environment.
 fn status_and_nodes(head: &Head) -> (String, Value) {
     let both = head.python_json(&format!(
         "
@@ -581,7 +583,7 @@ fn options_that_ray_rejects_are_400() {
     assert_status(client.summarize_tasks_with(&detail), 400, "no meaning for a summary");
 }
 
-/// On a head of its own, whose data sources give 50 rows at most, and with a second node.
+/// Uses a separate head with a second node, whose data sources return at most 50 rows.
 #[test]
 fn rows_omitted_by_the_data_source_truncate_a_list() {
     let head = Head::start(&["--env", "RAY_MAX_LIMIT_FROM_DATA_SOURCE=50"]);
@@ -613,7 +615,7 @@ print(1)",
     let others = ListOptions::default().filter("name", Filter::Eq, "other");
     let others = client.list_tasks_with(&others).unwrap();
     assert!(!others.truncated && others.results.len() == 10 && others.total == 10);
-    // Ray applies this filter after the cut: what it lists may be less than there is.
+    // Ray applies this filter after the truncation, so the list may lack matching rows.
     let by_function = ListOptions::default().filter("func_or_class_name", Filter::Eq, "none");
     let by_function = client.list_tasks_with(&by_function).unwrap();
     assert!(by_function.truncated && by_function.results.is_empty());

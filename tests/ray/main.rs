@@ -18,9 +18,8 @@ fn client() -> RayClient {
     support::Head::shared().client()
 }
 
-/// Ray writes lines of its own into a job's log, the last one right after it has started the
-/// entrypoint: on a busy machine that may be after the first line of a program that does not wait
-/// for it.
+/// Ray writes its own lines into a job's log, the last one right after it starts the entrypoint. On
+/// a busy machine, that line can follow the first line of a program that does not wait for it.
 const AFTER_RAYS_LINES: &str =
     "while b\"Running entrypoint\" not in open(\"/proc/self/fd/1\", \"rb\").read(): pass";
 
@@ -33,7 +32,7 @@ fn python(program: &str) -> JobSubmission {
     JobSubmission::new(format!("python -c '{AFTER_RAYS_LINES}\n{program}'"))
 }
 
-/// For tails that are to end by themselves, also on a busy machine.
+/// For tails that must end by themselves, even on a busy machine.
 fn patient(protocol: Protocol) -> TailOptions {
     TailOptions::default()
         .protocol(protocol)

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Head, eventually};
 use crate::{client, patient};
 
-/// What `printers.py` says about itself, while it runs.
+/// The ids that a running `printers.py` printed.
 struct Printers {
     client: RayClient,
     job: String,

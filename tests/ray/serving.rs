@@ -24,7 +24,7 @@ use crate::support::{Head, eventually};
 const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support");
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The head of these tests, and the port where its applications answer.
+/// The head of these tests, and the HTTP port of its applications.
 struct Serve {
     head: Head,
     port: u16,
@@ -45,7 +45,7 @@ fn serve() -> (&'static Serve, MutexGuard<'static, ()>) {
 }
 
 impl Serve {
-    /// Has exactly these applications, running, and whatever is imperative.
+    /// Deploys exactly these applications and waits until they run. Imperative applications stay.
     fn with(&self, applications: Vec<ServeApplicationConfig>) -> RayClient {
         let client = self.head.client();
         let config = ServeConfig {
@@ -89,7 +89,8 @@ fn idle(name: &str) -> ServeApplicationConfig {
     app(name, "idle")
 }
 
-/// What must not change: configuration, and the ids, processes and start times of the replicas.
+/// Returns the state that must not change: the configuration, and the ids, processes and start
+/// times of the replicas.
 fn state_of(client: &RayClient, name: &str) -> Value {
     let application = client.get_serve_application(name).unwrap();
     let replicas: Vec<_> = application
@@ -101,7 +102,7 @@ fn state_of(client: &RayClient, name: &str) -> Value {
     json!([application.deployed_app_config, replicas])
 }
 
-/// Sends this Python value by PUT as the whole state, as a program without this library does.
+/// Deploys this Python value as the whole state with `PUT`, as programs without this client do.
 fn put_by_python(head: &Head, state: &str) {
     let program = format!(
         "import json, urllib.request; nan, inf = float('nan'), float('inf'); \
@@ -233,7 +234,7 @@ fn redeploying_the_current_state_changes_nothing() {
     assert!(details.config().http_options.unwrap()["port"] == serve.port);
 }
 
-/// Ray shows `INFO` for a level of 20, and leaves out what it does not know.
+/// Ray shows `INFO` for the level 20, and omits unknown fields.
 #[test]
 fn a_configuration_that_ray_normalizes_can_be_redeployed() {
     let (serve, _turn) = serve();
@@ -254,7 +255,7 @@ fn a_configuration_that_ray_normalizes_can_be_redeployed() {
 #[test]
 fn deleting_one_application_does_not_change_the_others() {
     let (serve, _turn) = serve();
-    // serde_json reads this float as another one: a change that would restart the replica.
+    // serde_json reads a different float, and this change would restart the replica.
     let exact = json!({"z": 1, "f": 0.907_303_832_202_868_9, "a": {"n": null}});
     let secret = json!({"env_vars": {"SECRET": "s3cret"}});
     serve.with(vec![]);
@@ -318,7 +319,7 @@ fn deploying_one_application_does_not_change_the_others() {
 fn an_application_that_python_deletes_does_not_come_back() {
     let (serve, _turn) = serve();
     let client = serve.with(vec![echo("one"), idle("two")]);
-    // Shows its configuration for as long as its replica takes to end.
+    // Ray shows the configuration until the replica has ended.
     serve.head.python_json(
         "from ray import serve; import ray; \
          ray.init(log_to_driver=False, logging_level='ERROR'); serve.delete('one', _blocking=False); print(1)",
@@ -338,7 +339,7 @@ fn concurrent_changes_of_different_applications_all_succeed() {
     let before = state_of(&kept, "kept");
     let all_at_once = |change: fn(&RayClient, &str) -> Result<(), ClientError>| {
         std::thread::scope(|scope| {
-            // Clients of their own, which do not take turns as clones do.
+            // Separate clients, because clones would take turns.
             for name in &names {
                 scope.spawn(|| change(&serve.head.client(), name).unwrap());
             }
@@ -361,7 +362,7 @@ fn concurrent_changes_of_different_applications_all_succeed() {
     assert_eq!(state_of(&kept, "kept"), before);
 }
 
-/// Ray takes and shows Python's own numbers, which are not JSON.
+/// Ray accepts and shows NaN and infinities, which are not JSON.
 #[test]
 fn an_application_with_nan_keeps_its_replicas_if_others_change() {
     let (serve, _turn) = serve();
@@ -379,7 +380,7 @@ fn an_application_with_nan_keeps_its_replicas_if_others_change() {
     assert_eq!(config, &json!({"a": "NaN", "b": "Infinity", "c": ["-Infinity"]}));
     assert_eq!(client.list_serve_applications().unwrap().warnings, Vec::<String>::new());
 
-    // The same configuration and process, as Ray shows them to Python.
+    // The configuration and process, as Ray's Python API shows them.
     let seen = || {
         let program = format!(
             "import json, urllib.request; \
@@ -398,7 +399,7 @@ fn an_application_with_nan_keeps_its_replicas_if_others_change() {
     eventually("it ends", || client.get_serve_application("other").is_err().then_some(()));
     client.wait_for_serve_applications(MINUTE).unwrap();
     assert_eq!(seen(), before);
-    // Not JSON, either: the arguments have NaN.
+    // This is not JSON either: the arguments contain NaN.
     let config = serve.text("/nan");
     assert!(config.contains("{'a': nan, 'b': inf, 'c': [-inf]}"), "{config}");
 }
@@ -412,10 +413,10 @@ fn an_application_with_a_slash_in_its_name_can_be_read_and_deleted() {
          {'name': 'one', 'import_path': 'serve_apps:echo', 'route_prefix': '/one'}]}";
     put_by_python(&serve.head, applications);
     assert_eq!(client.get_serve_application("a/b").unwrap().name, "a/b");
-    // Ray cannot have the name in the names of its log files.
+    // Ray cannot use the name in the names of its log files.
     let error = client.wait_for_serve_application("a/b", MINUTE).unwrap_err();
     assert!(error.status() == 400 && error.to_string().contains("FileNotFoundError"), "{error}");
-    // Of this application, since another one is 404.
+    // The error is about this application: an unknown one is 404.
     assert_eq!(client.scale_serve_deployment("a/b", "Idle", 1).unwrap_err().status(), 412);
     assert_eq!(client.scale_serve_deployment("a/c", "Idle", 1).unwrap_err().status(), 404);
     client.delete_serve_application("a/b").unwrap();
@@ -486,7 +487,7 @@ fn waiting_reports_a_failed_application_and_times_out_on_a_slow_one() {
     assert!(error.status() == 400 && error.to_string().starts_with(why), "{error}");
 }
 
-/// As the guide says it.
+/// The guide documents this behaviour.
 #[test]
 fn a_change_redeploys_only_failed_applications() {
     let (serve, _turn) = serve();
@@ -507,7 +508,7 @@ fn a_change_redeploys_only_failed_applications() {
     client.deploy_serve_application(&app("broken", "broken")).unwrap();
     failed("none");
     failed("broken");
-    // Ray gives up after three.
+    // Ray gives up after three attempts.
     let before = eventually("all have ended", || Some(replicas()).filter(|it| it.len() == 3));
 
     client.deploy_serve_application(&idle("other")).unwrap();
@@ -528,7 +529,7 @@ fn a_deployment_waits_until_a_shutdown_ends() {
     let client = serve.with(vec![app("slow", "slow").args(json!({"seconds": 3}))]);
     let first = client.get_serve_details().unwrap().controller_info.actor_id;
     std::thread::scope(|scope| {
-        // Ray's dashboard answers nothing about Serve during a DELETE of its own.
+        // Ray's dashboard does not respond to Serve requests while it handles a DELETE.
         scope.spawn(|| {
             serve.head.python_json(
                 "from ray import serve; import ray; \

@@ -86,7 +86,8 @@ fn ids_with_unusual_characters_work() {
     }
 }
 
-/// Ray's head hands an id to the job's node without encoding it: there, these are `build`.
+/// Ray's head sends an id to the job's node without encoding it. The node reads these ids as
+/// `build`.
 #[test]
 fn an_ambiguous_id_stops_and_deletes_nothing() {
     let client = client();
@@ -149,7 +150,7 @@ fn the_reason_of_a_failed_job_is_one_line() {
     assert_eq!(finish(&client, &submit(&client, "")).reason(), None);
 }
 
-/// Submits a job as a program does that does not check its runtime environment, which is Python.
+/// Submits a job as a program that does not validate its runtime environment, a Python value.
 fn submit_as_others_do(id: &str, runtime_env: &str) {
     let address = &Head::shared().address;
     let program = format!(
@@ -164,7 +165,7 @@ print(json.dumps(json.load(urllib.request.urlopen(request))['submission_id']))
     assert_eq!(Head::shared().python_json(&program), id);
 }
 
-/// Python reads and writes such numbers, though JSON does not have them.
+/// Python reads and writes NaN and infinities, which JSON does not have.
 #[test]
 fn nan_in_a_runtime_environment_does_not_break_a_list() {
     let client = client();
@@ -301,7 +302,7 @@ fn version_returns_the_version_of_the_cluster() {
     assert_eq!(client().version().unwrap().ray_version, "2.60.0");
 }
 
-/// Ray's head hands such an id to the job's node without encoding it, and finds no log there.
+/// Ray's head sends this id to the job's node without encoding it, and finds no log.
 #[test]
 fn an_id_that_the_websocket_does_not_support_is_an_error() {
     let client = client();

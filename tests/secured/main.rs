@@ -18,14 +18,14 @@ use support::Head;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// A head that wants [`TOKEN`].
+/// Returns a head that requires [`TOKEN`].
 fn head() -> &'static Head {
     static HEAD: OnceLock<Head> = OnceLock::new();
     let token = format!("RAY_AUTH_TOKEN={TOKEN}");
     HEAD.get_or_init(|| Head::start(&["--env", "RAY_AUTH_MODE=token", "--env", &token]))
 }
 
-/// A job of this head that is over, and its log.
+/// Returns a finished job of this head, and its log.
 fn finished_job() -> &'static (String, Vec<u8>) {
     static JOB: OnceLock<(String, Vec<u8>)> = OnceLock::new();
     JOB.get_or_init(|| {
@@ -37,7 +37,7 @@ fn finished_job() -> &'static (String, Vec<u8>) {
     })
 }
 
-/// Everything that goes over another path: a call, and a tail by each protocol.
+/// Uses every kind of connection: a call, and a tail with each protocol.
 fn exercise(client: &RayClient) -> Result<(), ClientError> {
     assert_eq!(client.version()?.ray_version, "2.60.0");
     let (id, log) = finished_job();
@@ -53,7 +53,7 @@ fn exercise(client: &RayClient) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// The errors of [`exercise`]'s three paths.
+/// Returns the errors of the three connections of [`exercise`].
 fn refusals(client: &RayClient) -> [ClientError; 3] {
     let tail = |protocol| {
         let options = TailOptions::default().protocol(protocol).reconnects(0);

@@ -10,7 +10,8 @@ use ray_client::{Protocol, RayClient, TailOptions};
 
 use crate::{TOKEN, finished_job, head};
 
-/// A proxy that knows CONNECT and the absolute form, and the request lines that it got.
+/// Starts a proxy that supports CONNECT and absolute-form requests. Returns its address and the
+/// request lines that it receives.
 fn start_proxy() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

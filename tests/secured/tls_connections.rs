@@ -49,7 +49,7 @@ fn an_invalid_certificate_is_rejected_before_the_token_is_sent() {
             assert_eq!(error.status(), 503, "{error}");
             assert!(error.to_string().contains("certificate"), "{error}");
         }
-        // What does not pass by itself is not waited for.
+        // Permanent errors are not retried.
         let start = Instant::now();
         let wait = client.wait_for_job("a", Duration::from_secs(60));
         let error = wait.unwrap_err();

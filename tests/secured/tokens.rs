@@ -89,7 +89,7 @@ fn child_replaces_the_token_file() {
     assert!(client.tail_job_logs_with(&id, options()).unwrap().all(|line| line.is_ok()));
 }
 
-/// Behind an ingress that keeps `Authorization` for itself, only the second is left.
+/// An ingress may consume `Authorization`; then only the second header arrives.
 #[test]
 fn either_token_header_works() {
     for name in ["Authorization", "X-Ray-Authorization"] {

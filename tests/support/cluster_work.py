@@ -1,6 +1,6 @@
-"""Gives the state API something to show, says so, and stays until it is stopped.
+"""Creates state for the state API, prints that it is ready, and runs until it is stopped.
 
-200 tasks of which 5 fail, 3 more that are tried twice, an actor with a name and one that was killed,
+The state is 200 tasks, of which 5 fail, 3 tasks that are retried once, a named actor, a killed actor,
 a placement group, objects and a runtime environment.
 """
 
@@ -47,7 +47,7 @@ def outcome(reference):
         return error
 
 
-# One at a time, so that one worker is enough.
+# One task at a time needs only one worker.
 for number in range(200):
     outcome(work.options(name="first").remote(number) if number == 0 else work.remote(number))
 with tempfile.TemporaryDirectory() as folder:

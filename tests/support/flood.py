@@ -1,4 +1,4 @@
-"""Writes a log of a given size at once: `flood.py LINES`. Each line has 92 bytes."""
+"""Writes a log of a given size without pauses: `flood.py LINES`. Each line has 92 bytes."""
 
 import os
 import sys

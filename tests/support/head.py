@@ -1,15 +1,15 @@
 """Runs a real Ray head on loopback for as long as standard input is open.
 
-Installs the pinned Ray into a virtual environment under the target folder at the first use, starts a
-head on free ports, prints one line of JSON about it, and then obeys one command a line:
+At first use, installs the pinned Ray into a virtual environment in the target folder. Starts a head on
+free ports, prints one line of JSON about it, and then reads one command per line:
 
-    kill-dashboard     end the dashboard process at once
-    start-dashboard    start it again, as it was
+    kill-dashboard     kill the dashboard process
+    start-dashboard    start it again in the same way
     start-node         start a second node (127.0.0.3, with the resource `second`)
-    kill-node          end that node's raylet and all below it at once
+    kill-node          kill that node's raylet and all its descendants
 
-Each is answered by one line of JSON. When standard input ends, as it does whenever the parent goes
-away, every process that was started here is ended, and no other.
+Each command prints one line of JSON. When standard input ends, for example because the parent ended,
+kills every process that it started, and no other.
 """
 
 import argparse
@@ -37,11 +37,11 @@ def say(text):
 
 
 class Unavailable(Exception):
-    """This Ray has no package for a Python of this machine."""
+    """This Ray has no package for any Python of this machine."""
 
 
 def virtual_environment(target, version, extras):
-    """The python of an environment with this Ray, made under a lock if it is not there yet."""
+    """Returns the python of an environment with this Ray. Creates it under a lock if it is missing."""
     name = f"ray-{version}" if extras == "default,serve" else f"ray-{version}-{extras}"
     folder = target / name
     target.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def virtual_environment(target, version, extras):
 
 
 def install(folder, ray):
-    # An old Ray has no wheel for a new Python, but the machine may have another one.
+    # An old Ray has no wheel for a new Python, but the machine may have an older Python.
     others = filter(None, (shutil.which(f"python3.{minor}") for minor in (12, 11, 10, 9)))
     for python in (sys.executable, *others):
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +64,7 @@ def install(folder, ray):
         if made.returncode:
             continue
         pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
-        # Rays before 2.10 import pkg_resources, which newer setuptools no longer have.
+        # Ray before 2.10 imports pkg_resources, which newer setuptools lack.
         pip += ["--only-binary", "ray", ray, "setuptools<70"]
         done = subprocess.run(pip, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
         if not done.returncode:
@@ -86,7 +86,7 @@ def free_ports(count):
 
 
 def processes():
-    """Parent and command line of every process, by id."""
+    """Returns the parent and command line of every process, by id."""
     found = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
@@ -98,7 +98,7 @@ def processes():
 
 
 def below(ancestor):
-    """All that descend from a process; those whose parent ended have become ours."""
+    """Returns the descendants of a process. This process adopts those whose parent ended."""
     found = processes()
     family, grew = {ancestor}, True
     while grew:
@@ -129,11 +129,11 @@ class Head:
         self.dashboard = None
 
     def ray(self, *arguments):
-        """Runs `ray` in a folder that holds nothing that could be taken for the package."""
+        """Runs `ray` in a folder without files that Python could import instead of the package."""
         path = f"{self.python.parent}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "RAY_TMPDIR": str(self.folder)}
-        # Unless told, a Ray 2.60 wants a token as soon as ~/.ray/auth_token exists, which any
-        # `ray.init()` of a cluster of its own makes.
+        # By default, Ray 2.60 requires a token if ~/.ray/auth_token exists, and any `ray.init()` that
+        # starts a cluster creates that file.
         env["RAY_AUTH_MODE"] = "disabled"
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_HEADERS"):
             env.pop(name, None)
@@ -248,7 +248,7 @@ def main():
         return answer({"unavailable": str(why)})
     if options.only_install:
         return answer({"python": str(python)})
-    # Short, since Ray puts sockets below it, whose paths end at 107 bytes.
+    # Short, because Ray creates sockets in it, whose paths are limited to 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="rc-"))
     try:
         say(f"starting Ray {options.ray} (a few seconds)")
@@ -258,7 +258,7 @@ def main():
                 answer(head.start())
                 break
             except RuntimeError as error:
-                # A port that was free may have been taken meanwhile.
+                # A free port may have been taken in the meantime.
                 end_all()
                 if attempt == 2:
                     raise

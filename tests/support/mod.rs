@@ -12,31 +12,30 @@ use std::time::{Duration, Instant};
 use ray_client::{ClientError, RayClient};
 use serde_json::Value;
 
-/// A Ray head that lives until it is dropped or this process ends, however that happens.
+/// A Ray head that runs until it is dropped or this process ends, even by a crash.
 pub struct Head {
     pub address: String,
-    /// The address of the cluster itself, for Ray's own Python API.
+    /// The GCS address, for Ray's own Python API.
     pub gcs: String,
-    /// A Python that has this Ray.
+    /// A Python interpreter with this Ray.
     pub python: String,
-    /// The folder of the session's log files.
+    /// The folder with the log files of the session.
     pub logs: PathBuf,
-    /// `None` only once it is being dropped.
+    /// `None` only during the drop.
     control: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
     child: Child,
 }
 
 impl Drop for Head {
     fn drop(&mut self) {
-        // The end of its input is what makes head.py end Ray and itself.
+        // At the end of its input, head.py stops Ray and itself.
         self.control.get_mut().expect("no test panics here").take();
         self.child.wait().expect("head.py is a child");
     }
 }
 
 impl Head {
-    /// The one head that all tests of a run share, of the Ray that `RAY_CLIENT_RAY` names if that
-    /// is set.
+    /// Returns the head that all tests of a run share. `RAY_CLIENT_RAY` selects its version of Ray.
     pub fn shared() -> &'static Head {
         static HEAD: OnceLock<Head> = OnceLock::new();
         HEAD.get_or_init(|| match std::env::var("RAY_CLIENT_RAY") {
@@ -45,13 +44,13 @@ impl Head {
         })
     }
 
-    /// A head of its own, with further arguments of `head.py`.
+    /// Starts a separate head with these further arguments of `head.py`.
     pub fn start(arguments: &[&str]) -> Head {
         Self::try_start(arguments).unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// A head of an old Ray, or `None` if no Python of this machine can run that Ray, which
-    /// `head.py` reports past the capture of the test's output.
+    /// Starts a head of an old Ray. Returns `None` if no Python of this machine can run that Ray;
+    /// `head.py` reports it even if the output of the test is captured.
     pub fn start_old(ray: &str, extras: &str) -> Option<Head> {
         Self::try_start(&["--ray", ray, "--extras", extras]).ok()
     }
@@ -67,7 +66,7 @@ impl Head {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Ctrl-C ends this process, and by that the head; it must not reach the head first.
+            // Ctrl-C must not reach the head directly: the head stops when this process ends.
             .process_group(0)
             .spawn()
             .expect("python3 can be started");
@@ -89,7 +88,7 @@ impl Head {
         })
     }
 
-    /// Has `head.py` do this; see there.
+    /// Sends a command to `head.py`, which documents them.
     pub fn command(&self, command: &str) -> Value {
         let mut control = self.control.lock().expect("no test panics here");
         let (stdin, stdout) = control.as_mut().expect("it is not being dropped");
@@ -103,12 +102,12 @@ impl Head {
         RayClient::new(&*self.address).expect("the address is valid")
     }
 
-    /// What Ray wrote as the log of a job.
+    /// Returns the log file of a job as Ray wrote it.
     pub fn log_file(&self, id: &str) -> Vec<u8> {
         std::fs::read(self.logs.join(format!("job-driver-{id}.log"))).unwrap_or_default()
     }
 
-    /// What a Python program that uses Ray's own API prints as JSON.
+    /// Runs a Python program with Ray's own API, and returns the JSON that it prints.
     pub fn python_json(&self, program: &str) -> Value {
         let output = Command::new(&self.python)
             .args(["-c", program])
@@ -130,7 +129,8 @@ fn read_json(from: &mut impl BufRead) -> Value {
     serde_json::from_str(&line).expect("head.py answers, or says on stderr why it cannot")
 }
 
-/// The cluster of `RAY_ADDRESS` where that is set, else a local one, which ends with what is given.
+/// Returns a client of the cluster at `RAY_ADDRESS`, or of a local one if that is not set. The
+/// local cluster stops when the head is dropped.
 pub fn cluster() -> Result<(RayClient, Option<Head>), ClientError> {
     if std::env::var_os("RAY_ADDRESS").is_some_and(|address| !address.is_empty()) {
         return Ok((RayClient::from_env()?, None));
@@ -139,19 +139,19 @@ pub fn cluster() -> Result<(RayClient, Option<Head>), ClientError> {
     Ok((local.client(), Some(local)))
 }
 
-/// Deletes a job until it does not come back: Ray may write its last status once more.
+/// Deletes a job until it stays deleted, because Ray may write its last status again.
 pub fn delete_for_good(client: &RayClient, id: &str) {
     eventually("the job is gone", || client.delete_job(id).err().filter(|e| e.status() == 404));
 }
 
-/// Whether a benchmark is to run: each is where the command line names none.
+/// Returns `true` if the command line names this benchmark, or none.
 pub fn is_wanted(name: &str) -> bool {
     let mut names =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
     names.peek().is_none() || names.any(|wanted| wanted == name)
 }
 
-/// Asks again until there is an answer.
+/// Repeats `ask` until it returns a value.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

@@ -1,4 +1,4 @@
-"""Runs an actor, tasks and a worker that print, and says as JSON where; then the actor counts on."""
+"""Runs an actor and a task that print, and prints their ids as JSON. Then the actor keeps printing."""
 
 import json
 import os

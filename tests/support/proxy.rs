@@ -10,24 +10,24 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// What happens to one connection; the offsets count the bytes that the server sends.
+/// The faults of one connection. Offsets count the bytes from the server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Plan {
-    /// Closed at once, with a reset.
+    /// Closes the connection at once, with a reset.
     pub refuse: bool,
-    /// Waits before the first byte.
+    /// Pause before the first byte.
     pub delay: Duration,
-    /// Cut after so many bytes.
+    /// Cuts the connection after this number of bytes.
     pub cut: Option<u64>,
     /// Cuts with a reset instead of a FIN.
     pub reset: bool,
-    /// Waits after so many bytes.
+    /// Pauses after this number of bytes.
     pub stall: Option<(u64, Duration)>,
-    /// The first bytes go one at a time.
+    /// Sends this number of bytes one at a time.
     pub single_bytes: u64,
 }
 
-/// Forwards connections to a server, the n-th by the n-th plan.
+/// A proxy that forwards the n-th connection to a server by the n-th plan.
 pub struct Proxy {
     pub addr: SocketAddr,
     shared: Arc<Shared>,
@@ -42,7 +42,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// `plan` is told how many connections were refused or cut before.
+    /// `plan` receives the number of connections refused or cut before.
     pub fn start(address: &str, mut plan: impl FnMut(usize) -> Plan + Send + 'static) -> Proxy {
         let upstream: SocketAddr = address.trim_start_matches("http://").parse().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -58,7 +58,7 @@ impl Proxy {
                     let plan = plan(shared.cuts.load(Ordering::Relaxed));
                     let shared = Arc::clone(&shared);
                     thread::spawn(move || {
-                        // An error is one more cut.
+                        // An error counts as a cut.
                         let _ = shared.forward(&client, upstream, plan);
                     });
                 }
@@ -71,7 +71,7 @@ impl Proxy {
         format!("http://{}", self.addr)
     }
 
-    /// How many connections were refused or cut.
+    /// Returns the number of connections refused or cut.
     pub fn cuts(&self) -> usize {
         self.shared.cuts.load(Ordering::Relaxed)
     }
@@ -83,7 +83,7 @@ impl Drop for Proxy {
         for stream in self.shared.open.lock().unwrap().values().flatten() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        // Wakes the acceptor.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.addr);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -112,7 +112,7 @@ impl Shared {
             self.cuts.fetch_add(1, Ordering::Relaxed);
             if plan.reset {
                 socket2::SockRef::from(client).set_linger(Some(Duration::ZERO))?;
-                // The last handle has to go for the reset to be sent.
+                // The reset is sent only after the last handle is dropped.
                 let _ = client.shutdown(Shutdown::Read);
             }
         }
@@ -126,7 +126,7 @@ impl Shared {
     }
 }
 
-/// Sends what the server sends, as planned. Whether the plan cut it.
+/// Forwards the bytes of the server by the plan. Returns `true` if the plan cut the connection.
 fn answer(mut server: &TcpStream, mut client: &TcpStream, plan: Plan) -> io::Result<bool> {
     let mut buffer = [0; 16 * 1024];
     let mut sent = 0;
@@ -146,7 +146,7 @@ fn answer(mut server: &TcpStream, mut client: &TcpStream, plan: Plan) -> io::Res
             {
                 thread::sleep(pause);
             }
-            // Up to the next offset at which something happens.
+            // Sends up to the offset of the next fault.
             let mut next = sent + if sent < plan.single_bytes { 1 } else { left.len() as u64 };
             for border in [plan.cut, plan.stall.map(|(at, _)| at)].into_iter().flatten() {
                 next = if border > sent { next.min(border) } else { next };

@@ -1,6 +1,6 @@
 //! Random numbers for tests, from a seed.
 
-/// `SplitMix64`.
+/// The `SplitMix64` generator.
 #[derive(Debug, Clone)]
 pub(crate) struct TestRng(pub(crate) u64);
 
@@ -17,7 +17,7 @@ impl TestRng {
         start + self.next() % (end - start)
     }
 
-    /// An index below this length.
+    /// Returns an index below this length.
     pub(crate) fn below(&mut self, length: usize) -> usize {
         usize::try_from(self.next() % length as u64).unwrap_or(0)
     }
@@ -26,7 +26,7 @@ impl TestRng {
         &from[self.below(from.len())]
     }
 
-    /// These bytes with a few changes: some lost, doubled, cut off, moved, or others.
+    /// Returns these bytes with a few changes: some lost, duplicated, cut off, moved or replaced.
     pub(crate) fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(4) {

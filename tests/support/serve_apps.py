@@ -1,4 +1,4 @@
-"""Serve applications for tests and examples; a head whose PYTHONPATH has this folder can run them."""
+"""Serve applications for tests and examples. A head needs this folder in its PYTHONPATH to run them."""
 
 import os
 import time
@@ -10,7 +10,7 @@ SMALL = {"num_cpus": 0.01}
 
 @serve.deployment(ray_actor_options=SMALL)
 class Echo:
-    """Answers with the arguments that it was built with, its `user_config`, and its secret."""
+    """Responds with its arguments, its `user_config` and its secret."""
 
     def __init__(self, args):
         self.args = args
@@ -30,13 +30,13 @@ def echo(args):
     return Echo.bind(args)
 
 
-# Of this one and `idle` `serve build` made `serve_build.yaml`.
+# `serve build` generated `serve_build.yaml` from this application and `idle`.
 built = Echo.options(user_config={"labels": ["yes", "1"], "threshold": 0.5}).bind({})
 
 
 @serve.deployment(ray_actor_options=SMALL, autoscaling_config={"min_replicas": 0})
 class Idle:
-    """Has no process before the first request."""
+    """Has no process until the first request."""
 
     def __call__(self, request):
         return "woken"
@@ -58,7 +58,7 @@ broken = Broken.bind()
 
 @serve.deployment(ray_actor_options=SMALL, graceful_shutdown_timeout_s=60)
 class Slow:
-    """Takes some seconds to end."""
+    """Takes a given number of seconds to stop."""
 
     def __init__(self, seconds):
         self.seconds = seconds

@@ -14,20 +14,20 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
-/// One request as it came in.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET /api/version`: method, path and query.
     pub line: String,
-    /// Header lines as they came, without their line ends.
+    /// Header lines as received, without their line endings.
     pub headers: Vec<String>,
     pub body: Vec<u8>,
-    /// When it had come.
+    /// When it was received.
     pub at: Instant,
 }
 
 impl Request {
-    /// The value of this header; the name is compared in lower case.
+    /// Returns the value of a header, ignoring the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -35,7 +35,7 @@ impl Request {
         })
     }
 
-    /// What is asked for of this log file: all of it, or its last lines.
+    /// Returns the requested part of this log file: all of it, or its last lines.
     pub fn part_of<'l>(&self, log: &'l [u8]) -> &'l [u8] {
         match self.last_lines() {
             Some(lines) => last_lines(log, lines),
@@ -43,12 +43,12 @@ impl Request {
         }
     }
 
-    /// How many last lines of a log file are asked for; `None` for all of it.
+    /// Returns the requested number of last lines; `None` for the whole file.
     pub fn last_lines(&self) -> Option<usize> {
         self.line.split(['?', '&']).find_map(|part| part.strip_prefix("lines=")?.parse().ok())
     }
 
-    /// Which bytes are asked for of a file of this length.
+    /// Returns the requested byte range of a file of this length.
     pub fn range_of(&self, length: usize) -> Range<usize> {
         let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")).unwrap();
         let (first, last) = range.split_once('-').unwrap();
@@ -63,8 +63,8 @@ impl Request {
     }
 }
 
-/// Answers each request as its function says, with one thread a connection, until it is dropped.
-/// The function writes the raw answer; an `Err` closes the connection.
+/// A server that passes each request to a function, which writes the raw response; an `Err` closes
+/// the connection. Uses one thread per connection, and stops on drop.
 pub struct Server {
     pub addr: SocketAddr,
     shared: Arc<Shared>,
@@ -100,7 +100,7 @@ impl Server {
                 }
                 shared.close_all();
                 for connection in connections {
-                    // A panic in an answer has been printed, and fails the test by what is missing.
+                    // A panic in the function was printed, and the missing response fails the test.
                     let _ = connection.join();
                 }
             }
@@ -112,17 +112,17 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
-    /// What came in up to now.
+    /// Returns the requests received so far.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// How many requests begin like this.
+    /// Returns the number of requests whose line starts with `start`.
     pub fn count(&self, start: &str) -> usize {
         self.requests().iter().filter(|request| request.is(start)).count()
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.shared.open.lock().unwrap().len()
     }
@@ -132,7 +132,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Release);
         self.shared.close_all();
-        // Wakes the acceptor.
+        // Wakes the accepting thread.
         let _ = TcpStream::connect(self.addr);
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -149,7 +149,7 @@ impl Shared {
         let Ok(peer) = stream.peer_addr() else { return };
         let Ok(clone) = stream.try_clone() else { return };
         self.open.lock().unwrap().insert(peer, clone);
-        // Whatever ends the connection, its place in the register goes with it.
+        // However the connection ends, it must leave the register.
         let _ = stream.set_nodelay(true).and_then(|()| {
             let mut reader = BufReader::new(stream.try_clone()?);
             while !self.stopped.load(Ordering::Acquire) {
@@ -191,7 +191,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
     Ok(Some(request))
 }
 
-/// A listener whose queue is full: the next attempt to connect hangs.
+/// Returns a listener whose queue is full: the next attempt to connect hangs.
 pub fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -204,7 +204,7 @@ pub fn full_listener() -> (Socket, SocketAddr, Vec<TcpStream>) {
     (socket, addr, waiting)
 }
 
-/// A whole answer with a body of this length; further header lines each end with `\r\n`.
+/// Sends a complete response. Each further header line ends with `\r\n`.
 pub fn respond(
     stream: &mut TcpStream,
     status: u16,
@@ -226,14 +226,15 @@ pub fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// The last lines of a log file as Ray counts them: what follows the last `\n` is one, too.
+/// Returns the last lines of a log file as Ray counts them: text after the last `\n` counts as a
+/// line.
 pub fn last_lines(log: &[u8], lines: usize) -> &[u8] {
     let end = log.len() - usize::from(log.ends_with(b"\n"));
     let newlines = log[..end].iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
     newlines.map(|(at, _)| &log[at + 1..]).nth(lines - 1).unwrap_or(log)
 }
 
-/// These bytes as Ray sends a log: in chunks of 64 KiB.
+/// Sends these bytes as Ray sends a log: in chunks of 64 KiB.
 pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     let mut answer = CHUNKED.as_bytes().to_vec();
     answer.extend(bytes.chunks(64 * 1024).flat_map(chunk));
@@ -241,7 +242,7 @@ pub fn respond_chunked(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(&answer)
 }
 
-/// The bytes of a file that the request's range asks for, as a node's agent sends them.
+/// Sends the requested byte range of a file, as a node's agent does.
 pub fn respond_range(request: &Request, stream: &mut TcpStream, file: &[u8]) -> io::Result<()> {
     let (range, total) = (request.range_of(file.len()), file.len());
     if range.is_empty() {
@@ -252,24 +253,24 @@ pub fn respond_range(request: &Request, stream: &mut TcpStream, file: &[u8]) -> 
     respond(stream, 206, &content_range, &file[range])
 }
 
-/// What an answer returns to close the connection with a reset instead of a FIN.
+/// Returns the error that closes the connection with a reset instead of a FIN.
 pub fn reset(stream: &TcpStream) -> io::Error {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
     close()
 }
 
-/// What an answer returns to close the connection.
+/// Returns the error that closes the connection.
 pub fn close() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
 }
 
-/// Keeps the connection open without a word, until the other side closes it.
+/// Keeps the connection open and silent until the client closes it.
 pub fn hold(stream: &mut TcpStream) -> io::Error {
     let _ = io::copy(stream, &mut io::sink());
     close()
 }
 
-/// A job as Ray shows it.
+/// Returns a job as Ray sends it.
 pub fn job(id: &str, status: &str) -> Value {
     json!({
         "type": "SUBMISSION", "submission_id": id, "job_id": null, "status": status,
@@ -301,7 +302,7 @@ pub const BINARY: u8 = 0x82;
 pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 
-/// An unmasked frame, as servers send them.
+/// Returns an unmasked frame, as servers send it.
 pub fn frame(first_byte: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first_byte];
     match payload.len() {
@@ -323,20 +324,20 @@ pub fn close_frame(code: u16) -> Vec<u8> {
     frame(CLOSE, &code.to_be_bytes())
 }
 
-/// The first half of the log's WebSocket messages.
+/// Sends the first half of the log's WebSocket messages.
 pub fn send_half(stream: &mut TcpStream, log: &[u8]) -> io::Result<()> {
     let messages = messages(log);
     messages[..messages.len() / 2].iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))
 }
 
-/// The first half of the log's WebSocket messages, and these bytes.
+/// Sends the first half of the log's WebSocket messages, and these bytes.
 pub fn half_then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result<()> {
     send_half(stream, log)?;
     stream.write_all(bytes)?;
     Err(hold(stream))
 }
 
-/// A server with a job that is over, and this for what asks for its log file.
+/// Starts a server with a finished job, whose log file requests get this response.
 pub fn finished_job(
     status: &'static str,
     answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -352,12 +353,12 @@ pub fn finished_job(
     })
 }
 
-/// What a [`FakeRay`] does to one request for the log, which would have been answered by these
-/// bytes. The connection is closed after it.
+/// A fault of a [`FakeRay`]: responds to one log request, for which these bytes were due. The
+/// connection is then closed.
 pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;
 
-/// A server with one job, whose log is the same by both ways. The first requests for the log meet
-/// the faults, one each; the job runs until its log has been sent without one.
+/// A server with one job, whose log is the same over HTTP and WebSocket. Each of the first log
+/// requests meets one fault. The job runs until its log was sent without a fault.
 pub struct FakeRay {
     pub server: Server,
 }
@@ -367,7 +368,7 @@ impl FakeRay {
         FakeRay::with_faults_for(|_| true, log, faults)
     }
 
-    /// The same, but only requests for the whole log meet the faults.
+    /// Starts a server that applies the faults only to requests for the whole log.
     pub fn start_whole(log: Vec<u8>, faults: impl IntoIterator<Item = Fault>) -> FakeRay {
         FakeRay::with_faults_for(|request| request.last_lines().is_none(), log, faults)
     }
@@ -415,7 +416,7 @@ impl FakeRay {
         FakeRay { server }
     }
 
-    /// How often the whole log was asked for.
+    /// Returns the number of requests for the whole log.
     pub fn log_requests(&self) -> usize {
         let requests = self.server.requests();
         let files = requests.iter().filter(|r| r.is("GET /api/v0/logs/file"));
@@ -424,7 +425,7 @@ impl FakeRay {
     }
 }
 
-/// A log in messages as Ray's WebSocket cuts it: up to 10 lines, at character borders.
+/// Splits a log into messages as Ray's WebSocket does: up to 10 lines, never inside a character.
 pub fn messages(log: &[u8]) -> Vec<&[u8]> {
     let mut messages = Vec::new();
     let (mut start, mut lines) = (0, 0);

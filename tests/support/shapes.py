@@ -1,6 +1,6 @@
-"""Writes a log that is hard to follow to standard output: `shapes.py SEED`.
+"""Writes a random log that is hard to follow to standard output: `shapes.py SEED`.
 
-Half of them repeat themselves. They end lines with newlines, carriage returns, both, or nothing.
+Half of the logs repeat themselves. Lines end with a newline, a carriage return, both, or nothing.
 """
 
 import os
@@ -16,7 +16,7 @@ count = 0
 
 
 def piece():
-    """What is written at once."""
+    """Returns the text of one write."""
     global count
     if repeats:
         return (block + ending) * chance.randint(1, max(2, 20_000 // len(block)))

@@ -10,14 +10,14 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 pub struct TlsServer {
     pub port: u16,
-    /// The certificate of the authority that signed the server's, as PEM.
+    /// The certificate of the signing authority, as PEM.
     pub ca: String,
-    /// The server names that clients asked for, in their order.
+    /// The server names that clients requested, in order.
     pub names: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 impl TlsServer {
-    /// Shows a certificate for `host`, and hands every connection on to `upstream`.
+    /// Starts a server with a certificate for `host` that forwards every connection to `upstream`.
     pub fn start(host: &str, upstream: String) -> Self {
         let (config, ca) = certificates(host);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -28,7 +28,7 @@ impl TlsServer {
             for stream in listener.incoming().flatten() {
                 let (config, upstream, seen) =
                     (Arc::clone(&config), upstream.clone(), Arc::clone(&seen));
-                // A client that refuses the certificate ends its connection here.
+                // A client that rejects the certificate closes its connection.
                 thread::spawn(move || hand_on(stream, config, &upstream, &seen));
             }
         });
@@ -36,7 +36,7 @@ impl TlsServer {
     }
 }
 
-/// The server's configuration, and the certificate of its authority as PEM.
+/// Returns a server configuration, and the certificate of its authority as PEM.
 pub fn certificates(host: &str) -> (Arc<ServerConfig>, String) {
     let ca_key = rcgen::KeyPair::generate().expect("keys can be made");
     let mut ca = rcgen::CertificateParams::new(Vec::new()).expect("no names");
@@ -75,7 +75,7 @@ fn hand_on(
     let name = client.conn.server_name().map(ToOwned::to_owned);
     names.lock().expect("no test panics here").push(name);
     let mut server = TcpStream::connect(upstream)?;
-    // One thread for both ways, since the halves of a TLS connection cannot be parted.
+    // One thread handles both directions, because a TLS connection cannot be split.
     client.sock.set_read_timeout(Some(Duration::from_millis(2)))?;
     server.set_read_timeout(Some(Duration::from_millis(2)))?;
     let mut buffer = vec![0; 64 * 1024];
@@ -88,7 +88,7 @@ fn hand_on(
     }
 }
 
-/// Hands on what is there. Whether `from` has ended.
+/// Forwards the available bytes. Returns `true` if `from` has ended.
 fn pass(from: &mut impl Read, to: &mut impl Write, buffer: &mut [u8]) -> io::Result<bool> {
     match from.read(buffer) {
         Ok(0) => Ok(true),

@@ -1,4 +1,4 @@
-"""Writes a log of random shape to standard output: `writer.py SEED`."""
+"""Writes a random log to standard output: `writer.py SEED`."""
 
 import os
 import random
