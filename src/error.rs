@@ -1,4 +1,8 @@
 //! `ClientError`, the error of every call, and its accessors. Constructors are in `error/constructors.rs`.
+//!
+//! A new variant needs its `status`, and `is_retryable` if it is transient, here; a constructor and
+//! `reworded` in `error/constructors.rs`; an `io::ErrorKind` in `error/convert.rs`; and a row in
+//! `docs/errors.md`.
 
 mod constructors;
 mod convert;
@@ -266,7 +270,13 @@ impl ClientError {
                 *rejection == RejectionKind::Gateway
             }
             Self::Rejected { status, .. } => matches!(status, 429 | 502 | 503 | 504),
-            _ => false,
+            Self::Invalid { .. }
+            | Self::NotFound { .. }
+            | Self::LimitExceeded { .. }
+            | Self::Unexpected { .. }
+            | Self::Misconfigured { .. }
+            | Self::LogLost { .. }
+            | Self::TailClosed { .. } => false,
         }
     }
 

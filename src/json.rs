@@ -1,4 +1,4 @@
-//! Reads the JSON that Ray sends: accepts `NaN`, skips unreadable rows, and limits memory.
+//! Reads the JSON that Ray sends: accepts `NaN` and `Infinity`, skips unreadable rows, and limits memory.
 
 use std::borrow::Cow;
 use std::fmt;

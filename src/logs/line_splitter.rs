@@ -1,4 +1,4 @@
-//! Splits blocks of bytes into lines. Pure: no socket, no clock.
+//! Splits blocks of bytes into lines at `\n`, `\r\n` and `\r`. Pure: no socket, no clock.
 
 use memchr::memchr2;
 

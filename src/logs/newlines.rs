@@ -1,7 +1,7 @@
 //! Translates line endings as Ray's WebSocket does.
 //!
 //! Ray reads logs as Python text, so `\r` and `\r\n` arrive as `\n`. Doing the same to the bytes of the
-//! file makes positions in both comparable.
+//! file makes positions in both comparable. Lines are split in `line_splitter.rs`.
 
 use std::borrow::Cow;
 

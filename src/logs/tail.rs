@@ -1,4 +1,5 @@
-//! The caller's end of a tail: an iterator over lines, or a reader of bytes.
+//! The caller's end of a tail: an iterator over lines, or a reader of bytes. Dropping it closes the tail
+//! (`Incoming`).
 
 use std::fmt;
 use std::io::{self, BufRead, Read};

@@ -1,4 +1,5 @@
-//! Hashes files, and reads them again to send them: the same bytes, or an error.
+//! Hashes files, and reads them again to send them: the same bytes, or an error. `prepare.rs` makes the
+//! URI of the hashes.
 
 use std::fmt;
 use std::fs::File;

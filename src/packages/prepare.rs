@@ -1,4 +1,4 @@
-//! Reads a package to determine its name and content. Sends nothing.
+//! Reads a package to compute its URI and content. Sends nothing.
 
 use std::cmp::Reverse;
 use std::fs::File;

@@ -184,7 +184,10 @@ fn check_empty(request: &Request, response: &Response) -> Result<(), ClientError
     if response.body.is_empty() {
         return Ok(());
     }
-    Err(ClientError::unexpected(format_args!("{}: the answer is not Ray's", request.operation)))
+    Err(ClientError::unexpected(format_args!(
+        "{}: the response is not from Ray",
+        request.operation
+    )))
 }
 
 fn name_and_route(package: &PreparedPackage) -> (&str, String) {

@@ -1,4 +1,5 @@
-//! Changes one application, through a route that takes the state of all.
+//! Changes one application, through a route that replaces all: reads the state, sends the other
+//! applications back exactly as Ray wrote them, and checks that the change holds.
 
 use std::thread;
 use std::time::{Duration, Instant};

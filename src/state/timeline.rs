@@ -91,12 +91,12 @@ impl RayClient {
             nesting.push(&piece[..read]);
             if bytes > MAX_BYTES {
                 return Err(ClientError::unexpected(format_args!(
-                    "{OPERATION}: the answer is larger than {MAX_BYTES} bytes"
+                    "{OPERATION}: the response is larger than {MAX_BYTES} bytes"
                 )));
             }
             if waited > max_wait {
                 return Err(ClientError::timeout(format_args!(
-                    "{OPERATION}: not all of it came within {max_wait:?}: raise ClientBuilder::read_timeout"
+                    "{OPERATION}: the response was not complete within {max_wait:?}: raise ClientBuilder::read_timeout"
                 )));
             }
             writer.write_all(&piece[..read]).map_err(|error| {
@@ -106,7 +106,7 @@ impl RayClient {
         }
         if !nesting.is_whole() {
             return Err(ClientError::unreachable(format_args!(
-                "{OPERATION}: the answer was cut off on the way after {bytes} bytes"
+                "{OPERATION}: the response broke off after {bytes} bytes"
             )));
         }
         Ok(TaskTimeline { bytes, truncated })

@@ -1,4 +1,4 @@
-//! Proxies from environment variables.
+//! Proxies and `NO_PROXY` from environment variables.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,5 @@
-//! Decides by its head whether a response is Ray's and fits the request.
+//! Decides by its head whether a response is Ray's and fits the request. Responses of a gateway are
+//! recognized in `ray_error.rs` and `gateway.rs`.
 
 use std::time::Duration;
 

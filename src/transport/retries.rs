@@ -1,4 +1,5 @@
-//! Sends requests with retries.
+//! Sends requests, and repeats idempotent ones if the error is retryable, for example 429. Obeys
+//! `Retry-After`.
 
 use std::time::Instant;
 

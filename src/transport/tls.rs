@@ -1,4 +1,5 @@
-//! TLS settings: the same trusted certificates for ureq and for connections made without it.
+//! TLS settings: the same trusted certificates for ureq, and for WebSockets and proxies, which are
+//! connected without it.
 
 use std::fmt;
 use std::sync::Arc;
