@@ -496,7 +496,7 @@ fn cluster_status_is_what_ray_status_shows(head: &Head) {
         let is_whole = status.pending_demands.len() == 2 && status.active_nodes.len() == 2;
         (used == Some(1.5) && is_whole).then_some(status)
     });
-    let (shown, both) = status_and_nodes(&head);
+    let (shown, both) = status_and_nodes(head);
     let cpu = status.resources["CPU"];
     let mut expected = vec![format!(" {}/{:.1} CPU", cpu.used, cpu.total)];
     for (node_type, count) in &status.active_nodes {
