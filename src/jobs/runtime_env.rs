@@ -23,9 +23,10 @@ use crate::{ClientError, RayClient};
 /// let job = JobSubmission::new("python main.py").runtime_env(env);
 /// ```
 ///
-/// JSON is taken too: members that this type does not know pass as they are, and those it knows are
-/// checked when it is used. Where Ray takes the name of a requirements file (`"pip": "requirements.txt"`),
-/// the file is read with the feature `packages`, and refused with 400 without it. `Debug` hides the values of `env_vars`.
+/// JSON is also accepted. Members unknown to this type are passed on unchanged, and known ones are
+/// checked when the environment is used. The name of a requirements file
+/// (`"pip": "requirements.txt"`) is replaced by the lines of that local file with the feature
+/// `packages`, and refused with 400 without it. `Debug` hides the values of `env_vars`.
 #[must_use]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
@@ -57,7 +58,8 @@ impl RuntimeEnv {
         self.add("excludes", patterns)
     }
 
-    /// Adds requirements for pip to install, such as `torch==2.5.1`, or the lines of a requirements file.
+    /// Adds requirements for pip to install, for example `torch==2.5.1` or the lines of a
+    /// requirements file.
     pub fn pip(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("pip", |pip| pip.add("packages", requirements))
     }
@@ -108,8 +110,8 @@ impl RuntimeEnv {
         self.set("conda", name.into())
     }
 
-    /// The conda environment to make: what an `environment.yml` holds, which any YAML crate with serde
-    /// reads. Replaces [`conda`](Self::conda).
+    /// Sets the conda environment to create: the content of an `environment.yml`, read with any YAML
+    /// crate that supports serde. Replaces [`conda`](Self::conda).
     pub fn conda_config(self, config: Map<String, Value>) -> Self {
         self.set("conda", config)
     }
@@ -447,7 +449,7 @@ fn are_strings(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(Value::is_string))
 }
 
-/// Of pip, uv and conda, Ray takes one, and only with something to install.
+/// Ray accepts only one of pip, uv and conda, and options of pip and uv only beside packages.
 fn check_installers(members: &Map<String, Value>) -> Result<(), ClientError> {
     let given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
     let installers: Vec<_> = ["pip", "uv", "conda"].into_iter().filter(given).collect();
@@ -469,7 +471,7 @@ fn check_installers(members: &Map<String, Value>) -> Result<(), ClientError> {
     match members.get("conda").and_then(Value::as_str) {
         Some(file) if [".yml", ".yaml"].iter().any(|end| file.ends_with(end)) => {
             Err(ClientError::invalid(format_args!(
-                "runtime_env: conda names the file `{}`, which is not read here; give what it holds as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
+                "runtime_env: conda names the file `{}`, but ray-client does not read YAML; pass its content as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
                 file_name(file)
             )))
         }
