@@ -80,7 +80,8 @@ pub struct UnavailableNodeType {
 }
 
 /// The cluster status as `ray status` shows it. Ray updates it every five seconds. All fields are
-/// empty for the first few seconds after the head starts.
+/// empty, and `updated_ms` is `None`, for the first few seconds after the head starts, and always
+/// with Ray's autoscaler v2, whose status the dashboard does not return (measured on Ray 2.60.0).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClusterStatus {
