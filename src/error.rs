@@ -270,7 +270,7 @@ impl ClientError {
                 *rejection == RejectionKind::Gateway
             }
             Self::Rejected { status, .. } => matches!(status, 429 | 502 | 503 | 504),
-            Self::Invalid { .. }
+            Self::InvalidParameter { .. }
             | Self::NotFound { .. }
             | Self::LimitExceeded { .. }
             | Self::Unexpected { .. }

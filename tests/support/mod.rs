@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each user takes what it needs")]
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -59,17 +58,18 @@ impl Head {
         let manifest = env!("CARGO_MANIFEST_DIR");
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| PathBuf::from(manifest).join("target"), PathBuf::from);
-        let mut child = Command::new("python3")
+        let mut command = Command::new("python3");
+        command
             .arg(format!("{manifest}/tests/support/head.py"))
             .arg("--target")
             .arg(target)
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Ctrl-C must not reach the head directly: the head stops when this process ends.
-            .process_group(0)
-            .spawn()
-            .expect("python3 can be started");
+            .stdout(Stdio::piped());
+        // Ctrl-C must not reach the head directly: the head stops when this process ends.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().expect("python3 can be started");
         let stdin = child.stdin.take().expect("stdin is piped");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let about = read_json(&mut stdout);
