@@ -1,15 +1,15 @@
 //! The runtime environment of a job, an actor or an application: code, packages, environment
 //! variables.
 
-use std::borrow::Cow;
+mod check;
+mod local_files;
+
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-
-use crate::{ClientError, RayClient};
 
 /// A runtime environment. Its members are those of Ray.
 ///
@@ -263,113 +263,6 @@ impl RuntimeEnv {
     pub(super) fn is_empty(&self) -> bool {
         self.0.as_object().is_some_and(Map::is_empty)
     }
-
-    /// # Errors
-    /// 400 for values that Ray would refuse only after the job has started, or with a traceback.
-    pub(super) fn check(&self) -> Result<(), ClientError> {
-        let Some(members) = self.0.as_object() else {
-            return Err(ClientError::invalid("runtime_env: must be a JSON object"));
-        };
-        for (name, value) in members {
-            if let Some(wanted) = wrong_kind(name, value) {
-                return Err(ClientError::invalid(format_args!(
-                    "runtime_env: {name} must be {wanted}"
-                )));
-            }
-        }
-        for outer in ["config", "pip", "uv"] {
-            for (name, value) in members.get(outer).and_then(Value::as_object).into_iter().flatten()
-            {
-                if let Some(wanted) = wrong_kind_inside(outer, name, value) {
-                    return Err(ClientError::invalid(format_args!(
-                        "runtime_env: {name} of {outer} must be {wanted}"
-                    )));
-                }
-            }
-        }
-        check_installers(members)
-    }
-
-    /// The same with the lines that `read` makes of each requirements file on this machine. It is given
-    /// the member's name and the path.
-    fn replace_requirements_files(
-        mut self,
-        read: impl Fn(&str, &str) -> Result<Vec<String>, ClientError>,
-    ) -> Result<Self, ClientError> {
-        for name in ["pip", "uv"] {
-            let packages = match self.0.get_mut(name) {
-                Some(Value::Object(members)) => members.get_mut("packages"),
-                packages => packages,
-            };
-            if let Some(packages) = packages {
-                if let Value::String(path) = packages {
-                    *packages = read(name, path)?.into();
-                }
-            }
-        }
-        Ok(self)
-    }
-
-    /// The same with what `upload` makes of each path on this machine. It is given the member's name, the
-    /// path, and the excludes. Without the feature `packages` every such path is refused.
-    pub(crate) fn replace_local_paths(
-        mut self,
-        mut upload: impl FnMut(&str, &str, Vec<String>) -> Result<String, ClientError>,
-    ) -> Result<Self, ClientError> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let excludes: Vec<String> = match self.0.get("excludes") {
-            Some(Value::Array(list)) => list.iter().filter_map(text).collect(),
-            _ => Vec::new(),
-        };
-        for name in ["working_dir", "py_modules"] {
-            let paths = match self.0.get_mut(name) {
-                Some(Value::Array(paths)) => &mut paths[..],
-                Some(path) => std::slice::from_mut(path),
-                None => &mut [],
-            };
-            for path in paths {
-                match path {
-                    Value::String(path) if !is_uri(path) => {
-                        *path = upload(name, path, excludes.clone())?;
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(self)
-    }
-}
-
-impl RayClient {
-    /// The same environment, with all that is local read or uploaded.
-    #[cfg(feature = "packages")]
-    pub(super) fn with_uploads(
-        &self,
-        env: RuntimeEnv,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<RuntimeEnv, ClientError> {
-        self.upload_local_packages(env.replace_requirements_files(read_requirements)?, progress)
-    }
-
-    #[cfg(not(feature = "packages"))]
-    #[allow(clippy::unused_self)]
-    pub(super) fn with_uploads(
-        &self,
-        env: RuntimeEnv,
-        _progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<RuntimeEnv, ClientError> {
-        env.replace_requirements_files(|name, path| {
-            Err(ClientError::invalid(format_args!(
-                "runtime_env: {name} names the file `{}`, and must be a list of requirements; ray-client reads local files only with its feature `packages`",
-                file_name(path)
-            )))
-        })?
-        .replace_local_paths(|name, path, _| {
-            Err(ClientError::invalid(format_args!(
-                "runtime_env: {name} holds `{path}`, which is no URI; ray-client uploads local code only with its feature `packages`"
-            )))
-        })
-    }
 }
 
 impl Default for RuntimeEnv {
@@ -426,111 +319,6 @@ fn texts<K: Into<String>, V: Into<String>>(
     pairs: impl IntoIterator<Item = (K, V)>,
 ) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.into(), value.into().into())).collect()
-}
-
-/// The lines of a requirements file, as Ray's own client sends them: comments and options among them.
-#[cfg(feature = "packages")]
-fn read_requirements(name: &str, path: &str) -> Result<Vec<String>, ClientError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        ClientError::invalid(format_args!(
-            "runtime_env: {name} names the file `{}`, which cannot be read: {error}",
-            file_name(path)
-        ))
-    })?;
-    Ok(text.trim().lines().map(str::to_owned).collect())
-}
-
-/// Messages show no more of a path.
-fn file_name(path: &str) -> Cow<'_, str> {
-    Path::new(path).file_name().unwrap_or_default().to_string_lossy()
-}
-
-fn are_strings(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| items.iter().all(Value::is_string))
-}
-
-/// Ray accepts only one of pip, uv and conda, and options of pip and uv only beside packages.
-fn check_installers(members: &Map<String, Value>) -> Result<(), ClientError> {
-    let given = |name: &&str| members.get(*name).is_some_and(|value| !value.is_null());
-    let installers: Vec<_> = ["pip", "uv", "conda"].into_iter().filter(given).collect();
-    if installers.len() > 1 {
-        return Err(ClientError::invalid(format_args!(
-            "runtime_env: {} cannot be given together",
-            installers.join(" and ")
-        )));
-    }
-    for name in ["pip", "uv"] {
-        if members
-            .get(name)
-            .and_then(Value::as_object)
-            .is_some_and(|it| !it.contains_key("packages"))
-        {
-            return Err(ClientError::invalid(format_args!("runtime_env: {name} has no packages")));
-        }
-    }
-    match members.get("conda").and_then(Value::as_str) {
-        Some(file) if [".yml", ".yaml"].iter().any(|end| file.ends_with(end)) => {
-            Err(ClientError::invalid(format_args!(
-                "runtime_env: conda names the file `{}`, but ray-client does not read YAML; pass its content as an object (`RuntimeEnv::conda_config`), or the name of an environment that every node has",
-                file_name(file)
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What this member of a runtime environment must be, if it is something else.
-fn wrong_kind(name: &str, value: &Value) -> Option<&'static str> {
-    let (right, wanted) = match name {
-        "working_dir" | "py_executable" | "image_uri" | "worker_process_setup_hook" => {
-            (value.is_string(), "a string")
-        }
-        "py_modules" | "excludes" | "java_jars" => (are_strings(value), "a list of strings"),
-        "pip" | "uv" => (
-            are_strings(value) || value.is_string() || value.is_object(),
-            "a list of strings, a string or an object",
-        ),
-        "conda" | "nsight" | "_nsight" | "rocprof_sys" | "_rocprof_sys" => {
-            (value.is_string() || value.is_object(), "a string or an object")
-        }
-        "env_vars" => (
-            value.as_object().is_some_and(|vars| vars.values().all(Value::is_string)),
-            "an object whose values are strings",
-        ),
-        "container" | "config" => (value.is_object(), "an object"),
-        _ => return None,
-    };
-    (!right && !value.is_null()).then_some(wanted)
-}
-
-/// The same for a member of `config`, `pip` or `uv`.
-fn wrong_kind_inside(outer: &str, name: &str, value: &Value) -> Option<&'static str> {
-    let (right, wanted) = match (outer, name) {
-        ("config", "setup_timeout_seconds") => (
-            value.as_i64().is_some_and(|seconds| seconds > 0 || seconds == -1),
-            "a whole number above 0, or -1",
-        ),
-        ("config", "eager_install") | ("pip", "pip_check") | ("uv", "uv_check") => {
-            (value.is_boolean(), "true or false")
-        }
-        ("pip" | "uv", "packages") => {
-            (are_strings(value) || value.is_string(), "a list of strings or a string")
-        }
-        ("pip", "pip_version") | ("uv", "uv_version") => (value.is_string(), "a string"),
-        ("pip", "pip_install_options") | ("uv", "uv_pip_install_options") => {
-            (are_strings(value), "a list of strings")
-        }
-        _ => return None,
-    };
-    (!right).then_some(wanted)
-}
-
-/// Returns whether this is a URI (`s3://…`, `gcs://…`, `local://…`), not a path on this machine.
-fn is_uri(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-    })
 }
 
 #[cfg(test)]

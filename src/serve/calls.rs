@@ -18,9 +18,7 @@ use crate::{ClientError, Listing, RayClient, json};
 /// The pause between two polls of a Serve that is shutting down.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// # Serve
-///
-/// Calls to deploy, inspect, scale and delete the applications of a cluster.
+/// Serve applications.
 impl RayClient {
     /// Returns Serve's whole state: its options, proxies and applications. All are empty if Serve
     /// is not running. Calls `GET /api/serve/applications/`.

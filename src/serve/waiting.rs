@@ -8,9 +8,7 @@ use super::raw_state::{RawApplication, RawState};
 use super::route::{get_request, read};
 use crate::{ClientError, Listing, RayClient, wait};
 
-/// # Serve: waiting
-///
-/// Calls that wait until deployed applications are running.
+/// Waiting for Serve applications.
 impl RayClient {
     /// Waits until an application is running and returns it. Calls `GET /api/serve/applications/`,
     /// first every 100 ms, later every second. Keeps waiting while the cluster is unreachable, or

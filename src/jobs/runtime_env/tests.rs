@@ -1,6 +1,10 @@
 //! Verifies the JSON that typed runtime environments become.
 
+use super::local_files::is_uri;
+#[cfg(feature = "packages")]
+use super::local_files::read_requirements;
 use super::*;
+use crate::RayClient;
 
 #[test]
 fn setters_write_the_members_of_ray() {
