@@ -79,9 +79,11 @@ pub struct UnavailableNodeType {
     pub attempted_ms: Option<u64>,
 }
 
-/// The cluster status as `ray status` shows it. Ray updates it every five seconds. All fields are
-/// empty, and `updated_ms` is `None`, for the first few seconds after the head starts, and always
-/// with Ray's autoscaler v2, whose status the dashboard does not return (measured on Ray 2.60.0).
+/// The cluster status as `ray status` shows it.
+///
+/// Ray updates it every five seconds. All fields are empty, and `updated_ms` is `None`, for the first
+/// few seconds after the head starts, and always with Ray's autoscaler v2, whose status the dashboard
+/// does not return (measured on Ray 2.60.0).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClusterStatus {
