@@ -7,14 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{ClientError, LogTail, Protocol, RayClient, TailOptions};
+use ray_client::{
+    ClientError, LogTail, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions,
+};
 use serde_json::json;
 
 use crate::server::{
     CHUNKED, Request, Server, TEXT, chunk, close, close_frame, frame, hold, job, messages, respond,
     respond_json, upgrade, version,
 };
-use crate::{client, options};
+
+/// A client without retries.
+pub fn client(address: &str) -> RayClient {
+    RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
+}
+
+pub fn options(protocol: Protocol) -> TailOptions {
+    TailOptions::default()
+        .protocol(protocol)
+        .limits(StreamLimits::unlimited())
+        .stream_timeout(Duration::from_secs(60))
+}
 
 /// How an agent responds, given the bytes of the log file.
 pub type Answer = fn(&Request, &mut TcpStream, &[u8]) -> io::Result<()>;

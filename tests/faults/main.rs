@@ -31,21 +31,8 @@ mod tail_calls;
 mod waits;
 mod websocket_breaks;
 
-use std::time::Duration;
-
-use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
-
-/// A client without retries.
-fn client(address: &str) -> RayClient {
-    RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
-}
-
-fn options(protocol: Protocol) -> TailOptions {
-    TailOptions::default()
-        .protocol(protocol)
-        .limits(StreamLimits::unlimited())
-        .stream_timeout(Duration::from_secs(60))
-}
+use cluster::{client, options};
+use ray_client::{ClientError, RayClient, TailOptions};
 
 /// Returns lines with multi-byte characters, because cuts must also hit the middle of a character.
 fn log(lines: usize) -> Vec<u8> {

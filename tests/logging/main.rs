@@ -10,18 +10,4 @@ mod server;
 mod recording;
 mod secrets;
 
-use std::time::Duration;
-
-use ray_client::{Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
-
-/// A client that does not try again.
-fn client(address: &str) -> RayClient {
-    RayClient::builder(address).retry(RetryPolicy::none()).build().unwrap()
-}
-
-fn options(protocol: Protocol) -> TailOptions {
-    TailOptions::default()
-        .protocol(protocol)
-        .limits(StreamLimits::unlimited())
-        .stream_timeout(Duration::from_secs(60))
-}
+use cluster::{client, options};
