@@ -52,7 +52,7 @@ pub(crate) struct Response {
     pub(crate) content_range: Option<ContentRange>,
     pub(crate) body: Vec<u8>,
     /// Whether the body is longer than the requested `first_bytes`.
-    pub(crate) goes_on: bool,
+    pub(crate) is_truncated: bool,
 }
 
 impl Response {
@@ -146,13 +146,13 @@ impl Stream {
     pub(super) fn read_whole(mut self) -> Result<Response, ClientError> {
         let mut body = Vec::new();
         let mut buffer = vec![0; PIECE];
-        let mut goes_on = false;
+        let mut is_truncated = false;
         let first = self.request.first_bytes;
         loop {
             if first.is_some_and(|most| body.len() > most) {
                 body.truncate(first.unwrap_or_default());
                 self.connections.note(false);
-                goes_on = true;
+                is_truncated = true;
                 break;
             }
             let is_too_large = self.length > Some(MAX_RESPONSE as u64) && first.is_none();
@@ -176,7 +176,7 @@ impl Stream {
             operation: self.request.operation.clone(),
             content_range: self.content_range,
             body,
-            goes_on,
+            is_truncated,
         })
     }
 

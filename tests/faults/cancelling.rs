@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ray_client::{Protocol, RayClient};
 
 use crate::options;
-use crate::server::{CHUNKED, Server, chunk, finished_job, full_listener, hold};
+use crate::server::{CHUNKED, Server, chunk, full_listener, hold, job_with_log};
 
 /// Drops tails that are stuck at this address, and checks that their workers are free for others.
 fn drop_and_follow_others(address: &str) {
@@ -48,7 +48,7 @@ fn dropping_a_tail_that_waits_for_a_response_is_immediate() {
 
 #[test]
 fn dropping_a_tail_that_reads_is_immediate() {
-    let server = finished_job("RUNNING", |_, stream| {
+    let server = job_with_log("RUNNING", |_, stream| {
         stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())?;
         Err(hold(stream))
     });

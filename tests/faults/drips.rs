@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ray_client::{Protocol, RayClient, RetryPolicy};
 
-use crate::server::{CHUNKED, FakeRay, Fault, Server, chunk, finished_job, respond_chunked};
+use crate::server::{CHUNKED, FakeRay, Fault, Server, chunk, job_with_log, respond_chunked};
 use crate::{client, collect, log, options};
 
 /// Sends these bytes repeatedly until the client closes the connection.
@@ -23,7 +23,7 @@ fn drip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
 fn dripping(
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> (Server, RayClient) {
-    let server = finished_job("SUCCEEDED", move |request, stream| match request.last_lines() {
+    let server = job_with_log("SUCCEEDED", move |request, stream| match request.last_lines() {
         Some(_) => respond_chunked(stream, b"xxxxxxxxxx"),
         None => answer(stream),
     });

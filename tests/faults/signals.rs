@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ray_client::{JobSubmission, Protocol, RayClient, RetryPolicy};
 
 use crate::options;
-use crate::server::{PING, Server, close, finished_job, frame, hold, job, respond_json, upgrade};
+use crate::server::{PING, Server, close, frame, hold, job, job_with_log, respond_json, upgrade};
 
 fn child(name: &str, server: &Server) -> Child {
     Command::new(std::env::current_exe().unwrap())
@@ -63,7 +63,7 @@ fn child_writes_to_closed_connections() {
 
 #[test]
 fn stopping_and_continuing_a_process_does_not_extend_waits() {
-    let server = finished_job("RUNNING", |_, stream| Err(hold(stream)));
+    let server = job_with_log("RUNNING", |_, stream| Err(hold(stream)));
     let mut child = child("signals::child_waits_for_a_second", &server);
     let start = Instant::now();
     // A stop signal interrupts a read with a timeout.

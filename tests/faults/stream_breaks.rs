@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ray_client::Protocol;
 
-use crate::server::{CHUNKED, FakeRay, Fault, chunk, finished_job, hold, reset, respond};
+use crate::server::{CHUNKED, FakeRay, Fault, chunk, hold, job_with_log, reset, respond};
 use crate::{check_message, client, collect, lines_of, log, options};
 
 fn send(stream: &mut TcpStream, parts: &[&[u8]]) -> std::io::Result<()> {
@@ -183,7 +183,7 @@ fn a_response_that_never_starts_is_408_after_the_stream_timeout() {
 fn a_log_that_arrives_one_byte_at_a_time_is_read() {
     let log = log(20);
     let sent = log.clone();
-    let ray = finished_job("SUCCEEDED", move |request, stream| {
+    let ray = job_with_log("SUCCEEDED", move |request, stream| {
         let part = chunk(request.part_of(&sent));
         let answer = [CHUNKED.as_bytes(), &part, b"0\r\n\r\n"].concat();
         answer.iter().try_for_each(|byte| stream.write_all(&[*byte]))
@@ -195,7 +195,7 @@ fn a_log_that_arrives_one_byte_at_a_time_is_read() {
 
 #[test]
 fn a_lost_log_is_an_error_that_names_the_job_status() {
-    let ray = finished_job("FAILED", |_, stream| {
+    let ray = job_with_log("FAILED", |_, stream| {
         respond(stream, 500, "", "Agent for node id: aa doesn't exist.")
     });
     let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream));

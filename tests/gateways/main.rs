@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use ray_client::logs::LogFile;
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
-use server::{Server, close, finished_job, job, respond, respond_json, version};
+use server::{Server, close, job, job_with_log, respond, respond_json, version};
 
 /// A daemon with its own folder, stopped on drop.
 struct Daemon {
@@ -110,7 +110,7 @@ fn client_by_proxy() -> RayClient {
 }
 
 fn log_of_one_line() -> Server {
-    finished_job("SUCCEEDED", |_, stream| {
+    job_with_log("SUCCEEDED", |_, stream| {
         respond(stream, 200, "content-type: text/plain\r\n", "one\n")
     })
 }

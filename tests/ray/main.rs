@@ -5,8 +5,8 @@ mod support;
 
 mod following_logs;
 mod limiting_tails;
-mod looking_at_the_cluster;
 mod reading_log_files;
+mod reading_state;
 mod serving;
 mod submitting_jobs;
 

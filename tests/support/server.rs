@@ -337,8 +337,8 @@ pub fn half_then(stream: &mut TcpStream, log: &[u8], bytes: &[u8]) -> io::Result
     Err(hold(stream))
 }
 
-/// Starts a server with a finished job, whose log file requests get this response.
-pub fn finished_job(
+/// Starts a server with a job of this status, whose log file requests get this response.
+pub fn job_with_log(
     status: &'static str,
     answer: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> Server {

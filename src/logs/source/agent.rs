@@ -52,7 +52,7 @@ impl AgentSource {
         let Some(found) = response.content_range else {
             return Err(self.broken("it does not support byte ranges"));
         };
-        if response.goes_on || response.body.len() as u64 != found.end - found.start {
+        if response.is_truncated || response.body.len() as u64 != found.end - found.start {
             return Err(self.broken("its response does not have the declared length"));
         }
         Ok((response, found))

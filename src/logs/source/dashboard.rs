@@ -128,7 +128,7 @@ impl FileServer for Dashboard {
         let request = self.request.clone().query("lines", lines).first_bytes(MAX_LAST_LINES);
         let mut response = self.send(request)?;
         self.remove_markers(&mut response.body)?;
-        Ok((!response.goes_on).then_some(response.body))
+        Ok((!response.is_truncated).then_some(response.body))
     }
 }
 

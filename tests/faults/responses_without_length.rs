@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ray_client::logs::LogFile;
 use ray_client::{Protocol, RayClient};
 
-use crate::server::{Server, close, finished_job};
+use crate::server::{Server, close, job_with_log};
 use crate::{client, collect, lines_of, log, options};
 
 /// A finished job whose log is sent with neither a length nor chunks. `length` limits the bytes
 /// sent to the n-th request.
 fn without_end(length: impl Fn(usize) -> usize + Send + Sync + 'static) -> (Server, RayClient) {
     let asked = AtomicUsize::new(0);
-    let server = finished_job("SUCCEEDED", move |request, stream| {
+    let server = job_with_log("SUCCEEDED", move |request, stream| {
         let log = log(2000);
         let part = match request.last_lines() {
             Some(_) => request.part_of(&log),

@@ -12,7 +12,7 @@ use ray_client::{ClientError, Protocol, RayClient};
 #[cfg(feature = "tls")]
 use rustls::ServerConfig;
 
-use crate::server::{Server, finished_job, job, respond};
+use crate::server::{Server, job, job_with_log, respond};
 use crate::{check_message, client, options};
 
 const PORTAL: &str = "<!DOCTYPE html><html><head><title>Sign in to go on</title></head></html>";
@@ -71,7 +71,7 @@ fn json_with_another_content_type_is_500() {
 
 /// A finished job whose log is sent with this status and these headers.
 fn odd_log(status: &'static str, headers: &'static str) -> (Server, RayClient) {
-    let server = finished_job("SUCCEEDED", move |_, stream| {
+    let server = job_with_log("SUCCEEDED", move |_, stream| {
         let length = PORTAL.len();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n");
         stream.write_all(format!("{head}{PORTAL}").as_bytes())
@@ -98,7 +98,7 @@ fn a_web_page_is_never_read_as_a_log() {
 
 #[test]
 fn a_log_needs_no_content_type() {
-    let server = finished_job("SUCCEEDED", |_, stream| respond(stream, 200, "", "one\n"));
+    let server = job_with_log("SUCCEEDED", |_, stream| respond(stream, 200, "", "one\n"));
     assert_eq!(client(&server.address()).list_job_logs("a").unwrap(), "one\n");
 }
 
