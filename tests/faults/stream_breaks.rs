@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use ray_client::Protocol;
 
-use crate::server::{CHUNKED, FakeRay, Fault, chunk, hold, job_with_log, reset, respond};
+use crate::server::{
+    CHUNKED, FakeRay, Fault, chunk, close, hold, job_with_log, reset, respond, respond_chunked,
+};
 use crate::{check_message, client, collect, lines_of, log, options};
 
 fn send(stream: &mut TcpStream, parts: &[&[u8]]) -> std::io::Result<()> {
@@ -142,15 +144,24 @@ fn faults_with_progress_in_between_are_unlimited() {
 
 #[test]
 fn reconnects_limit_attempts_without_progress() {
-    let same_half: Fault = |s, log| send(s, &[CHUNKED.as_bytes(), &chunk(half(log))]);
-    let ray = FakeRay::start_whole(log(20_000), [same_half; 100]);
-    let (lines, end) =
-        collect(&client(&ray.server.address()), options(Protocol::Stream).reconnects(2));
+    let log = log(20_000);
+    // The job does not end: that would begin one more full read within an attempt.
+    let ray = job_with_log("RUNNING", move |request, stream| {
+        if request.last_lines().is_some() {
+            return respond_chunked(stream, request.part_of(&log));
+        }
+        send(stream, &[CHUNKED.as_bytes(), &chunk(half(&log))]).and(Err(close()))
+    });
+    let (lines, end) = collect(&client(&ray.address()), options(Protocol::Stream).reconnects(2));
     let error = end.unwrap();
     assert_eq!(error.status(), 503);
     assert!(error.to_string().contains("after 2 reconnects"), "{error}");
     assert!(!lines.is_empty());
-    assert_eq!(ray.log_requests(), 3, "the one with progress, and two more");
+    let full_reads = ray
+        .requests()
+        .into_iter()
+        .filter(|request| request.is("GET /api/v0/logs/file") && request.last_lines().is_none());
+    assert_eq!(full_reads.count(), 3, "the one with progress, and two more");
 }
 
 #[test]
