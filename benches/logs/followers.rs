@@ -25,7 +25,7 @@ asyncio.run(main())
 
 #[derive(Clone, Copy)]
 pub enum Follower {
-    /// This library, and how often it looks, in milliseconds.
+    /// This library, and how often it polls, in milliseconds.
     Ours(Protocol, u64),
     /// The example of Ray's documentation. It prints `the end` once its loop is over.
     Python,
