@@ -145,7 +145,8 @@ fn without_markers(response: &[u8]) -> Option<Vec<u8>> {
     Some(blocks.collect::<Option<Vec<_>>>()?.concat())
 }
 
-/// Returns whether a full read was cut, or `None` if this is uncertain because the file repeats itself.
+/// Returns whether a full read was cut, or `None` if this is uncertain because the file repeats itself or
+/// `last` was cut too.
 ///
 /// The full read was `whole_length` bytes long and ended with `end`. `last` is the response to a request
 /// for the last `lines` lines.
@@ -163,8 +164,10 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
     if !longer.ends_with(shorter) || last.len() as u64 > whole_length {
         return Some(true);
     }
+    // Fewer lines than requested, but not the whole file: this response may have been cut itself.
+    let is_whole = count == lines;
     let is_unique = memchr::memmem::find(&longer[..longer.len() - 1], shorter).is_none();
-    (is_unique && shorter.len() >= MIN_OVERLAP).then_some(false)
+    (is_whole && is_unique && shorter.len() >= MIN_OVERLAP).then_some(false)
 }
 
 #[cfg(test)]
@@ -188,6 +191,9 @@ mod tests {
             // Longer than `end`.
             (lines(100, 1000), 900, Some(false)),
             (lines(100, 1001), 901, Some(true)),
+            // Fewer lines than requested, but not the whole file: the response itself may be cut.
+            (lines(900, 990), 100, Some(true)),
+            (lines(900, 1000), 110, None),
             // More lines than requested, or none.
             (lines(900, 1000), 50, Some(true)),
             (Vec::new(), 50, Some(true)),

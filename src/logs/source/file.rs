@@ -88,6 +88,12 @@ impl<S: FileServer> FileSource<S> {
         }
     }
 
+    /// Ends the pauses before the next full read and the next poll.
+    #[cfg(test)]
+    pub(super) fn skip_pauses(&mut self) {
+        (self.no_reading_before, self.no_poll_before) = (Instant::now(), Instant::now());
+    }
+
     fn read_whole(&mut self) -> TailResult<ReadOutcome> {
         self.reading = Some(WholeReading {
             reading: self.dashboard.open()?,
