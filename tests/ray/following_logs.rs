@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ray_client::logs::LineEnding::{self, Cr, CrLf, Lf};
 use ray_client::{JobSubmission, LogLine, NextLine, Protocol, RayClient};
 
-use crate::support::{Head, delete_for_good, eventually};
+use crate::support::{Head, eventually};
 use crate::{client, finish, patient, python, submit};
 
 fn read_all(client: &RayClient, id: &str, protocol: Protocol) -> Vec<u8> {
@@ -277,8 +277,10 @@ fn a_resubmitted_id_ends_the_tail_with_503() {
     while tail.next().unwrap().unwrap() != "of the first" {}
     client.stop_job("used-twice").unwrap();
     finish(&client, "used-twice");
-    delete_for_good(&client, "used-twice");
-    client.submit_job(&again).unwrap();
+    eventually("the id is free", || {
+        client.delete_job("used-twice").err()?;
+        client.submit_job(&again).ok()
+    });
     finish(&client, "used-twice");
     let items: Vec<_> = tail.collect();
     let [Err(error)] = &items[..] else { panic!("{items:?}") };

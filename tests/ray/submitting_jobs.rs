@@ -82,7 +82,6 @@ fn ids_with_unusual_characters_work() {
         assert_eq!(client.stop_job(id).unwrap_err().status(), 400);
         client.delete_job(id).unwrap();
         support::delete_for_good(&client, id);
-        assert_eq!(client.get_job(id).unwrap_err().status(), 404);
     }
 }
 
@@ -230,7 +229,6 @@ fn a_running_job_can_be_stopped_once() {
     );
     client.delete_job(&id).unwrap();
     support::delete_for_good(&client, &id);
-    assert_eq!(client.get_job(&id).unwrap_err().status(), 404);
 }
 
 #[test]

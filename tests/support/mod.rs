@@ -139,9 +139,12 @@ pub fn cluster() -> Result<(RayClient, Option<Head>), ClientError> {
     Ok((local.client(), Some(local)))
 }
 
-/// Deletes a job until it stays deleted, because Ray may write its last status again.
+/// Deletes a job until it is gone. If that is within a second of its end, Ray writes its status again.
 pub fn delete_for_good(client: &RayClient, id: &str) {
-    eventually("the job is gone", || client.delete_job(id).err().filter(|e| e.status() == 404));
+    eventually("the job is gone", || {
+        client.delete_job(id).err()?;
+        client.get_job(id).err().filter(|error| error.status() == 404)
+    });
 }
 
 /// Returns `true` if the command line names this benchmark, or none.
