@@ -165,20 +165,20 @@ fn complete(
 
 #[test]
 fn growing_log_is_complete_or_an_error() {
-    let complete = complete(0..12_000, |seed| 2 + seed % 1500, 0);
-    assert!(complete > 11_000, "{complete} of 12000");
+    let complete = complete(0..4_000, |seed| 2 + seed % 1500, 0);
+    assert!(complete > 3_700, "{complete} of 4000");
 }
 
 #[test]
 fn log_with_cut_responses_is_complete_or_an_error() {
-    let complete = complete(0..12_000, |seed| 2 + seed % 1500, 4);
-    assert!(complete > 9_000, "{complete} of 12000");
+    let complete = complete(0..4_000, |seed| 2 + seed % 1500, 4);
+    assert!(complete > 3_000, "{complete} of 4000");
 }
 
 #[test]
 fn repeated_block_of_a_megabyte_is_complete_or_an_error() {
-    complete(0..30, |_| 1024 * 1024, 0);
-    complete(0..30, |seed| 1024 * 1024 + 1000 * seed, 8);
+    complete(0..20, |_| 1024 * 1024, 0);
+    complete(0..20, |seed| 1024 * 1024 + 1000 * seed, 8);
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn different_lines_are_transferred_little_more_than_twice() {
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     let mut polls = 0;
-    for round in 0..1000 {
+    for round in 0..500 {
         let lines =
             (0..50).flat_map(|n| format!("{round} {n} of a log of many lines\n").into_bytes());
         model.file.lock().unwrap().bytes.extend(lines);
