@@ -25,7 +25,7 @@ fn every_version_of_ray_works() {
     let rays = std::env::var("RAY_CLIENT_RAYS").unwrap_or_else(|_| "2.9.3".to_owned());
     for ray in rays.split(',') {
         println!("Ray {ray}");
-        let Some(head) = Head::start_old(ray, "default,serve") else { continue };
+        let Some(head) = Head::start_old(ray) else { continue };
         let client = head.client();
         assert_eq!(client.version().unwrap().ray_version, ray);
         let mut parts = ray.split('.').map(|part| part.parse::<u32>().unwrap());

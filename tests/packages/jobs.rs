@@ -26,7 +26,7 @@ fn ray_2_60_runs_uploaded_code() {
 #[test]
 fn ray_2_9_runs_uploaded_code() {
     // Ray 2.9.3 does not keep file modes, and unpacks only zip archives.
-    let Some(head) = Head::start_old("2.9.3", "default") else { return };
+    let Some(head) = Head::start_old("2.9.3") else { return };
     runs_uploaded_code(&head, "sh run.sh", false);
 }
 

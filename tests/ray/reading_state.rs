@@ -549,7 +549,7 @@ fn cluster_status_and_node_usage_match_ray() {
 
 #[test]
 fn cluster_status_and_node_usage_match_ray_2_9() {
-    if let Some(head) = Head::start_old("2.9.3", "default") {
+    if let Some(head) = Head::start_old("2.9.3") {
         cluster_status_is_what_ray_status_shows(&head);
     }
 }

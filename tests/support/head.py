@@ -40,9 +40,9 @@ class Unavailable(Exception):
     """This Ray has no package for any Python of this machine."""
 
 
-def virtual_environment(target, version, extras):
+def virtual_environment(target, version):
     """Returns the python of an environment with this Ray. Creates it under a lock if it is missing."""
-    name = f"ray-{version}" if extras == "default,serve" else f"ray-{version}-{extras}"
+    name = f"ray-{version}"
     folder = target / name
     target.mkdir(parents=True, exist_ok=True)
     with open(target / f"{name}.lock", "w") as lock:
@@ -50,7 +50,7 @@ def virtual_environment(target, version, extras):
         ready = folder / "ready"
         if not ready.exists():
             say(f"installing Ray {version} into {folder} (about half a minute, once)")
-            install(folder, f"ray[{extras}]=={version}")
+            install(folder, f"ray[default,serve]=={version}")
             ready.touch()
     return folder / "bin" / "python"
 
@@ -234,7 +234,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--ray", default="2.60.0")
-    parser.add_argument("--extras", default="default,serve")
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--only-install", action="store_true", help="start nothing")
     options = parser.parse_args()
@@ -242,7 +241,7 @@ def main():
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        python = virtual_environment(options.target.resolve(), options.ray, options.extras)
+        python = virtual_environment(options.target.resolve(), options.ray)
     except Unavailable as why:
         say(f"skipping what needs it: {why}")
         return answer({"unavailable": str(why)})

@@ -34,13 +34,18 @@ impl Drop for Head {
 }
 
 impl Head {
-    /// Returns the head that all tests of a run share. `RAY_CLIENT_RAY` selects its version of Ray.
+    /// Returns the head that all tests of a run share.
     pub fn shared() -> &'static Head {
         static HEAD: OnceLock<Head> = OnceLock::new();
-        HEAD.get_or_init(|| match std::env::var("RAY_CLIENT_RAY") {
-            Ok(version) => Head::start(&["--ray", &version, "--extras", "default"]),
+        HEAD.get_or_init(Head::start_selected)
+    }
+
+    /// Starts a separate head of the Ray that `RAY_CLIENT_RAY` selects.
+    pub fn start_selected() -> Head {
+        match std::env::var("RAY_CLIENT_RAY") {
+            Ok(version) => Head::start(&["--ray", &version]),
             Err(_) => Head::start(&[]),
-        })
+        }
     }
 
     /// Starts a separate head with these further arguments of `head.py`.
@@ -50,8 +55,8 @@ impl Head {
 
     /// Starts a head of an old Ray. Returns `None` if no Python of this machine can run that Ray;
     /// `head.py` reports it even if the output of the test is captured.
-    pub fn start_old(ray: &str, extras: &str) -> Option<Head> {
-        Self::try_start(&["--ray", ray, "--extras", extras]).ok()
+    pub fn start_old(ray: &str) -> Option<Head> {
+        Self::try_start(&["--ray", ray]).ok()
     }
 
     fn try_start(arguments: &[&str]) -> Result<Head, String> {
