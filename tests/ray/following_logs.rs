@@ -25,11 +25,11 @@ fn universal_newlines(bytes: &[u8]) -> Vec<u8> {
     text.replace("\r\n", "\n").replace('\r', "\n").into_bytes()
 }
 
-/// Runs 40 jobs, or as many as `RAY_CLIENT_JOBS` says.
+/// Runs 20 jobs, or as many as `RAY_CLIENT_JOBS` says.
 #[test]
 fn random_logs_are_exact_over_both_protocols() {
     let writer = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/writer.py");
-    let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(40, |jobs| jobs.parse().unwrap());
+    let jobs = std::env::var("RAY_CLIENT_JOBS").map_or(20, |jobs| jobs.parse().unwrap());
     let seeds = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..5 {
