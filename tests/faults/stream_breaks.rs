@@ -215,6 +215,36 @@ fn a_lost_log_is_an_error_that_names_the_job_status() {
     assert!(error.to_string().contains("FAILED") && error.to_string().contains("doesn't exist"));
 }
 
+#[test]
+fn a_break_after_a_slow_reread_of_a_finished_log_reconnects() {
+    let log = log(5000);
+    let sent = log.clone();
+    let full_reads = AtomicUsize::new(0);
+    let ray = job_with_log("SUCCEEDED", move |request, stream| {
+        let part = request.part_of(&sent);
+        if request.last_lines().is_some() {
+            return respond_chunked(stream, part);
+        }
+        match full_reads.fetch_add(1, Ordering::Relaxed) {
+            0 => send(stream, &[CHUNKED.as_bytes(), &chunk(half(part))]).and(Err(close())),
+            // Longer than the stream timeout, without a new byte.
+            1 => {
+                stream.write_all(CHUNKED.as_bytes())?;
+                for piece in half(part).chunks(part.len() / 24) {
+                    stream.write_all(&chunk(piece))?;
+                    thread::sleep(Duration::from_millis(250));
+                }
+                Err(close())
+            }
+            _ => respond_chunked(stream, part),
+        }
+    });
+    let options = options(Protocol::Stream).stream_timeout(Duration::from_secs(2));
+    let (lines, end) = collect(&client(&ray.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+}
+
 /// After a fault, the delivered bytes are read again. This must not count as silence.
 #[test]
 fn slowly_rereading_known_bytes_is_not_silence() {

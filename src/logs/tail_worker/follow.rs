@@ -55,6 +55,7 @@ pub(in crate::logs) struct Follower {
     pub(super) last_lines: Option<usize>,
     failures: Failures,
     lost: u32,
+    /// When silence began: at the last new byte, or later while the end of the log is checked.
     last_byte: Instant,
     /// Since when the job has been PENDING. Reconnects do not reset it.
     pending_since: Option<Instant>,
@@ -165,8 +166,9 @@ impl Follower {
             let left = self.time_to_silence();
             let may_go_on =
                 self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
-            match self.failures.next_pause(error.retry_after()) {
-                Some(pause) if may_go_on => {
+            let pause = may_go_on.then(|| self.failures.next_pause(error.retry_after()));
+            match pause.flatten() {
+                Some(pause) => {
                     let pause = left.map_or(pause, |left| left.min(pause));
                     if !self.is_closed() {
                         record!(
@@ -182,7 +184,7 @@ impl Follower {
                     }
                     self.queue.pause(pause)?;
                 }
-                _ => return Err(TailError::Fatal(self.gave_up(error))),
+                None => return Err(TailError::Fatal(self.gave_up(error))),
             }
         }
     }
@@ -259,7 +261,13 @@ impl Follower {
                 }
                 open.nothing_more_is_written();
             }
-            ReadOutcome::Continue => {}
+            ReadOutcome::Continue => {
+                // After the job's end, a long log is read again, which may take longer than the stream
+                // timeout. If the connection then breaks, the tail must still reconnect.
+                if open.is_over {
+                    self.last_byte = Instant::now();
+                }
+            }
         }
         Ok(Duration::ZERO)
     }
