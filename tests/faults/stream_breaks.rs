@@ -157,11 +157,7 @@ fn reconnects_limit_attempts_without_progress() {
     assert_eq!(error.status(), 503);
     assert!(error.to_string().contains("after 2 reconnects"), "{error}");
     assert!(!lines.is_empty());
-    let full_reads = ray
-        .requests()
-        .into_iter()
-        .filter(|request| request.is("GET /api/v0/logs/file") && request.last_lines().is_none());
-    assert_eq!(full_reads.count(), 3, "the one with progress, and two more");
+    assert_eq!(ray.full_reads(), 3, "the one with progress, and two more");
 }
 
 #[test]

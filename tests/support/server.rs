@@ -122,6 +122,13 @@ impl Server {
         self.requests().iter().filter(|request| request.is(start)).count()
     }
 
+    /// Returns the number of requests for a whole log file.
+    pub fn full_reads(&self) -> usize {
+        let requests = self.requests();
+        let files = requests.iter().filter(|request| request.is("GET /api/v0/logs/file"));
+        files.filter(|request| request.last_lines().is_none()).count()
+    }
+
     /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.shared.open.lock().unwrap().len()
@@ -418,10 +425,7 @@ impl FakeRay {
 
     /// Returns the number of requests for the whole log.
     pub fn log_requests(&self) -> usize {
-        let requests = self.server.requests();
-        let files = requests.iter().filter(|r| r.is("GET /api/v0/logs/file"));
-        files.filter(|request| request.last_lines().is_none()).count()
-            + self.server.count("GET /api/jobs/a/logs/tail")
+        self.server.full_reads() + self.server.count("GET /api/jobs/a/logs/tail")
     }
 }
 

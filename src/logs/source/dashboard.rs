@@ -165,9 +165,9 @@ pub(crate) fn is_cut(whole_length: u64, end: &[u8], last: &[u8], lines: u64) -> 
         return Some(true);
     }
     // Fewer lines than requested, but not the whole file: this response may have been cut itself.
-    let is_whole = count == lines;
+    let has_all_lines = count == lines;
     let is_unique = memchr::memmem::find(&longer[..longer.len() - 1], shorter).is_none();
-    (is_whole && is_unique && shorter.len() >= MIN_OVERLAP).then_some(false)
+    (has_all_lines && is_unique && shorter.len() >= MIN_OVERLAP).then_some(false)
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub(in crate::logs) struct Follower {
     failures: Failures,
     lost: u32,
     /// When silence began: at the last new byte, or later while the end of the log is checked.
-    last_byte: Instant,
+    silent_since: Instant,
     /// Since when the job has been PENDING. Reconnects do not reset it.
     pending_since: Option<Instant>,
     pub(super) search: Option<AgentSearch>,
@@ -111,7 +111,7 @@ impl Follower {
             last_lines: options.last_lines,
             failures: Failures::new(options.reconnects),
             lost: 0,
-            last_byte: Instant::now(),
+            silent_since: Instant::now(),
             pending_since: None,
             search: None,
             no_search_before: Instant::now(),
@@ -166,26 +166,25 @@ impl Follower {
             let left = self.time_to_silence();
             let may_go_on =
                 self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
-            let pause = may_go_on.then(|| self.failures.next_pause(error.retry_after()));
-            match pause.flatten() {
-                Some(pause) => {
-                    let pause = left.map_or(pause, |left| left.min(pause));
-                    if !self.is_closed() {
-                        record!(
-                            Warn,
-                            "tail",
-                            "{}: reconnect {} in {} ms, from byte {}: {}",
-                            self.operation,
-                            self.failures.count(),
-                            pause.as_millis(),
-                            self.delivered.position(),
-                            self.cause(&error)
-                        );
-                    }
-                    self.queue.pause(pause)?;
-                }
-                None => return Err(TailError::Fatal(self.gave_up(error))),
+            let pause =
+                if may_go_on { self.failures.next_pause(error.retry_after()) } else { None };
+            let Some(pause) = pause else {
+                return Err(TailError::Fatal(self.gave_up(error)));
+            };
+            let pause = left.map_or(pause, |left| left.min(pause));
+            if !self.is_closed() {
+                record!(
+                    Warn,
+                    "tail",
+                    "{}: reconnect {} in {} ms, from byte {}: {}",
+                    self.operation,
+                    self.failures.count(),
+                    pause.as_millis(),
+                    self.delivered.position(),
+                    self.cause(&error)
+                );
             }
+            self.queue.pause(pause)?;
         }
     }
 
@@ -265,7 +264,7 @@ impl Follower {
                 // After the job's end, a long log is read again, which may take longer than the stream
                 // timeout. If the connection then breaks, the tail must still reconnect.
                 if open.is_over {
-                    self.last_byte = Instant::now();
+                    self.silent_since = Instant::now();
                 }
             }
         }
@@ -274,7 +273,7 @@ impl Follower {
 
     /// Requests the job's status if the log has had no output for 500 ms, at most every 500 ms.
     fn ask_if_quiet(&mut self, asked: &mut Instant, open: &mut OpenSource) -> TailResult<()> {
-        let is_quiet = self.last_byte.elapsed() >= QUIET;
+        let is_quiet = self.silent_since.elapsed() >= QUIET;
         let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
         if is_quiet && may_ask && !open.is_over {
             *asked = Instant::now();
@@ -320,7 +319,7 @@ impl Follower {
             let left = most.map(|most| most.saturating_sub(begun.elapsed()));
             let wait = interval.next();
             self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
-            self.last_byte = Instant::now();
+            self.silent_since = Instant::now();
         }
     }
 
@@ -350,7 +349,7 @@ impl Follower {
         let result = self.queue.deliver(new);
         self.note_success();
         // Not earlier, because a slow caller may have kept the worker waiting.
-        self.last_byte = Instant::now();
+        self.silent_since = Instant::now();
         result
     }
 
@@ -440,7 +439,7 @@ impl Follower {
     /// Returns the rest of the stream timeout, or `None` if there is no timeout.
     fn time_to_silence(&self) -> Option<Duration> {
         let timeout = self.options.stream_timeout?;
-        Some(timeout.saturating_sub(self.last_byte.elapsed()))
+        Some(timeout.saturating_sub(self.silent_since.elapsed()))
     }
 
     /// Returns the final error: that of the last attempt, usually with the position and the reconnects.
