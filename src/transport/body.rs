@@ -2,17 +2,14 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded, never};
 use serde::de::DeserializeOwned;
-use ureq::{Agent, BodyReader, Error, Timeout};
+use ureq::{BodyReader, Error, Timeout};
 
 use super::connections::Connections;
 use super::error::explain;
-use super::proxy_exchange::ProxyBody;
+use super::exchange::ExchangeBody;
 use super::request::Request;
 use super::settings::Settings;
 use crate::{ClientError, json};
@@ -88,14 +85,13 @@ pub(crate) enum StreamError {
 
 /// The source of a body's bytes.
 pub(super) enum Body {
-    /// Read from ureq, with its absolute timeout.
-    Bounded {
+    /// Read by ureq, with an absolute timeout.
+    Ureq {
         body: BodyReader<'static>,
         length: Option<u64>,
     },
-    Threaded(ThreadedBody),
-    Proxied {
-        body: ProxyBody,
+    Exchange {
+        body: ExchangeBody,
         idle_timeout_only: bool,
     },
 }
@@ -103,9 +99,8 @@ pub(super) enum Body {
 impl Body {
     pub(super) fn length(&self) -> Option<u64> {
         match self {
-            Self::Bounded { length, .. } => *length,
-            Self::Threaded(pieces) => pieces.length,
-            Self::Proxied { body, .. } => body.length(),
+            Self::Ureq { length, .. } => *length,
+            Self::Exchange { body, .. } => body.length(),
         }
     }
 }
@@ -114,24 +109,29 @@ impl Stream {
     /// Reads available bytes. Returns 0 at the end; for a chunked body, that is its proper end.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
-            Body::Bounded { body, .. } => body.read(buf),
-            Body::Threaded(pieces) => pieces.read(buf, self.idle).ok_or(StreamError::Idle)?,
-            Body::Proxied { body, idle_timeout_only: true } => {
-                body.wait_at_most(self.idle);
+            Body::Ureq { body, .. } => {
+                let read = body.read(buf);
+                if let Err(_) | Ok(0) = read {
+                    self.connections.note(read.is_ok());
+                }
+                read
+            }
+            Body::Exchange { body, idle_timeout_only } => {
+                if *idle_timeout_only {
+                    body.wait_at_most(self.idle);
+                }
                 match body.read(buf) {
-                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
+                    Err(error) if *idle_timeout_only && is_timeout(&error) => {
+                        return Err(StreamError::Idle);
+                    }
                     other => other,
                 }
             }
-            Body::Proxied { body, .. } => body.read(buf),
         };
         let read = match read {
             Ok(0) => self.connections.check_open().map(|()| 0),
             other => other,
         };
-        if let Err(_) | Ok(0) = read {
-            self.connections.note(read.is_ok());
-        }
         read.map_err(|error| {
             let error = if is_timeout(&error) {
                 Error::Timeout(Timeout::RecvBody)
@@ -194,90 +194,6 @@ impl Stream {
             }
         }
         page
-    }
-}
-
-/// A body that a separate thread reads. ureq restarts its timeout of a read with every byte, even of a
-/// chunk size or a trailer: a server that sends these slowly would block the reader forever.
-pub(super) struct ThreadedBody {
-    length: Option<u64>,
-    receiver: Receiver<io::Result<Vec<u8>>>,
-    piece: Vec<u8>,
-    start: usize,
-    is_over: bool,
-    is_abandoned: Arc<AtomicBool>,
-    agent: Agent,
-    connections: Connections,
-}
-
-impl ThreadedBody {
-    /// Starts the thread. It ends with the body, or when `agent` is shut down.
-    pub(super) fn of(
-        mut body: BodyReader<'static>,
-        length: Option<u64>,
-        agent: Agent,
-        connections: &Connections,
-    ) -> io::Result<Self> {
-        let (sender, receiver) = bounded(1);
-        let is_abandoned = Arc::new(AtomicBool::new(false));
-        let (own, stop) = (connections.clone(), Arc::clone(&is_abandoned));
-        let read = move || {
-            // Stop reading after a shutdown: a server with a full send buffer notices it only if the
-            // socket is closed with unread bytes.
-            while own.check_open().is_ok() && !stop.load(Ordering::Acquire) {
-                let mut piece = vec![0; PIECE];
-                let read = body.read(&mut piece).map(|length| {
-                    piece.truncate(length);
-                    piece
-                });
-                let is_last = read.as_ref().map_or(true, Vec::is_empty);
-                if sender.send(read).is_err() || is_last {
-                    return;
-                }
-            }
-        };
-        thread::Builder::new().name("ray-client-body".to_owned()).spawn(read)?;
-        Ok(Self {
-            length,
-            receiver,
-            piece: Vec::new(),
-            start: 0,
-            is_over: false,
-            is_abandoned,
-            agent,
-            connections: connections.clone(),
-        })
-    }
-
-    /// Reads available bytes. `None` if nothing arrived for `idle`.
-    fn read(&mut self, buf: &mut [u8], idle: Duration) -> Option<io::Result<usize>> {
-        if self.start == self.piece.len() && !self.is_over {
-            self.piece = match self.receiver.recv_timeout(idle) {
-                Ok(Ok(piece)) => piece,
-                Ok(Err(error)) => return Some(Err(error)),
-                Err(RecvTimeoutError::Timeout) => return None,
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Some(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-            };
-            self.start = 0;
-            self.is_over = self.piece.is_empty();
-        }
-        let length = buf.len().min(self.piece.len() - self.start);
-        buf[..length].copy_from_slice(&self.piece[self.start..self.start + length]);
-        self.start += length;
-        Some(Ok(length))
-    }
-}
-
-impl Drop for ThreadedBody {
-    /// Ends the thread, even if it is reading or sending.
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.is_abandoned.store(true, Ordering::Release);
-            self.receiver = never();
-            self.connections.abandon(&self.agent);
-        }
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn shutdown(&self) {
         self.closed.store(true, Ordering::Release);
+        // Makes the drop send a reset. Otherwise a server that waits for room to write may wait for minutes:
+        // Linux announces no room after a shutdown, even if everything was read. Fails only if the socket
+        // is closed.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         // Fails only if the socket is not connected; `wait_connected` then checks the flag.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
@@ -112,4 +116,35 @@ fn resolve(host: &str, port: u16, deadline: Instant) -> io::Result<Vec<SocketAdd
     receiver
         .recv_timeout(deadline.saturating_duration_since(Instant::now()))
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn shutdown_frees_a_server_that_waits_for_room_to_write() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let connection = connect("127.0.0.1", port, deadline, &|_| Ok(())).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let mut write_until_full = |wait| {
+            server.set_write_timeout(Some(wait)).unwrap();
+            loop {
+                if let Err(error) = server.write_all(&[0; 4096]) {
+                    return error.kind();
+                }
+            }
+        };
+        assert_eq!(write_until_full(Duration::from_millis(500)), io::ErrorKind::WouldBlock);
+        connection.shutdown();
+        // A thread that was reading still gets the bytes that arrived before.
+        (&connection.stream).read_to_end(&mut Vec::new()).unwrap();
+        drop(connection);
+        assert_ne!(write_until_full(Duration::from_secs(10)), io::ErrorKind::WouldBlock);
+    }
 }

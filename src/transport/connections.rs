@@ -23,7 +23,7 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Closing {
     is_closed: AtomicBool,
-    agents: Mutex<Vec<Weak<Mutex<Agent>>>>,
+    agents: Mutex<Vec<Weak<Agent>>>,
     connections: Mutex<Vec<Weak<Connection>>>,
 }
 
@@ -34,7 +34,7 @@ impl Closing {
             connection.shutdown();
         }
         for agent in lock(&self.agents).iter().filter_map(Weak::upgrade) {
-            lock(&agent).clone().shutdown();
+            Agent::clone(&agent).shutdown();
         }
     }
 
@@ -53,7 +53,7 @@ impl Closing {
 /// The connections of an `Http`. Clones share them.
 #[derive(Clone)]
 pub(super) struct Connections {
-    agent: Arc<Mutex<Agent>>,
+    agent: Arc<Agent>,
     /// `None` for the agent that all calls of a client share. It cannot be closed for good.
     closing: Option<Arc<Closing>>,
     last_response: Arc<Mutex<Option<Instant>>>,
@@ -70,7 +70,7 @@ impl Connections {
     }
 
     fn new(config: &Config, closing: Option<Arc<Closing>>) -> Self {
-        let agent = Arc::new(Mutex::new(config.new_agent()));
+        let agent = Arc::new(config.new_agent());
         if let Some(closing) = &closing {
             let mut agents = lock(&closing.agents);
             agents.retain(|agent| agent.strong_count() > 0);
@@ -79,33 +79,14 @@ impl Connections {
         Self { agent, closing, last_response: Arc::default() }
     }
 
-    pub(super) fn agent(&self) -> Agent {
-        lock(&self.agent).clone()
-    }
-
-    /// Returns an agent for a body that may be dropped before its end, which shuts its agent down. Calls
-    /// get a new agent, because they share theirs.
-    pub(super) fn agent_to_abandon(&self) -> Agent {
-        if self.closing.is_some() { self.agent() } else { self.agent().config().new_agent() }
-    }
-
-    /// Shuts down the agent of a dropped body. A tail gets a new agent for its next request.
-    pub(super) fn abandon(&self, left: &Agent) {
-        left.clone().shutdown();
-        *lock(&self.last_response) = None;
-        if self.closing.is_some() {
-            let mut agent = lock(&self.agent);
-            *agent = left.config().new_agent();
-            if self.check_open().is_err() {
-                agent.clone().shutdown();
-            }
-        }
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
     }
 
     pub(super) fn shutdown(&self) {
         match &self.closing {
             Some(closing) => closing.close(),
-            None => self.agent().shutdown(),
+            None => Agent::clone(&self.agent).shutdown(),
         }
     }
 
@@ -149,7 +130,7 @@ pub(super) fn config(settings: &Settings) -> Config {
         .input_buffer_size(64 * 1024)
         .user_agent(super::USER_AGENT)
         .accept("*/*")
-        // `proxy_exchange` handles proxies.
+        // `exchange` handles proxies.
         .proxy(None);
     #[cfg(feature = "tls")]
     let config = config.tls_config(super::tls::of_agent(settings));

@@ -8,10 +8,10 @@ use ureq::http::{Method, Response as HttpResponse};
 use ureq::{Error, SendBody};
 
 use super::HeaderValue;
-use super::body::{Body, Response, Stream, ThreadedBody};
+use super::body::{Body, Response, Stream};
 use super::connections::{Connections, config};
 use super::error::{MAX_HEADERS, explain, of_connect};
-use super::proxy_exchange::exchange;
+use super::exchange::exchange;
 use super::request::{Request, Upload};
 use super::response_check::refusal;
 use super::settings::{Settings, Timeouts};
@@ -198,8 +198,8 @@ impl Http {
     ) -> Result<(HttpResponse<()>, Body), Error> {
         let timeouts = Timeouts::of(&self.settings, request, idle_timeout_only);
         let http = self.http_request(request, upload)?;
-        if self.settings.proxy.is_none() {
-            return self.run_directly(request, upload, &http, &timeouts, idle_timeout_only);
+        if self.settings.proxy.is_none() && !idle_timeout_only {
+            return self.run_by_ureq(request, upload, &http, &timeouts);
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
             (Some(upload), _) => (upload.open)()?,
@@ -208,39 +208,34 @@ impl Http {
         };
         let register = self.connections.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
-        Ok((head, Body::Proxied { body, idle_timeout_only }))
+        Ok((head, Body::Exchange { body, idle_timeout_only }))
     }
 
-    fn run_directly(
+    fn run_by_ureq(
         &self,
         request: &Request,
         upload: Option<&Upload>,
         http: &HttpRequest,
         timeouts: &Timeouts,
-        idle_timeout_only: bool,
     ) -> Result<(HttpResponse<()>, Body), Error> {
         self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
-        let agent = if idle_timeout_only {
-            self.connections.agent_to_abandon()
-        } else {
-            self.connections.agent()
-        };
+        let agent = self.connections.agent();
         let run = |max_headers| {
             let http = http.clone();
             if let Some(upload) = upload {
                 let mut body = (upload.open)()?;
                 let http = http.map(|()| SendBody::from_reader(&mut *body));
-                return self.run_agent(&agent, http, timeouts, max_headers);
+                return self.run_agent(agent, http, timeouts, max_headers);
             }
             match &request.body {
                 Some(body) => {
-                    self.run_agent(&agent, http.map(|()| body.as_slice()), timeouts, max_headers)
+                    self.run_agent(agent, http.map(|()| body.as_slice()), timeouts, max_headers)
                 }
                 // Otherwise ureq sends an empty chunked body, which not every server accepts.
                 None if request.method == Method::POST => {
-                    self.run_agent(&agent, http.map(|()| &[][..]), timeouts, max_headers)
+                    self.run_agent(agent, http.map(|()| &[][..]), timeouts, max_headers)
                 }
-                None => self.run_agent(&agent, http, timeouts, max_headers),
+                None => self.run_agent(agent, http, timeouts, max_headers),
             }
         };
         let response = match run(MAX_HEADERS) {
@@ -254,12 +249,7 @@ impl Http {
         let head = HttpResponse::from_parts(parts, ());
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
-        let body = if idle_timeout_only {
-            Body::Threaded(ThreadedBody::of(body, length, agent, &self.connections)?)
-        } else {
-            Body::Bounded { body, length }
-        };
-        Ok((head, body))
+        Ok((head, Body::Ureq { body, length }))
     }
 
     fn run_agent<B: ureq::AsSendBody>(

@@ -1,16 +1,16 @@
 //! HTTP and WebSocket exchanges. No other code names `ureq`, `tungstenite` or a socket.
 //!
 //! Files import each other only in this direction: websocket, retries → http → `response_check` →
-//! body → connections, `proxy_exchange` → dial → error, connect, tls → settings → request, proxy, token.
+//! body → connections, exchange → dial → error, connect, tls → settings → request, proxy, token.
 
 mod body;
 mod connect;
 mod connections;
 mod dial;
 mod error;
+mod exchange;
 mod http;
 mod proxy;
-mod proxy_exchange;
 mod request;
 mod response_check;
 mod retries;

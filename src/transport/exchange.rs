@@ -1,7 +1,12 @@
-//! HTTP exchanges through a proxy, without ureq.
+//! HTTP exchanges without ureq, each over a connection of its own: through a proxy, and for bodies that are
+//! read as a stream.
 //!
 //! ureq sends CONNECT to every proxy. Proxies refuse that for `http://` by default (measured with squid 6).
 //! And a proxy that sends its response to CONNECT slowly would block ureq forever.
+//!
+//! ureq restarts its timeout of a read with every byte, even of a chunk size or a trailer: a server that
+//! sends these slowly would block the reader of a stream forever. And a stream that is closed before its
+//! end needs a reset (`Connection::shutdown`), which ureq cannot send.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::time::Duration;
@@ -25,7 +30,7 @@ pub(super) fn exchange(
     body: &mut dyn Read,
     timeouts: &Timeouts,
     register: &Register,
-) -> Result<(HttpResponse<()>, ProxyBody), Error> {
+) -> Result<(HttpResponse<()>, ExchangeBody), Error> {
     let mut wire = dial(settings, settings.is_https(), timeouts.connect, register)?;
     wire.wait_at_most(timeouts.send);
     let timed_out = |reason| move |error| in_time(error, reason);
@@ -50,12 +55,14 @@ pub(super) fn exchange(
     };
     reader.get_mut().wait_at_most(timeouts.body);
     let framing = Framing::of(&head)?;
-    Ok((head, ProxyBody { reader, framing, line: Vec::new() }))
+    Ok((head, ExchangeBody { reader, framing, line: Vec::new() }))
 }
 
 fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
     let uri = request.uri();
-    let target = match uri.path_and_query().filter(|_| settings.is_https()) {
+    // A proxy needs the whole URL, unless it only forwards an encrypted connection.
+    let proxy = settings.proxy.as_ref().filter(|_| !settings.is_https());
+    let target = match uri.path_and_query().filter(|_| proxy.is_none()) {
         Some(path) => path.to_string(),
         None => uri.to_string(),
     };
@@ -69,7 +76,6 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
             head.extend(format!("{name}: {value}\r\n").bytes());
         }
     }
-    let proxy = settings.proxy.as_ref().filter(|_| !settings.is_https());
     if let Some(credentials) = proxy.and_then(credentials) {
         head.extend(format!("proxy-authorization: {credentials}\r\n").bytes());
     }
@@ -122,8 +128,8 @@ fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<HttpResponse<()>,
     }
 }
 
-/// The body of a response through a proxy.
-pub(super) struct ProxyBody {
+/// The body of a response.
+pub(super) struct ExchangeBody {
     reader: BufReader<MaybeTlsStream>,
     framing: Framing,
     /// The received part of an incomplete line.
@@ -154,7 +160,7 @@ impl Framing {
     }
 }
 
-impl ProxyBody {
+impl ExchangeBody {
     pub(super) fn length(&self) -> Option<u64> {
         if let Framing::Length(length) = self.framing { Some(length) } else { None }
     }
@@ -188,7 +194,7 @@ impl ProxyBody {
     }
 }
 
-impl Read for ProxyBody {
+impl Read for ExchangeBody {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match self.framing {
