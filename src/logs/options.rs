@@ -159,7 +159,7 @@ impl TailOptions {
     }
 
     /// Sets how long the job may be PENDING before the tail ends with 408. A job is PENDING, for example,
-    /// while its packages are installed.
+    /// while its packages are installed. An outage of the cluster does not extend this time.
     ///
     /// More than 0. Defaults to the stream timeout; without one, the job may be PENDING for any time.
     pub fn pending_timeout(mut self, timeout: Duration) -> Self {

@@ -135,6 +135,24 @@ fn outages_do_not_extend_the_pending_timeout() {
 }
 
 #[test]
+fn an_unreachable_cluster_does_not_extend_the_pending_timeout() {
+    let cluster = Cluster::start(Vec::new(), respond_range);
+    cluster.set_status("PENDING");
+    let options = TailOptions::default().pending_timeout(2000 * MS).reconnects(99);
+    let client = cluster.client();
+    let mut tail = client.tail_job_logs_with("a", options).unwrap();
+    // The second request shows that the tail has read the first status.
+    eventually("the tail waits", || cluster.dashboard.count("GET /api/jobs/a") > 1);
+    cluster.set_status("away");
+    let away_since = Instant::now();
+    let error = tail.next().unwrap().unwrap_err();
+    assert_eq!(error.status(), 408);
+    assert!(error.to_string().contains("still PENDING after 2s"), "{error}");
+    assert!(error.to_string().contains("the last request failed: "), "{error}");
+    assert!(away_since.elapsed() < 6000 * MS, "{:?}", away_since.elapsed());
+}
+
+#[test]
 fn a_tail_waits_for_a_silent_log_until_the_stream_timeout() {
     by_every_way(|protocol| {
         let cluster = Cluster::start(numbered(0..3), respond_range);

@@ -163,6 +163,11 @@ impl Follower {
             };
             self.lost =
                 if matches!(error, ClientError::LogLost { .. }) { self.lost + 1 } else { 0 };
+            let pending = self.time_to_pending_timeout();
+            if pending.is_some_and(|left| left.is_zero()) {
+                let cause = self.cause(&error);
+                return Err(self.still_pending(&format!("; the last request failed: {cause}")));
+            }
             let left = self.time_to_silence();
             let may_go_on =
                 self.lost <= MAX_LOST_RETRIES && left.is_none_or(|left| !left.is_zero());
@@ -171,7 +176,7 @@ impl Follower {
             let Some(pause) = pause else {
                 return Err(TailError::Fatal(self.gave_up(error)));
             };
-            let pause = left.map_or(pause, |left| left.min(pause));
+            let pause = left.into_iter().chain(pending).fold(pause, Duration::min);
             if !self.is_closed() {
                 record!(
                     Warn,
@@ -304,23 +309,32 @@ impl Follower {
             if self.pending_since.is_none() {
                 record!(Debug, "tail", "{}: the job is PENDING", self.operation);
             }
-            let begun = *self.pending_since.get_or_insert_with(Instant::now);
+            self.pending_since.get_or_insert_with(Instant::now);
             self.note_success();
-            let most = self.options.pending_timeout_or_default();
-            if let Some(most) = most.filter(|most| begun.elapsed() >= *most) {
-                let unmet =
-                    unmet_demands(&self.http, Instant::now() + self.options.stall_timeout());
-                let error = ClientError::timeout(format_args!(
-                    "{}: the job is still PENDING after {most:?}: raise TailOptions::pending_timeout{unmet}",
-                    self.operation,
-                ));
-                return Err(TailError::Fatal(error.with_job_status(Some(JobStatus::Pending))));
+            let left = self.time_to_pending_timeout();
+            if left.is_some_and(|left| left.is_zero()) {
+                let deadline = Instant::now() + self.options.stall_timeout();
+                return Err(self.still_pending(&unmet_demands(&self.http, deadline)));
             }
-            let left = most.map(|most| most.saturating_sub(begun.elapsed()));
             let wait = interval.next();
             self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
             self.silent_since = Instant::now();
         }
+    }
+
+    /// Returns the rest of the pending timeout, or `None` if the job is not PENDING or there is no timeout.
+    fn time_to_pending_timeout(&self) -> Option<Duration> {
+        let most = self.options.pending_timeout_or_default()?;
+        Some(most.saturating_sub(self.pending_since?.elapsed()))
+    }
+
+    fn still_pending(&self, why: &str) -> TailError {
+        let error = ClientError::timeout(format_args!(
+            "{}: the job is still PENDING after {:?}: raise TailOptions::pending_timeout{why}",
+            self.operation,
+            self.options.pending_timeout_or_default().unwrap_or_default()
+        ));
+        TailError::Fatal(error.with_job_status(Some(JobStatus::Pending)))
     }
 
     fn log_state(&mut self) -> TailResult<LogState> {
