@@ -113,6 +113,9 @@ impl<'t> ErrorText<'t> {
             }
             500 if self.job_status().is_some() => (400, RejectionKind::NotTerminal),
             500 if is_without_agent(words, last) => (503, RejectionKind::Other),
+            500 if self.error.as_deref().is_some_and(is_killed_serve) => {
+                (503, RejectionKind::NoServeController)
+            }
             500 => match wrapped_status(words) {
                 Some(wrapped) => (wrapped, RejectionKind::Other),
                 None => (500, self.kind_of_500()),
@@ -237,6 +240,15 @@ fn is_unknown_route(words: &str) -> bool {
 fn is_without_agent(words: &str, last: &str) -> bool {
     words.starts_with("No available agent to")
         || last.starts_with("TimeoutError: Failed to get head node agent within")
+}
+
+/// Whether Serve was killed while it handled a request, as a shutdown does at its end (measured with Ray
+/// 2.60.0).
+fn is_killed_serve(error: &str) -> bool {
+    const ERRORS: [&str; 2] = ["ray.exceptions.ActorDiedError: ", "ray.exceptions.RayActorError: "];
+    const ACTORS: [&str; 2] = ["\tname: SERVE_CONTROLLER_ACTOR", "\tname: SERVE_PROXY_ACTOR"];
+    ERRORS.iter().any(|start| error.starts_with(start))
+        && ACTORS.iter().any(|name| error.contains(name))
 }
 
 /// Returns the 4xx status of an agent's response that the head wraps in a 500.

@@ -23,6 +23,6 @@ pub enum RejectionKind {
     NoSuchLog,
     /// The job has no node yet, and therefore no log.
     NoDriverYet,
-    /// Serve is not running.
+    /// Serve is not running, or was killed while it handled the request.
     NoServeController,
 }

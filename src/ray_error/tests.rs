@@ -13,10 +13,11 @@ const ABSENT: &str = "Could not find a log file. Please make sure the given opti
 const NO_DRIVER_YET: &str =
     "Job NAME has no driver node id info. This is likely a bug. Please file an issue.";
 const BAD_FILTER: &str = r#"{"result": false, "msg": "Traceback (most recent call last):\n  File \"/x/state_head.py\", line 94, in f\nValueError: The given filter column NAME is not supported. Supported filter columns: {'node_id'}\n", "data": {"result": null}}"#;
+const KILLED_SERVE: &str = "Traceback (most recent call last):\n  File \"/x/worker.py\", line 1055, in get_objects\n    raise value\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tactor_id: NAME\n\tpid: 12230\n\tname: SERVE_CONTROLLER_ACTOR\n\tnamespace: serve\n\tip: 127.0.0.2\nThe actor is dead because it was killed by `ray.kill`.\n";
 const NO_CONTROLLER: &str = r#"{"error": "Serve controller is not available"}"#;
 
 /// Responses of Ray 2.9.3 to 2.60.0, and their meanings.
-const ANSWERS: [(u16, &str, u16, RejectionKind); 22] = [
+const ANSWERS: [(u16, &str, u16, RejectionKind); 23] = [
     (404, "Job NAME does not exist", 404, RejectionKind::Other),
     (404, "Package gcs://NAME.zip does not exist", 404, RejectionKind::Other),
     (404, "404: Not Found", 404, RejectionKind::NoRoute),
@@ -40,6 +41,7 @@ const ANSWERS: [(u16, &str, u16, RejectionKind); 22] = [
     (500, NO_DRIVER_YET, 500, RejectionKind::NoDriverYet),
     (500, BAD_FILTER, 500, RejectionKind::BadValue),
     (503, NO_CONTROLLER, 503, RejectionKind::NoServeController),
+    (500, KILLED_SERVE, 503, RejectionKind::NoServeController),
     (500, "No available agent to submit job, please try again later.", 503, RejectionKind::Other),
     (
         500,

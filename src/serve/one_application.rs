@@ -9,10 +9,15 @@ use super::deadline::Deadline;
 use super::details::ServeSource;
 use super::raw_state::{RawApplication, RawState, contains_sent};
 use super::route::{get_request, put_request, read};
+use crate::rejection_kind::RejectionKind;
 use crate::{ClientError, RayClient};
 
 /// How many times to repeat a change that others revert.
 const MAX_REVERTS: u32 = 20;
+
+/// How many times to repeat a change during which Serve was killed. A Serve that cannot start, for example
+/// because its port is in use, looks the same.
+const MAX_KILLED: u32 = 3;
 
 /// Accept the change after Ray has shown the old configuration this many times in a row. Ray drops
 /// unknown options, and shows `INFO` for a log level of 20.
@@ -55,10 +60,18 @@ impl Change<'_> {
     /// afterwards reverts the change. The state is therefore read right before the write, and again
     /// for as long as others may still hold an older state.
     pub(super) fn make(&self, client: &RayClient) -> Result<(), ClientError> {
-        let (mut reverted, mut unchanged) = (0, 0);
+        let (mut reverted, mut unchanged, mut killed) = (0, 0, 0);
         let mut is_first = true;
         loop {
-            let Some(before) = self.send(client, is_first)? else { return Ok(()) };
+            let before = match self.send(client, is_first) {
+                Ok(Some(before)) => before,
+                Ok(None) => return Ok(()),
+                Err(error) if self.may_send_again(&error, &mut killed) => {
+                    is_first = false;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut effect = self.effect(client, &before)?;
             // A client that read the state earlier takes about as long to write it.
             let settle = (before.read_at.elapsed() * 5).clamp(SETTLE, SETTLE * 10);
@@ -76,6 +89,18 @@ impl Change<'_> {
             thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
             is_first = false;
         }
+    }
+
+    /// Pauses and returns `true` if a shutdown ended Serve while it handled the change, which starts it
+    /// again.
+    fn may_send_again(&self, error: &ClientError, killed: &mut u32) -> bool {
+        let is_killed = error.rejection_kind() == RejectionKind::NoServeController;
+        *killed += u32::from(is_killed);
+        if !is_killed || *killed > MAX_KILLED || self.deadline.has_passed() {
+            return false;
+        }
+        thread::sleep(SETTLE);
+        true
     }
 
     fn check_time(&self, effect: &Effect, reverted: u32) -> Result<(), ClientError> {

@@ -262,6 +262,37 @@ fn a_deployment_waits_until_serve_has_shut_down() {
 }
 
 #[test]
+fn a_deployment_is_repeated_if_a_shutdown_kills_serve_meanwhile() {
+    const KILLED: &str = "Traceback (most recent call last):\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tname: SERVE_CONTROLLER_ACTOR\n\tnamespace: serve\nThe actor is dead because it was killed by `ray.kill`.\n";
+    let new = r#""new":{"status":"DEPLOYING","deployed_app_config":{"name":"new","import_path":"m:app"}}"#;
+    let whole = ServeConfig { applications: vec![app("new")], ..Default::default() };
+    for is_whole in [false, true] {
+        let deploy = |client: &RayClient| {
+            if is_whole {
+                client.deploy_serve_applications(&whole)
+            } else {
+                client.deploy_serve_application(&app("new"))
+            }
+        };
+        let states = vec![NOT_RUNNING.to_owned(), NOT_RUNNING.to_owned(), running(new)];
+        let (mut server, client) = answering_in_turn(states);
+        let killed = server.mock("PUT", PATH).with_status(500).with_body(KILLED).expect(1).create();
+        let put = server.mock("PUT", PATH).expect(1).create();
+        deploy(&client).unwrap();
+        killed.assert();
+        put.assert();
+
+        let (mut server, client) = answering(200, NOT_RUNNING);
+        let killed = server.mock("PUT", PATH).with_status(500).with_body(KILLED).expect_at_least(3);
+        let killed = killed.create();
+        let error = deploy(&client).unwrap_err();
+        assert_eq!(error.status(), 503, "{error}");
+        assert!(error.to_string().contains("it was killed by `ray.kill`"), "{error}");
+        killed.assert();
+    }
+}
+
+#[test]
 fn deleting_a_new_application_is_not_mistaken_for_a_shutdown() {
     let application = |deployed_at: u32| {
         running(&format!(
