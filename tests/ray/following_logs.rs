@@ -250,7 +250,9 @@ fn a_tail_can_start_with_the_last_lines() {
 #[test]
 fn a_job_with_pauses_and_bursts_is_followed_to_its_end() {
     let client = client();
-    let takes_the_node = |program| python(program).entrypoint_resource("node:127.0.0.2", 0.9);
+    // Another test takes `node:127.0.0.2`, and they must not wait for each other.
+    let takes_the_node =
+        |program| python(program).entrypoint_resource("node:__internal_head__", 0.9);
     let blocker = client.submit_job(&takes_the_node("import time; time.sleep(600)")).unwrap();
     eventually("the blocker runs", || {
         (client.get_job(&blocker).unwrap().status.as_str() == "RUNNING").then_some(())
