@@ -66,8 +66,15 @@ impl Change<'_> {
             let before = match self.send(client, is_first) {
                 Ok(Some(before)) => before,
                 Ok(None) => return Ok(()),
-                Err(error) if self.may_send_again(&error, &mut killed) => {
+                // A shutdown ended Serve while it handled the change. Sent again, the change starts Serve.
+                Err(error)
+                    if error.rejection_kind() == RejectionKind::NoServeController
+                        && killed < MAX_KILLED
+                        && !self.deadline.has_passed() =>
+                {
+                    killed += 1;
                     is_first = false;
+                    thread::sleep(SETTLE);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -89,18 +96,6 @@ impl Change<'_> {
             thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
             is_first = false;
         }
-    }
-
-    /// Pauses and returns `true` if a shutdown ended Serve while it handled the change, which starts it
-    /// again.
-    fn may_send_again(&self, error: &ClientError, killed: &mut u32) -> bool {
-        let is_killed = error.rejection_kind() == RejectionKind::NoServeController;
-        *killed += u32::from(is_killed);
-        if !is_killed || *killed > MAX_KILLED || self.deadline.has_passed() {
-            return false;
-        }
-        thread::sleep(SETTLE);
-        true
     }
 
     fn check_time(&self, effect: &Effect, reverted: u32) -> Result<(), ClientError> {

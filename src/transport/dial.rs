@@ -1,4 +1,4 @@
-//! Connections made without ureq, for WebSockets and for proxies: TCP, CONNECT and TLS.
+//! Connections made without ureq, for WebSockets, streams and proxies: TCP, CONNECT and TLS.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;

@@ -196,7 +196,7 @@ impl Http {
         upload: Option<&Upload>,
         idle_timeout_only: bool,
     ) -> Result<(HttpResponse<()>, Body), Error> {
-        let timeouts = Timeouts::of(&self.settings, request, idle_timeout_only);
+        let timeouts = Timeouts::of(&self.settings, request);
         let http = self.http_request(request, upload)?;
         if self.settings.proxy.is_none() && !idle_timeout_only {
             return self.run_by_ureq(request, upload, &http, &timeouts);
@@ -219,23 +219,20 @@ impl Http {
         timeouts: &Timeouts,
     ) -> Result<(HttpResponse<()>, Body), Error> {
         self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
-        let agent = self.connections.agent();
         let run = |max_headers| {
             let http = http.clone();
             if let Some(upload) = upload {
                 let mut body = (upload.open)()?;
                 let http = http.map(|()| SendBody::from_reader(&mut *body));
-                return self.run_agent(agent, http, timeouts, max_headers);
+                return self.run_agent(http, timeouts, max_headers);
             }
             match &request.body {
-                Some(body) => {
-                    self.run_agent(agent, http.map(|()| body.as_slice()), timeouts, max_headers)
-                }
+                Some(body) => self.run_agent(http.map(|()| body.as_slice()), timeouts, max_headers),
                 // Otherwise ureq sends an empty chunked body, which not every server accepts.
                 None if request.method == Method::POST => {
-                    self.run_agent(agent, http.map(|()| &[][..]), timeouts, max_headers)
+                    self.run_agent(http.map(|()| &[][..]), timeouts, max_headers)
                 }
-                None => self.run_agent(agent, http, timeouts, max_headers),
+                None => self.run_agent(http, timeouts, max_headers),
             }
         };
         let response = match run(MAX_HEADERS) {
@@ -254,11 +251,11 @@ impl Http {
 
     fn run_agent<B: ureq::AsSendBody>(
         &self,
-        agent: &ureq::Agent,
         http: ureq::http::Request<B>,
         timeouts: &Timeouts,
         max_headers: usize,
     ) -> Result<HttpResponse<ureq::Body>, Error> {
+        let agent = self.connections.agent();
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)

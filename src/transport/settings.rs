@@ -12,10 +12,6 @@ use super::{HeaderMap, Uri};
 use crate::retry::RetryPolicy;
 use crate::{ClientError, redact};
 
-/// Maximum time for a body without a total timeout, however slowly it is read. Ray's dashboard ends such a
-/// response after 300 s.
-const MAX_BODY: Duration = Duration::from_secs(20 * 60);
-
 #[derive(Clone)]
 pub(crate) struct Settings {
     /// Scheme, host, port and path prefix, without trailing slash and credentials.
@@ -130,13 +126,13 @@ pub(super) struct Timeouts {
 }
 
 impl Timeouts {
-    pub(super) fn of(settings: &Settings, request: &Request, idle_timeout_only: bool) -> Self {
+    pub(super) fn of(settings: &Settings, request: &Request) -> Self {
         let read = settings.read_timeout;
         Self {
             connect: request.at_most(settings.connect_timeout),
             send: read,
             response: request.at_most(read + request.extra_time),
-            body: if idle_timeout_only { MAX_BODY } else { request.at_most(read) },
+            body: request.at_most(read),
         }
     }
 }
