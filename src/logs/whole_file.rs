@@ -23,7 +23,7 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
     const READINGS: u64 = 4;
     let mut before = None;
     for reading in 1..=READINGS {
-        let mut file = read_to_end(dashboard)?;
+        let mut file = dashboard.retrying(|| read_to_end(dashboard))?;
         let lines = lines_to_compare(&file, COMPARED) * reading;
         let last = dashboard.last_lines(lines).map_err(TailError::into_error)?;
         let last = last.unwrap_or_default();

@@ -71,7 +71,7 @@ impl RayClient {
 
         let idle = self.http().read_timeout();
         let max_wait = idle + COLLECTING;
-        let mut stream = self.http().stream(&request, idle)?;
+        let mut stream = self.http().retrying(&request, || self.http().stream(&request, idle))?;
         let mut piece = [0; 16 * 1024];
         let (mut bytes, mut waited) = (0, Duration::ZERO);
         let mut nesting = Nesting::default();

@@ -22,7 +22,17 @@ impl Http {
         &self,
         request: &Request,
     ) -> (Result<Response, ClientError>, bool) {
-        self.attempts(request, None)
+        self.attempts(request, false, || self.send_once(request, None))
+    }
+
+    /// Calls `read` until it succeeds, with the same retries as [`send`](Self::send). For responses that are
+    /// read as streams.
+    pub(crate) fn retrying<T>(
+        &self,
+        request: &Request,
+        read: impl FnMut() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        self.attempts(request, false, read).0
     }
 
     /// Sends a body of `length` bytes while reading it, with retries. Each attempt calls `open`, which
@@ -35,25 +45,26 @@ impl Http {
         open: impl Fn() -> std::io::Result<Box<dyn std::io::Read + 'b>>,
     ) -> Result<Response, ClientError> {
         let upload = Upload { length, open: &open };
-        self.attempts(request, Some(&upload)).0
+        self.attempts(request, true, || self.send_once(request, Some(&upload))).0
     }
 
-    fn attempts(
+    fn attempts<T>(
         &self,
         request: &Request,
-        upload: Option<&Upload>,
-    ) -> (Result<Response, ClientError>, bool) {
+        is_upload: bool,
+        mut once: impl FnMut() -> Result<T, ClientError>,
+    ) -> (Result<T, ClientError>, bool) {
         let policy = &self.settings.retry;
         let mut start = Instant::now();
         let mut attempt = 1;
         let mut arrived = false;
         loop {
             let began = Instant::now();
-            let error = match self.send_once(request, upload) {
+            let error = match once() {
                 Ok(response) => return (Ok(response), arrived),
                 Err(error) => error,
             };
-            if upload.is_some() {
+            if is_upload {
                 // A large one may take longer than the deadline, and would never be tried again.
                 start += began.elapsed();
             }

@@ -1,11 +1,15 @@
 //! Verifies which calls are retried, how often, and until when.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ray_client::logs::LogFile;
 use ray_client::{ClientError, Job, JobSubmission, RayClient, RetryPolicy};
+use serde_json::json;
 
-use crate::server::{Server, close, hold, job, reset, respond, respond_json};
+use crate::log;
+use crate::server::{Server, close, hold, job, job_with_log, reset, respond, respond_json};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -48,6 +52,61 @@ fn transient_errors_are_retried() {
         let (result, asked) = get(quick().attempts(7), 6, status, "");
         assert!(result.is_ok() && asked == 7);
     }
+}
+
+#[test]
+fn a_whole_log_is_retried_even_if_it_breaks_midway() {
+    let all = log(2000);
+    let sent = all.clone();
+    let asked = AtomicUsize::new(0);
+    let server = job_with_log("SUCCEEDED", move |request, stream| {
+        if request.last_lines().is_some() {
+            return respond(stream, 200, "", request.part_of(&sent));
+        }
+        match asked.fetch_add(1, Ordering::Relaxed) % 3 {
+            0 => respond(stream, 502, "", "busy"),
+            1 => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", sent.len());
+                stream.write_all(&[head.as_bytes(), &sent[..1000]].concat())?;
+                Err(reset(stream))
+            }
+            _ => respond(stream, 200, "", &sent),
+        }
+    });
+    let client = RayClient::builder(server.address()).retry(quick()).build().unwrap();
+    assert_eq!(client.list_job_logs("a").unwrap().as_bytes(), all);
+    assert_eq!(server.full_reads(), 3);
+    let file = LogFile::of_node("aa", "x.log");
+    assert_eq!(client.read_log_file(&file).unwrap().as_bytes(), all);
+    let client = RayClient::builder(server.address()).retry(RetryPolicy::none()).build().unwrap();
+    assert_eq!(client.list_job_logs("a").unwrap_err().status(), 502);
+}
+
+#[test]
+fn a_timeline_is_retried_only_before_its_first_byte() {
+    let tasks = json!({"data": {"result": {"total": 0, "num_after_truncation": 0, "num_filtered": 0,
+        "result": []}}});
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |request, stream| {
+        if !request.is("GET /api/v0/tasks/timeline") {
+            return respond_json(stream, &tasks);
+        }
+        match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => respond(stream, 503, "", "busy"),
+            1 => respond(stream, 200, "content-type: application/json\r\n", "[{}]"),
+            _ => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[")?;
+                Err(close())
+            }
+        }
+    });
+    let client = RayClient::builder(server.address()).retry(quick()).build().unwrap();
+    let mut timeline = Vec::new();
+    client.write_task_timeline(None, &mut timeline).unwrap();
+    assert_eq!(timeline, b"[{}]");
+    assert_eq!(client.write_task_timeline(None, &mut timeline).unwrap_err().status(), 503);
+    assert_eq!(timeline, b"[{}][");
+    assert_eq!(server.count("GET /api/v0/tasks/timeline"), 3);
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub(crate) trait FileServer: Send {
     /// Reads the next bytes. Returns 0 at the end of the response, which a proxy may have cut.
     fn read(&self, reading: &mut Self::Reading, piece: &mut [u8]) -> TailResult<usize>;
 
+    /// Calls `read`, with retries if this server has any. A tail has its own reconnects instead.
+    fn retrying<T>(
+        &self,
+        mut read: impl FnMut() -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        read()
+    }
+
     /// Returns the last lines of the file, or `None` if they are larger than 4 MiB.
     fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>>;
 }
@@ -122,6 +130,10 @@ impl FileServer for Dashboard {
             StreamError::Broken(error) => TailError::Broken(error),
             StreamError::Idle => self.stalled(),
         })
+    }
+
+    fn retrying<T>(&self, read: impl FnMut() -> Result<T, ClientError>) -> Result<T, ClientError> {
+        self.http.retrying(&self.request, read)
     }
 
     fn last_lines(&self, lines: u64) -> TailResult<Option<Vec<u8>>> {
