@@ -61,9 +61,9 @@ impl Change<'_> {
     /// for as long as others may still hold an older state.
     pub(super) fn make(&self, client: &RayClient) -> Result<(), ClientError> {
         let (mut reverted, mut unchanged, mut killed) = (0, 0, 0);
-        let mut is_first = true;
+        let mut was_sent = false;
         loop {
-            let before = match self.send(client, is_first) {
+            let before = match self.send(client, &mut was_sent) {
                 Ok(Some(before)) => before,
                 Ok(None) => return Ok(()),
                 // A shutdown ended Serve while it handled the change. Sent again, the change starts Serve.
@@ -73,7 +73,6 @@ impl Change<'_> {
                         && !self.deadline.has_passed() =>
                 {
                     killed += 1;
-                    is_first = false;
                     thread::sleep(SETTLE);
                     continue;
                 }
@@ -94,7 +93,6 @@ impl Change<'_> {
             self.check_time(&effect, reverted)?;
             // At a random time, because two clients in step would revert each other forever.
             thread::sleep(settle.mul_f64(rand::random_range(0.0..1.0)));
-            is_first = false;
         }
     }
 
@@ -115,14 +113,14 @@ impl Change<'_> {
     }
 
     /// Sends the state with the change and returns the state before; `None` if there is nothing to
-    /// change.
-    fn send(&self, client: &RayClient, is_first: bool) -> Result<Option<Before>, ClientError> {
+    /// change. Sets `was_sent`, also if the server then fails: after that, the state may show the change.
+    fn send(&self, client: &RayClient, was_sent: &mut bool) -> Result<Option<Before>, ClientError> {
         let _lock = self.deadline.lock_serve(client, &self.operation)?;
         let read_at = Instant::now();
         let body = self.read(client)?;
         let before = RawState::parse(&self.operation, &body)?;
         let application = before.application(self.name);
-        if is_first {
+        if !*was_sent {
             self.check(application)?;
         }
         let applications = self.apply(&before)?;
@@ -131,6 +129,7 @@ impl Change<'_> {
         }
         // Not idempotent: sent again later, it would revert what others changed meanwhile.
         let request = self.deadline.limit(put_request(&self.operation).idempotent(false));
+        *was_sent = true;
         client.http().send(&request.json_text(before.body(&applications)))?;
         Ok(Some(Before { read_at, body }))
     }

@@ -12,12 +12,15 @@ use super::deadline::Deadline;
 use super::one_application::Change;
 use super::raw_state::RawState;
 use crate::serve::ServeDeploymentConfig;
-use crate::{ClientError, RayClient, ServeApplicationConfig, ServeConfig};
+use crate::{ClientError, RayClient, RetryPolicy, ServeApplicationConfig, ServeConfig};
 
 const PATH: &str = "/api/serve/applications/";
 const SECOND: Duration = Duration::from_secs(1);
 const NOT_RUNNING: &str =
     r#"{"controller_info":{},"proxies":{},"applications":{},"target_capacity":null}"#;
+
+/// How Ray answers if Serve is killed while it handles a request.
+const KILLED: &str = "Traceback (most recent call last):\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tname: SERVE_CONTROLLER_ACTOR\n\tnamespace: serve\nThe actor is dead because it was killed by `ray.kill`.\n";
 
 fn answering(status: usize, body: &str) -> (ServerGuard, RayClient) {
     let mut server = Server::new();
@@ -263,7 +266,6 @@ fn a_deployment_waits_until_serve_has_shut_down() {
 
 #[test]
 fn a_deployment_is_repeated_if_a_shutdown_kills_serve_meanwhile() {
-    const KILLED: &str = "Traceback (most recent call last):\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: ServeController\n\tname: SERVE_CONTROLLER_ACTOR\n\tnamespace: serve\nThe actor is dead because it was killed by `ray.kill`.\n";
     let new = r#""new":{"status":"DEPLOYING","deployed_app_config":{"name":"new","import_path":"m:app"}}"#;
     let whole = ServeConfig { applications: vec![app("new")], ..Default::default() };
     for is_whole in [false, true] {
@@ -290,6 +292,18 @@ fn a_deployment_is_repeated_if_a_shutdown_kills_serve_meanwhile() {
         assert!(error.to_string().contains("it was killed by `ray.kill`"), "{error}");
         killed.assert();
     }
+}
+
+#[test]
+fn deleting_an_application_that_does_not_exist_is_404_even_if_serve_was_killed_at_first() {
+    let mut server = Server::new();
+    let killed = server.mock("GET", PATH).with_status(500).with_body(KILLED).expect(1).create();
+    server.mock("GET", PATH).with_body(NOT_RUNNING).create();
+    let put = server.mock("PUT", PATH).expect(0).create();
+    let client = RayClient::builder(server.url()).retry(RetryPolicy::none()).build().unwrap();
+    assert_eq!(client.delete_serve_application("a").unwrap_err().status(), 404);
+    killed.assert();
+    put.assert();
 }
 
 #[test]
