@@ -159,7 +159,8 @@ impl TailOptions {
     }
 
     /// Sets how long the job may be PENDING before the tail ends with 408. A job is PENDING, for example,
-    /// while its packages are installed. An outage of the cluster does not extend this time.
+    /// while its packages are installed. An outage of the cluster extends this time only by the
+    /// request that is in progress.
     ///
     /// More than 0. Defaults to the stream timeout; without one, the job may be PENDING for any time.
     pub fn pending_timeout(mut self, timeout: Duration) -> Self {

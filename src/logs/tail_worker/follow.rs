@@ -166,7 +166,10 @@ impl Follower {
             let pending = self.time_to_pending_timeout();
             if pending.is_some_and(|left| left.is_zero()) {
                 let cause = self.cause(&error);
-                return Err(self.still_pending(&format!("; the last request failed: {cause}")));
+                return Err(self.pending_timeout(
+                    "is not known to have started",
+                    &format!("; the last request failed: {cause}"),
+                ));
             }
             let left = self.time_to_silence();
             let may_go_on =
@@ -314,7 +317,8 @@ impl Follower {
             let left = self.time_to_pending_timeout();
             if left.is_some_and(|left| left.is_zero()) {
                 let deadline = Instant::now() + self.options.stall_timeout();
-                return Err(self.still_pending(&unmet_demands(&self.http, deadline)));
+                let why = unmet_demands(&self.http, deadline);
+                return Err(self.pending_timeout("is still PENDING", &why));
             }
             let wait = interval.next();
             self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
@@ -328,9 +332,9 @@ impl Follower {
         Some(most.saturating_sub(self.pending_since?.elapsed()))
     }
 
-    fn still_pending(&self, why: &str) -> TailError {
+    fn pending_timeout(&self, status: &str, why: &str) -> TailError {
         let error = ClientError::timeout(format_args!(
-            "{}: the job is still PENDING after {:?}: raise TailOptions::pending_timeout{why}",
+            "{}: the job {status} after {:?}: raise TailOptions::pending_timeout{why}",
             self.operation,
             self.options.pending_timeout_or_default().unwrap_or_default()
         ));
