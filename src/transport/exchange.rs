@@ -66,10 +66,9 @@ fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
         Some(path) => path.to_string(),
         None => uri.to_string(),
     };
-    let host = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let (method, host) = (request.method(), settings.host_header());
     let mut head =
-        format!("{} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method())
-            .into_bytes();
+        format!("{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n").into_bytes();
     // The caller's own headers take precedence.
     for (name, value) in [("user-agent", super::USER_AGENT), ("accept", "*/*")] {
         if !request.headers().contains_key(name) {
@@ -149,7 +148,7 @@ enum Framing {
 
 impl Framing {
     fn of(head: &HttpResponse<()>) -> Result<Self, Error> {
-        if is_chunked(head) {
+        if is_chunked(head)? {
             return Ok(Self::ChunkSize);
         }
         match content_length(head)? {
@@ -199,7 +198,14 @@ impl Read for ExchangeBody {
         loop {
             let read = match self.framing {
                 Framing::Over | Framing::Length(0) => return Ok(0),
-                Framing::ToTheEnd => return self.reader.read(buf),
+                Framing::ToTheEnd => {
+                    return match self.reader.read(buf) {
+                        // TLS was not ended properly, which ureq ignores as well. The end of such a body
+                        // proves nothing anyway.
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                        other => other,
+                    };
+                }
                 Framing::Length(left) => {
                     let read = self.read_up_to(left, buf)?;
                     self.framing = Framing::Length(left - read);
@@ -247,13 +253,23 @@ impl Read for ExchangeBody {
     }
 }
 
-/// Whether a body is chunked. Like in ureq, a body with another coding, or over HTTP/1.0, ends with the
-/// connection.
-pub(super) fn is_chunked(head: &HttpResponse<()>) -> bool {
-    let codings = head.headers().get_all("transfer-encoding");
-    let mut codings = codings.iter().filter_map(|value| value.to_str().ok());
-    head.version() == Version::HTTP_11
-        && codings.any(|value| value.trim().eq_ignore_ascii_case("chunked"))
+/// Whether a body is chunked. Any other coding is refused, because its bytes are not those of the file.
+fn is_chunked(head: &HttpResponse<()>) -> Result<bool, Error> {
+    let values = head.headers().get_all("transfer-encoding").iter();
+    let codings: Vec<_> =
+        values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+    match codings[..] {
+        [] => Ok(false),
+        [one] if one.trim_ascii().eq_ignore_ascii_case(b"identity") => Ok(false),
+        // HTTP/1.0 has no chunks.
+        [one]
+            if one.trim_ascii().eq_ignore_ascii_case(b"chunked")
+                && head.version() == Version::HTTP_11 =>
+        {
+            Ok(true)
+        }
+        _ => Err(ProtocolError::NotHttp("its transfer-encoding is not just `chunked`").into()),
+    }
 }
 
 /// Returns the length of the body. Different values are refused, because a gateway could choose another
@@ -360,6 +376,9 @@ mod tests {
             b"HTTP/1.1 200 x\r\nno colon\r\n\r\n",
             b"HTTP/1.1 200 x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
             b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 x\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.0 200 x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
             b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nabc\r\n",
         ] {
             let result = through_proxy("http://ray.example:8265", response, 4096);

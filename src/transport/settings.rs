@@ -60,8 +60,22 @@ impl Settings {
     /// Returns host and port of the cluster.
     pub(super) fn host_and_port(&self) -> (String, u16) {
         let uri = self.base.parse::<Uri>().unwrap_or_default();
-        let default = if self.is_https() { 443 } else { 80 };
-        (uri.host().unwrap_or_default().to_owned(), uri.port_u16().unwrap_or(default))
+        (uri.host().unwrap_or_default().to_owned(), uri.port_u16().unwrap_or(self.default_port()))
+    }
+
+    /// Returns the value of the `Host` header. It has no default port, because ureq sends none and a gateway
+    /// may compare the whole value.
+    pub(super) fn host_header(&self) -> String {
+        let uri = self.base.parse::<Uri>().unwrap_or_default();
+        let host = uri.host().unwrap_or_default();
+        match uri.port_u16() {
+            Some(port) if port != self.default_port() => format!("{host}:{port}"),
+            _ => host.to_owned(),
+        }
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.is_https() { 443 } else { 80 }
     }
 
     /// Whether the cluster's host is a name and not an IP address.

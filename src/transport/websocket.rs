@@ -117,10 +117,9 @@ fn upgrade(http: &Http, request: &Request) -> Result<ureq::http::Request<()>, Cl
         ClientError::invalid(format_args!("{}: {error}", request.operation))
     };
     let uri = url.parse::<Uri>().map_err(|error| invalid(&error))?;
-    let host = uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
     let mut builder = ureq::http::Request::builder()
         .uri(uri)
-        .header("host", host)
+        .header("host", http.settings.host_header())
         .header("user-agent", USER_AGENT)
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")

@@ -46,6 +46,23 @@ fn a_cut_response_is_not_a_whole_log() {
     assert_eq!(client.read_log_file(&LogFile::of_node("aa", "x.log")).unwrap().as_bytes(), all);
 }
 
+/// A proxy that ends a connection without TLS's own end is as acceptable as one without TLS.
+#[cfg(feature = "tls")]
+#[test]
+fn the_end_of_a_tls_connection_ends_a_response_like_that_of_a_plain_one() {
+    let all = log(2000);
+    let whole = all.len();
+    let (server, _) = without_end(move |n| if n == 0 { 1000 } else { whole });
+    let upstream = server.address().trim_start_matches("http://").to_owned();
+    let front = crate::tls::TlsServer::start("localhost", upstream);
+    let address = format!("https://localhost:{}", front.port);
+    let client = RayClient::builder(address).ca_certificate_pem(front.ca).build().unwrap();
+    let (lines, end) = collect(&client, options(Protocol::Stream));
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&all));
+    assert_eq!(client.list_job_logs("a").unwrap().as_bytes(), all);
+}
+
 #[test]
 fn a_whole_log_that_differs_on_every_attempt_is_503() {
     let (server, client) = without_end(|n| 1000 + n);
