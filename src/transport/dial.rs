@@ -114,6 +114,10 @@ fn secure(
     let session = rustls::ClientConnection::new(config, name).map_err(Error::Rustls)?;
     let mut tls = rustls::StreamOwned::new(session, stream);
     tls.conn.complete_io(&mut tls.sock).map_err(of_connect)?;
+    // After a part of the handshake, `complete_io` reports a timeout as success.
+    if tls.conn.is_handshaking() {
+        return Err(of_connect(io::ErrorKind::WouldBlock.into()));
+    }
     Ok(MaybeTlsStream::Tls(Box::new(tls)))
 }
 

@@ -155,6 +155,8 @@ impl Http {
             body,
             content_range: None,
             idle,
+            waited: Duration::ZERO,
+            received: 0,
         };
         match refusal(&head, &mut stream) {
             Some(error) => {
@@ -307,7 +309,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
-    use crate::transport::{Proxies, Token};
+    use crate::transport::{Proxies, StreamError, Token};
 
     /// Starts a server, and returns its address and the lines of the requests that it receives.
     fn server() -> (String, Receiver<String>) {
@@ -410,6 +412,58 @@ mod tests {
             let agents = lines.try_iter().filter(|line| line.starts_with("user-agent:"));
             assert_eq!(agents.collect::<Vec<_>>(), ["user-agent: me/1"], "{by_proxy}");
         }
+    }
+
+    #[test]
+    fn the_host_header_has_no_default_port() {
+        for (base, expected) in [
+            ("http://h:80/x", "h"),
+            ("https://h:443", "h"),
+            ("https://h:80", "h:80"),
+            ("http://h", "h"),
+            ("http://h:8265/x", "h:8265"),
+            ("http://[::1]:8265", "[::1]:8265"),
+            ("http://[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(client(base, &[]).settings.host_header(), expected);
+        }
+        let (proxy, lines) = server();
+        let http = client("http://ray.example:80", &[("HTTP_PROXY", &proxy)]);
+        http.send(&Request::get("version", "/api/version".to_owned())).unwrap();
+        let hosts = lines.try_iter().filter(|line| line.starts_with("host:"));
+        assert_eq!(hosts.collect::<Vec<_>>(), ["host: ray.example"]);
+    }
+
+    #[test]
+    fn a_stream_below_the_minimum_rate_is_a_timeout() {
+        let (address, _lines) = server();
+        let request = Request::get("log", "/logs/a".to_owned());
+        let mut stream = client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap();
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
+        assert!(stream.received == 1 && !stream.waited.is_zero());
+        stream.waited = Duration::from_secs(62);
+        let Err(StreamError::Broken(error)) = stream.read(&mut [0; 1]) else { panic!() };
+        assert_eq!(error.status(), 408, "{error}");
+        stream.received = 2048;
+        assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_tls_handshake_that_stops_midway_is_a_connect_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The head of a record, and no more of it.
+            let _ = stream.write_all(b"\x16\x03\x03\x00\x7a\x02");
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        let mut settings = (*client(&address, &[]).settings).clone();
+        settings.connect_timeout = Duration::from_millis(300);
+        let request = Request::get("log", "/logs/a".to_owned());
+        let error = Http::new(settings).stream(&request, Duration::from_secs(5)).err().unwrap();
+        assert_eq!(error.timeout_kind(), Some(crate::TimeoutKind::Connect), "{error}");
     }
 
     fn client_with_socks() -> Http {
