@@ -6,7 +6,9 @@ use std::time::Instant;
 use super::body::Response;
 use super::error::never_arrived;
 use super::http::Http;
-use super::request::{Request, Upload};
+use super::request::Request;
+#[cfg(feature = "packages")]
+use super::request::Upload;
 use crate::ClientError;
 use crate::logging::record;
 
