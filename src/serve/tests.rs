@@ -390,6 +390,18 @@ fn a_shutdown_returns_ok_only_when_serve_is_down() {
     assert!(error.to_string().ends_with("not done within 100ms: it still runs"), "{error}");
 }
 
+/// aiohttp before 3.10.1, which old images have, gives an empty response the type of a file.
+#[test]
+fn an_empty_response_may_have_a_content_type() {
+    let (mut server, client) =
+        answering_in_turn(vec![running(""), running(""), NOT_RUNNING.to_owned()]);
+    let delete =
+        server.mock("DELETE", PATH).with_header("content-type", "application/octet-stream");
+    let delete = delete.expect(1).create();
+    client.shutdown_serve().unwrap();
+    delete.assert();
+}
+
 #[test]
 fn a_failed_application_is_400_with_its_reason() {
     let traceback = r"The deployment failed to start 3 times in a row. Error:\nTraceback (most recent call last):\n  File \u0022/a.py\u0022, line 1\nValueError: no model at gs://x";

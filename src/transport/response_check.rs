@@ -55,8 +55,12 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
     } else {
         (&["application/json"], "JSON")
     };
-    // Responses without a body have no content type, for example to a PUT.
-    let is_wanted = content_type.is_empty() || kinds.iter().any(|it| is_kind(&content_type, it));
+    // A response without a body, for example to a PUT, has no content type, or with aiohttp before 3.10.1
+    // this one.
+    let is_empty = header(head, "content-length") == Some("0")
+        && is_kind(&content_type, "application/octet-stream");
+    let is_wanted =
+        content_type.is_empty() || is_empty || kinds.iter().any(|it| is_kind(&content_type, it));
     if !is_wanted {
         return refuse(&format!("it is {content_type}, not {wanted}"));
     }
