@@ -327,6 +327,11 @@ impl ClientBuilder {
             let own = own.and_then(|value| value.strip_prefix("Bearer "));
             if let Some(token) = own.and_then(|token| Token::new(token, None)) {
                 headers.remove(name);
+                // Does not replace the caller's own.
+                let basic = basic.and_then(secret).filter(|_| name == RAY_AUTHORIZATION);
+                if let (Some(basic), false) = (basic, headers.contains_key(AUTHORIZATION)) {
+                    headers.insert(AUTHORIZATION, basic);
+                }
                 return Ok(Credentials { headers, token: Some(token), token_header: name });
             }
         }
@@ -452,6 +457,19 @@ mod tests {
         assert!(credentials.token.is_some() && credentials.token_header == AUTHORIZATION);
         let own = builder.clone().header("Authorization", "Custom x").credentials(None).unwrap();
         assert!(own.token.is_none() && own.headers[AUTHORIZATION] == "Custom x");
+    }
+
+    #[test]
+    fn a_token_in_its_own_header_does_not_replace_the_password_of_the_address() {
+        let token = ClientBuilder::new("http://h").header("X-Ray-Authorization", "Bearer t");
+        let credentials = token.credentials(Some("Basic x")).unwrap();
+        assert!(credentials.token.is_some() && credentials.token_header == RAY_AUTHORIZATION);
+        assert_eq!(credentials.headers[AUTHORIZATION], "Basic x");
+        let own = token.header("Authorization", "Custom x").credentials(Some("Basic x")).unwrap();
+        assert_eq!(own.headers[AUTHORIZATION], "Custom x");
+        let own = ClientBuilder::new("http://h").header("Authorization", "Bearer t");
+        let own = own.credentials(Some("Basic x")).unwrap();
+        assert!(own.token_header == AUTHORIZATION && own.headers.is_empty());
     }
 
     #[test]
