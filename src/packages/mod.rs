@@ -94,8 +94,9 @@ impl Package {
     /// `RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES` work as in Ray's own client.
     ///
     /// # Errors
-    /// 400 if the directory or archive does not exist, a file or directory in it is unreadable, an
-    /// ignore pattern is invalid, or everything is excluded.
+    /// 400 if the directory or archive does not exist, a directory in it is unreadable, an ignore
+    /// pattern is invalid, or everything is excluded. Of an unreadable file, only the name counts, as in
+    /// Ray; it cannot be uploaded.
     pub fn uri(&self) -> Result<String, ClientError> {
         prepare(self, &IgnoreRules::from_env(), None).map(|prepared| prepared.uri)
     }

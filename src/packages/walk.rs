@@ -2,6 +2,7 @@
 //! pattern excludes.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -15,6 +16,9 @@ const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
 /// about 40 times, and Ray packs the content each time; with two links, the number of paths doubles
 /// each time.
 const MAX_LOOPS: usize = 200;
+/// A link below this many others counts as one of them: directories whose links lead to each other multiply
+/// the paths as well.
+const MAX_NESTED_LINKS: usize = 10;
 
 /// The settings that Ray's own client reads from the environment.
 pub(super) struct IgnoreRules {
@@ -76,7 +80,7 @@ pub(super) fn walk(
         found: Vec::new(),
         loops: 0,
     };
-    walk.visit(root, "", false)?;
+    walk.visit(root, "", false, 0)?;
     Ok(walk.found)
 }
 
@@ -98,8 +102,14 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// `name` is empty for the root.
-    fn visit(&mut self, path: &Path, name: &str, is_link: bool) -> Result<(), String> {
+    /// `name` is empty for the root. `links` is the number of links in the path above.
+    fn visit(
+        &mut self,
+        path: &Path,
+        name: &str,
+        is_link: bool,
+        links: usize,
+    ) -> Result<(), String> {
         let metadata = metadata(path).map_err(|error| cannot("access", name, &error))?;
         let is_dir = metadata.as_ref().is_some_and(Metadata::is_dir);
         let outer = self.ignored.len();
@@ -108,11 +118,12 @@ impl Walk<'_> {
             self.load_ignore_files(path, name)?;
         }
         if !self.is_excluded(name) {
-            if is_dir && is_link && links_to_parent(path) {
+            let is_loop = || links >= MAX_NESTED_LINKS || links_to_parent(path);
+            if is_dir && is_link && is_loop() {
                 self.loops += 1;
                 if self.loops > MAX_LOOPS {
                     return Err(format!(
-                        "`{name}`: too many symbolic links lead to directories that contain them"
+                        "`{name}`: too many symbolic links lead to directories that contain them or each other"
                     ));
                 }
             }
@@ -120,9 +131,23 @@ impl Walk<'_> {
             let kind = kind_of(metadata.as_ref(), children.is_empty());
             let shown = if name.is_empty() { "." } else { name };
             self.found.push(WalkEntry { name: shown.to_owned(), kind });
-            for (child, is_link) in children {
-                let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
-                self.visit(&path.join(child), &below, is_link)?;
+            for (child, child_is_link) in children {
+                let unicode = child.to_string_lossy();
+                let below =
+                    if name.is_empty() { unicode.to_string() } else { format!("{name}/{unicode}") };
+                if child.to_str().is_none() {
+                    // Ray also refuses it.
+                    if self.is_excluded(&below) {
+                        continue;
+                    }
+                    return Err(format!("the name {child:?} in `{name}` is not UTF-8"));
+                }
+                self.visit(
+                    &path.join(&child),
+                    &below,
+                    child_is_link,
+                    links + usize::from(is_link),
+                )?;
             }
         }
         self.ignored.truncate(outer);
@@ -155,18 +180,13 @@ impl Walk<'_> {
     }
 }
 
-/// Returns the sorted names in a directory, and whether each is a symbolic link. Ray also refuses
-/// names that are not Unicode.
-fn children(path: &Path, name: &str) -> Result<Vec<(String, bool)>, String> {
+/// Returns the sorted names in a directory, and whether each is a symbolic link.
+fn children(path: &Path, name: &str) -> Result<Vec<(OsString, bool)>, String> {
     let mut children = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| cannot("list", name, &error))? {
         let entry = entry.map_err(|error| cannot("list", name, &error))?;
         let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        let child = entry
-            .file_name()
-            .into_string()
-            .map_err(|child| format!("the name {child:?} in `{name}` is not UTF-8"))?;
-        children.push((child, is_link));
+        children.push((entry.file_name(), is_link));
     }
     children.sort_unstable();
     Ok(children)

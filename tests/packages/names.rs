@@ -159,6 +159,40 @@ fn a_cycle_of_links_is_rejected() {
 }
 
 #[test]
+fn links_that_lead_to_each_other_are_rejected() {
+    let folder = Folder::new();
+    let names = ["a", "b", "c"];
+    for name in names {
+        let links = folder.path().join(name).join("n");
+        std::fs::create_dir_all(&links).unwrap();
+        for other in names.into_iter().filter(|other| *other != name) {
+            std::os::unix::fs::symlink(folder.path().join(other), links.join(other)).unwrap();
+        }
+    }
+    let error = Package::working_dir(folder.path()).uri().unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("symbolic links"), "{error}");
+}
+
+#[test]
+fn only_a_file_that_belongs_to_the_package_needs_a_utf8_name() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let folder = Folder::new();
+    folder.write("m.py", "x=1\n");
+    let uri = |excludes: &[&str]| {
+        Package::working_dir(folder.path()).excludes(excludes.iter().copied()).uri()
+    };
+    let without = uri(&["*.bin"]).unwrap();
+    let name = std::ffi::OsStr::from_bytes(b"\xff.bin");
+    std::fs::write(folder.path().join(name), "x").unwrap();
+    assert_eq!(uri(&["*.bin"]).unwrap(), without);
+    let error = uri(&[]).unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("is not UTF-8"), "{error}");
+}
+
+#[test]
 fn pipes_and_sockets_are_hashed_by_name() {
     let folder = Folder::new();
     folder.write("m.py", "x=1\n");
