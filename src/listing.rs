@@ -30,7 +30,8 @@ use crate::json::Rows;
 pub struct Listing<T> {
     /// The listed items.
     pub results: Vec<T>,
-    /// How many items Ray knows of, before any filter and limit.
+    /// How many items Ray counted before the limit. Whether items that a filter excludes are among them
+    /// depends on the resource; [the guide](crate::guide::cluster) has a table.
     pub total: usize,
     /// Whether more items match than `results` contains.
     pub truncated: bool,

@@ -243,11 +243,15 @@ impl RayClient {
     ) -> Result<Listing<T>, ClientError> {
         let column = format!("{}_id", resource.singular());
         validate::id(&column, id)?;
-        let options = ListOptions::default().detail(true).exclude_driver(false).filter(
+        let mut options = ListOptions::default().detail(true).exclude_driver(false).filter(
             column,
             Filter::Eq,
             id,
         );
+        if !matches!(resource, Resource::Tasks) {
+            // A cluster may refuse the default (`RAY_MAX_LIMIT_FROM_API_SERVER`).
+            options = options.limit(1);
+        }
         let operation = resource.get_operation(id);
         let mut envelope = self.query_rows::<T>(&operation, resource, &options)?;
         // An unreadable row exists, so this must not become 404.

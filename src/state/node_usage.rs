@@ -74,15 +74,16 @@ pub struct NodeUsage {
     pub memory_total: Option<u64>,
     /// The used memory, in bytes.
     pub memory_used: Option<u64>,
-    /// Its disks, by mount point.
+    /// The disks of `/` and of Ray's temporary directory, by path, whose `_x` Ray's dashboard turns into
+    /// `X`. Empty in a Kubernetes pod, unless `RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE=1` is set there.
     pub disks: BTreeMap<String, DiskUsage>,
     /// Bytes read from its disks per second.
     pub disk_read_per_second: Option<f64>,
     /// Bytes written to its disks per second.
     pub disk_written_per_second: Option<f64>,
-    /// Bytes sent per second, without loopback.
+    /// Bytes sent per second over the interfaces whose names begin with `e`, as Ray counts them.
     pub network_sent_per_second: Option<f64>,
-    /// Bytes received per second, without loopback.
+    /// Bytes received per second over the same interfaces.
     pub network_received_per_second: Option<f64>,
     /// Its GPUs.
     pub gpus: Vec<GpuUsage>,
@@ -157,7 +158,9 @@ impl From<RawNode> for NodeUsage {
         let at = |numbers: &Option<Vec<f64>>, index: usize| numbers.as_ref()?.get(index).copied();
         // For a node without measurements, Ray reports an object store of 0 bytes.
         let store = raylet.object_store_used_memory.zip(raylet.object_store_available_memory);
-        let store = store.filter(|(used, available)| used + available > 0);
+        let store = store.filter(|(used, available)| used.saturating_add(*available) > 0);
+        // In a pod, Ray sends a disk of 1 byte instead of measurements.
+        let disks = raw.disk.into_iter().filter(|(_, disk)| disk.total > 1).collect();
         Self {
             node_id: raylet.node_id,
             state: raylet.state,
@@ -170,13 +173,13 @@ impl From<RawNode> for NodeUsage {
             load_average: raw.load_avg.and_then(|load| load.first().copied()),
             memory_total: at(&mem, 0).map(whole),
             memory_used: at(&mem, 3).map(whole),
-            disks: raw.disk,
+            disks,
             disk_read_per_second: at(&disk_io_speed, 0),
             disk_written_per_second: at(&disk_io_speed, 1),
             network_sent_per_second: at(&network_speed, 0),
             network_received_per_second: at(&network_speed, 1),
             gpus: raw.gpus,
-            object_store_total: store.map(|(used, available)| used + available),
+            object_store_total: store.map(|(used, available)| used.saturating_add(available)),
             object_store_used: store.map(|(used, _)| used),
             workers: raylet.num_workers,
         }
@@ -258,5 +261,13 @@ mod tests {
             (None, None, None)
         );
         assert!(node.disks.is_empty() && node.gpus.is_empty());
+    }
+
+    /// Ray 2.60.0 sends this in a Kubernetes pod.
+    #[test]
+    fn a_disk_that_was_not_measured_is_left_out() {
+        let node = read(json!({"raylet": {"nodeId": "ab", "state": "ALIVE"},
+            "disk": {"/": {"total": 1, "used": 0, "free": 1, "percent": 0.0}}}));
+        assert!(node.disks.is_empty());
     }
 }
