@@ -72,7 +72,9 @@ fn address(
 
 fn headers(json: Option<String>) -> Result<BTreeMap<String, String>, ClientError> {
     let Some(json) = json.filter(|json| !json.is_empty()) else { return Ok(BTreeMap::new()) };
-    serde_json::from_str(&json)
+    // `null` means no headers, as in Ray's own client.
+    serde_json::from_str::<Option<_>>(&json)
+        .map(Option::unwrap_or_default)
         .map_err(|_| ClientError::invalid("RAY_JOB_HEADERS: must be a JSON object of strings"))
 }
 
@@ -160,6 +162,7 @@ mod tests {
         refusal(&[mode, home]);
         let headers = ("RAY_JOB_HEADERS", r#"{"authorization": "Bearer own"}"#);
         assert_eq!(token_from(&[mode, home, headers]), None);
+        assert!(from(&[("RAY_JOB_HEADERS", "null")]).unwrap().headers.is_empty());
     }
 
     #[test]

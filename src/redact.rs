@@ -215,7 +215,7 @@ fn escape(bytes: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Replaces `scheme://user:password@host` by `scheme://host`.
-fn hide_userinfo(word: &str) -> String {
+pub(crate) fn hide_userinfo(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     let mut left = word;
     while let Some((before, rest)) = left.split_once("://") {

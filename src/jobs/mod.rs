@@ -220,7 +220,8 @@ impl RayClient {
     /// 400 if the job has already finished ([`ClientError::job_status`] returns its status), if it
     /// was started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
     /// because Ray would stop another job; 404 if the job does not exist; otherwise the same errors
-    /// as [`list_jobs`](Self::list_jobs).
+    /// as [`list_jobs`](Self::list_jobs). If the first request may have arrived and had to be
+    /// repeated, a job that is STOPPED then counts as stopped by it, and is no error.
     pub fn stop_job(&self, id: impl AsRef<str>) -> Result<StopOutcome, ClientError> {
         #[derive(Deserialize)]
         struct Stopped {
@@ -260,7 +261,8 @@ impl RayClient {
     /// 400 if the job has not finished ([`ClientError::job_status`] returns its status), if it was
     /// started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
     /// because Ray would delete another job; 404 if the job does not exist; otherwise the same
-    /// errors as [`list_jobs`](Self::list_jobs).
+    /// errors as [`list_jobs`](Self::list_jobs). If the first request may have arrived and had to be
+    /// repeated, a job that does not exist then counts as deleted by it, and is no error.
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         struct Deleted {
@@ -295,7 +297,7 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 408 after `timeout`, or up to a second later if the cluster responds slowly; 404 if the job
+    /// 408 after `timeout`, or a few seconds later if the cluster responds slowly; 404 if the job
     /// does not exist; 400 if `timeout` is zero; any other error that is not retryable,
     /// immediately.
     ///
@@ -315,7 +317,7 @@ impl RayClient {
             Ok(Err(last.insert(job.status).to_string()))
         });
         result.map_err(|error| match last {
-            Some(JobStatus::Pending) => {
+            Some(JobStatus::Pending) if matches!(error, ClientError::Timeout { .. }) => {
                 let unmet = unmet_demands(self.http(), Instant::now() + UNMET_DEMANDS_TIMEOUT);
                 let message = format!("{error}{unmet}");
                 error.reworded(message).with_job_status(last)

@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::redact;
+
 /// A runtime environment. Its members are those of Ray.
 ///
 /// ```
@@ -26,7 +28,8 @@ use serde_json::{Map, Value, json};
 /// JSON is also accepted. Members unknown to this type are passed on unchanged, and known ones are
 /// checked when the environment is used. The name of a requirements file
 /// (`"pip": "requirements.txt"`) is replaced by the lines of that local file with the feature
-/// `packages`, and refused with 400 without it. `Debug` hides the values of `env_vars`.
+/// `packages`, and refused with 400 without it. `Debug` hides the values of `env_vars` and
+/// the passwords of URLs.
 #[must_use]
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
@@ -307,11 +310,23 @@ impl fmt::Debug for RuntimeEnv {
                     map.entry(name, &"…");
                 }
                 value => {
-                    map.entry(name, value);
+                    map.entry(name, &without_url_passwords(value));
                 }
             }
         }
         map.finish()
+    }
+}
+
+fn without_url_passwords(value: &Value) -> Value {
+    match value {
+        Value::String(text) => redact::hide_userinfo(text).into(),
+        Value::Array(items) => items.iter().map(without_url_passwords).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), without_url_passwords(value)))
+            .collect(),
+        other => other.clone(),
     }
 }
 

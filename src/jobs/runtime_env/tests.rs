@@ -129,6 +129,12 @@ fn debug_hides_the_values_of_environment_variables() {
             assert!(!shown.contains("s3cret"), "{shown}");
         }
     }
+    let env = RuntimeEnv::new()
+        .working_dir("https://me:s3cret@h/a.zip")
+        .pip(["--index-url https://me:s3cret@h/simple", "six"]);
+    let shown = format!("{env:?}");
+    assert!(!shown.contains("s3cret") && shown.contains("https://h/a.zip"), "{shown}");
+    assert!(shown.contains("https://h/simple") && shown.contains("six"), "{shown}");
     let shown = format!("{:?}", RuntimeEnv::new().env_var("TOKEN", "x").working_dir("gcs://a"));
     assert!(shown.contains("TOKEN") && shown.contains("gcs://a"), "{shown}");
 }
