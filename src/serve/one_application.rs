@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::ServeApplicationConfig;
 use super::deadline::Deadline;
-use super::details::ServeSource;
 use super::raw_state::{RawApplication, RawState, contains_sent};
 use super::route::{get_request, put_request, read};
 use crate::rejection_kind::RejectionKind;
@@ -141,14 +140,12 @@ impl Change<'_> {
             (None, None) => {
                 Err(ClientError::not_found(format_args!("{operation}: it does not exist")))
             }
-            (None, Some(it)) if it.source == Some(ServeSource::Imperative) => {
-                Err(ClientError::rejected(
-                    400,
-                    format_args!(
-                        "{operation}: it was made by serve.run, and only serve.delete in Python can delete it"
-                    ),
-                ))
-            }
+            (None, Some(it)) if it.is_imperative() => Err(ClientError::rejected(
+                400,
+                format_args!(
+                    "{operation}: it was made by serve.run, and only serve.delete in Python can delete it"
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -163,6 +160,17 @@ impl Change<'_> {
                 "{}: Ray does not show the configuration of `{}`, which would be lost",
                 self.operation, lost.name
             )));
+        }
+        if let Some(lost) =
+            before.applications.iter().find(|it| it.name != self.name && it.is_unprotected())
+        {
+            return Err(ClientError::rejected(
+                400,
+                format_args!(
+                    "{}: this old Ray would delete `{}`, which was made by serve.run",
+                    self.operation, lost.name
+                ),
+            ));
         }
         let kept = before.applications.iter().filter(|it| it.name != self.name && it.is_declared());
         let mut applications: Vec<_> = kept.filter_map(|it| it.config.map(str::to_owned)).collect();

@@ -135,6 +135,20 @@ impl<'a> RawApplication<'a> {
             && self.status != Some(ServeApplicationStatus::Deleting)
     }
 
+    /// Returns whether `serve.run` made the application. A Ray that does not report sources, such as 2.9.3,
+    /// reports no configuration for it.
+    pub(super) fn is_imperative(&self) -> bool {
+        self.source == Some(ServeSource::Imperative) || self.is_unprotected()
+    }
+
+    /// Returns whether a PUT without the application deletes it, although `serve.run` made it, as in Ray
+    /// 2.9.3.
+    pub(super) fn is_unprotected(&self) -> bool {
+        self.source.is_none()
+            && self.config.is_none()
+            && self.status.as_ref().is_some_and(|it| *it != ServeApplicationStatus::Deleting)
+    }
+
     /// Returns whether a PUT needs the application but cannot contain it, because it is unreadable
     /// or its configuration is missing. The latter has not been observed; according to Ray's code
     /// it may happen before the controller writes its first checkpoint.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ray_client::jobs::JobType;
 use ray_client::logs::LogFile;
+use ray_client::serve::ServeApplicationStatus;
 use ray_client::{
     AgentAccess, ClientError, Filter, JobStatus, JobSubmission, ListOptions, Protocol, RayClient,
     ServeApplicationConfig, StreamLimits, TailOptions,
@@ -39,7 +40,7 @@ fn every_version_of_ray_works() {
         what_does_not_exist_is_404(&client);
         nodes_and_tasks_are_listed(&client);
         log_files_are_read_and_tailed(&client);
-        serve_deploys_and_deletes_one_application(&client);
+        serve_deploys_and_deletes_one_application(&head, &client);
     }
 }
 
@@ -213,7 +214,7 @@ fn log_files_are_read_and_tailed(client: &RayClient) {
     assert!(lines.iter().flatten().any(|line| line.contains("raylet")));
 }
 
-fn serve_deploys_and_deletes_one_application(client: &RayClient) {
+fn serve_deploys_and_deletes_one_application(head: &Head, client: &RayClient) {
     let app = |name: &str| {
         ServeApplicationConfig::new(name, "ray.serve.tests.test_config_files.pizza:serve_dag")
             .route_prefix(format!("/{name}"))
@@ -231,5 +232,34 @@ fn serve_deploys_and_deletes_one_application(client: &RayClient) {
         let names = client.list_serve_applications().unwrap();
         (names.results.len() == 1 && names.results[0].name == "two").then_some(())
     });
+    an_application_of_serve_run_survives_the_deployment_of_another(head, client, &app("three"));
     client.shutdown_serve().unwrap();
+}
+
+/// Ray 2.9.3 deletes every application that a deployment does not contain.
+fn an_application_of_serve_run_survives_the_deployment_of_another(
+    head: &Head,
+    client: &RayClient,
+    other: &ServeApplicationConfig,
+) {
+    head.python_json(
+        "import ray\nfrom ray import serve\n\
+         @serve.deployment(ray_actor_options={'num_cpus': 0.01})\ndef one(request):\n return 1\n\
+         ray.init(log_to_driver=False, logging_level='ERROR')\n\
+         serve.run(one.bind(), name='run', route_prefix='/run')\nprint(1)",
+    );
+    let reports_sources = client.get_serve_application("run").unwrap().source.is_some();
+    match client.deploy_serve_application(other) {
+        Ok(()) => assert!(reports_sources),
+        Err(error) => {
+            assert!(!reports_sources && error.status() == 400, "{error}");
+            assert!(error.to_string().contains("`run`, which was made by serve.run"), "{error}");
+        }
+    }
+    let error = client.delete_serve_application("run").unwrap_err();
+    assert_eq!(error.status(), 400, "{error}");
+    assert_eq!(
+        client.get_serve_application("run").unwrap().status,
+        ServeApplicationStatus::Running
+    );
 }
