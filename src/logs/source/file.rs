@@ -148,7 +148,10 @@ impl<S: FileServer> FileSource<S> {
             if is_confirmed {
                 return Err(became_shorter(self.dashboard.operation(), delivered, total));
             }
-            // The response may have been cut.
+            // The response may have been cut, or the file was replaced and grows.
+            self.count_cut(
+                "shorter than what was delivered: it was replaced, or a proxy cuts it off",
+            )?;
             return self.read_whole();
         }
         reading.compare(delivered, self.dashboard.operation())?;
@@ -178,14 +181,21 @@ impl<S: FileServer> FileSource<S> {
         if cut == Some(false) || (cut.is_none() && verified.is_confirmed) {
             return Ok(ReadOutcome::End(Certainty::Sure));
         }
-        self.cut_readings += u32::from(cut == Some(true));
-        if self.cut_readings > MAX_CUT_READINGS {
-            return Err(TailError::Broken(ClientError::unreachable(format_args!(
-                "{}: the log arrived {MAX_CUT_READINGS} times without its last lines: a proxy probably cuts it off",
-                self.dashboard.operation()
-            ))));
+        if cut == Some(true) {
+            self.count_cut("without its last lines: a proxy probably cuts it off")?;
         }
         self.read_whole()
+    }
+
+    fn count_cut(&mut self, how: &str) -> TailResult<()> {
+        self.cut_readings += 1;
+        if self.cut_readings <= MAX_CUT_READINGS {
+            return Ok(());
+        }
+        Err(TailError::Broken(ClientError::unreachable(format_args!(
+            "{}: the log arrived {MAX_CUT_READINGS} times {how}",
+            self.dashboard.operation()
+        ))))
     }
 
     /// Reads the last lines and joins them to the known bytes.
@@ -289,6 +299,9 @@ impl<S: FileServer> LogSource for FileSource<S> {
         if kept.len() >= needed {
             self.read_ahead = kept.split_off(kept.len() - needed);
             self.verified = Some(Verified { total, is_confirmed: false });
+        } else {
+            // Nothing before the position counts as known, so that the file is read again from there.
+            self.known = Window::new(KNOWN_BYTES);
         }
         Ok(last.position())
     }

@@ -243,3 +243,54 @@ fn burst_of_lines_needs_no_full_read() {
     let file = model.file.lock().unwrap();
     assert!(file.sent < file.bytes.len() as u64 / 2, "{} of {}", file.sent, file.bytes.len());
 }
+
+#[test]
+fn last_lines_larger_than_the_read_ahead_are_delivered() {
+    let lines = |from: usize, to: usize| -> Vec<u8> {
+        (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes()).collect()
+    };
+    let file = File { bytes: lines(0, 400_000), rng: TestRng(1), cuts: 0, sent: 0 };
+    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let mut source = FileSource::new(model.clone(), &Delivered::from(0));
+    let start = source.start_of_last_lines(390_000).unwrap();
+    assert_eq!(start, lines(0, 10_000).len() as u64);
+    model.file.lock().unwrap().bytes.extend(lines(400_000, 400_010));
+    let mut delivered = Delivered::from(start);
+    let mut out = Vec::new();
+    loop {
+        match source.read(&delivered).unwrap() {
+            ReadOutcome::Data { bytes, .. } => {
+                delivered.push(&bytes);
+                out.extend(bytes);
+            }
+            ReadOutcome::Continue => {}
+            _ => break,
+        }
+    }
+    assert!(out == lines(10_000, 400_010), "{} bytes", out.len());
+}
+
+#[test]
+fn a_replaced_file_that_grows_ends_the_attempt() {
+    let file = File { bytes: b"old\n".repeat(1000), rng: TestRng(1), cuts: 0, sent: 0 };
+    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let mut delivered = Delivered::from(0);
+    delivered.push(&b"old\n".repeat(1000));
+    let mut source = FileSource::new(model.clone(), &delivered);
+    model.file.lock().unwrap().bytes = b"new\n".to_vec();
+    for _ in 0..100 {
+        match source.read(&delivered) {
+            Ok(ReadOutcome::Data { .. }) => panic!("nothing of the new file belongs to the log"),
+            Ok(_) => {
+                source.skip_pauses();
+                model.file.lock().unwrap().bytes.extend(b"new\n");
+            }
+            Err(TailError::Broken(error)) => {
+                assert!(error.to_string().contains("it was replaced"), "{error}");
+                return;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    panic!("it is read for ever");
+}
