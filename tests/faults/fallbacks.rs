@@ -100,6 +100,19 @@ fn auto_uses_the_websocket_if_log_files_are_unavailable() {
     }
 }
 
+/// Its text has other positions than the file.
+#[test]
+fn a_resumed_tail_does_not_use_the_websocket() {
+    let log: Vec<u8> = (0..100).flat_map(|n| format!("line {n}\r\n").into_bytes()).collect();
+    let server = without_files("2.60.0", "SUCCEEDED", &log, true, whole);
+    for position in [1, 100] {
+        let options = options(Protocol::Auto).from_position(position);
+        let (lines, end) = collect(&client(&server.address()), options);
+        assert_eq!((lines.len(), end.unwrap().status()), (0, 405));
+    }
+    assert_eq!(server.count("GET /api/jobs/a/logs/tail"), 0);
+}
+
 #[test]
 fn on_old_rays_auto_delivers_what_the_websocket_omitted() {
     let log = log(500);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ray_client::{ClientError, LogLine, LogTail, NextLine, Protocol};
 
 use crate::cluster::Cluster;
-use crate::options;
 use crate::server::respond_range;
+use crate::{collect, options};
 
 const WAYS: [Protocol; 2] = [Protocol::Agent, Protocol::Stream];
 const LOG: &[u8] =
@@ -92,6 +92,18 @@ fn add(lines: &mut Joined, mut tail: LogTail) -> (Option<ClientError>, u64) {
 struct Joined {
     texts: Vec<String>,
     goes_on: bool,
+}
+
+#[test]
+fn the_largest_position_is_beyond_the_end() {
+    for protocol in WAYS {
+        let cluster = Cluster::start(LOG.to_vec(), respond_range);
+        cluster.end();
+        let options = options(protocol).from_position(u64::MAX);
+        let (lines, end) = collect(&cluster.client(), options);
+        let error = end.unwrap();
+        assert_eq!((lines.len(), error.status()), (0, 400), "{protocol}: {error}");
+    }
 }
 
 /// Ends a tail with an error after `cut` bytes, and resumes it at its position.

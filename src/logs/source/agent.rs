@@ -122,7 +122,8 @@ impl LogSource for AgentSource {
         let known = &window[window.len().saturating_sub(OVERLAP)..];
         let position = delivered.position();
         let from = position - known.len() as u64;
-        let (response, found) = self.get(ByteRange::Between(from, position + PIECE))?;
+        let (response, found) =
+            self.get(ByteRange::Between(from, position.saturating_add(PIECE)))?;
         if found.total < position {
             return match (delivered.is_empty(), self.is_over) {
                 (true, false) => Ok(ReadOutcome::UpToDate),

@@ -68,9 +68,8 @@ impl Follower {
         match self.wait_for_agent(state, &dashboard, SEARCH) {
             SearchResult::Agent(agent) => Ok(Some(agent_source(agent))),
             SearchResult::NotYet => self.empty(state, dashboard),
-            // No fallback to the WebSocket: offsets in its text differ from offsets in the file.
             SearchResult::Unusable(error) | SearchResult::Unknown(error)
-                if self.delivered.start() > 0 =>
+                if !self.may_read_text() =>
             {
                 Err(TailError::Broken(error))
             }
@@ -81,6 +80,12 @@ impl Follower {
                 Ok(Some(open))
             }
         }
+    }
+
+    /// Whether the WebSocket may replace the file. Not after a start position in the file: offsets in the
+    /// WebSocket's text differ from those.
+    fn may_read_text(&self) -> bool {
+        self.delivered.start() == 0 && self.options.from_position.is_none_or(|start| start == 0)
     }
 
     /// Handles an empty log: waits for bytes. If the job has finished, reads the file from the dashboard,
@@ -102,7 +107,9 @@ impl Follower {
             Ok(version) => self.source_kind_for(&version)?,
             // A gateway blocks the version route. The WebSocket works on any Ray.
             Err(TailError::Broken(error) | TailError::Fatal(error))
-                if is_no_route(&error) && self.options.protocol == Protocol::Auto =>
+                if is_no_route(&error)
+                    && self.options.protocol == Protocol::Auto
+                    && self.may_read_text() =>
             {
                 self.record_change("the WebSocket", &error);
                 SourceKind::WebSocket { has_file: false }
@@ -296,6 +303,7 @@ impl Follower {
         let may_fall_back = self.options.protocol == Protocol::Auto
             && self.source_kind == Some(SourceKind::File)
             && self.delivered.is_empty()
+            && self.may_read_text()
             && self.log.job_id().is_some();
         if is_no_route(error) && may_fall_back {
             self.record_change("the WebSocket", error);
