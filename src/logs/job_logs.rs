@@ -265,6 +265,9 @@ impl RayClient {
                 "{operation}: the lines are larger than 4 MiB: tail the log instead"
             ))
         })?;
+        if last.is_empty() && job.status.is_terminal() {
+            check_empty(self.http(), &operation, &job)?;
+        }
         Ok(text(last))
     }
 

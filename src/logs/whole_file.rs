@@ -38,7 +38,7 @@ pub(super) fn read_whole(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientE
         before = Some(file.len());
     }
     Err(ClientError::unreachable(format_args!(
-        "{}: it arrived {READINGS} times without its last lines: a proxy probably cuts it off: tail it instead",
+        "{}: it arrived {READINGS} times without its last lines: a proxy cuts it off, or it repeats itself and grows: tail it instead",
         dashboard.operation()
     )))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{NextLine, Protocol, RayClient, StreamLimits, TailOptions};
+use ray_client::{NextLine, Protocol, RayClient, StreamLimits, TailOptions, TimeoutKind};
 
 use crate::cluster::{Cluster, eventually, next, numbered, rest};
 use crate::server::{Request, close, respond_range};
@@ -159,7 +159,9 @@ fn a_tail_waits_for_a_silent_log_until_the_stream_timeout() {
         let client = cluster.client();
         let start = Instant::now();
         let (lines, end) = collect(&client, options(protocol).stream_timeout(700 * MS));
-        assert_eq!((lines.len(), end.unwrap().status()), (3, 408));
+        let error = end.unwrap();
+        assert_eq!((lines.len(), error.status()), (3, 408));
+        assert_eq!(error.timeout_kind(), Some(TimeoutKind::Stream));
         assert!(start.elapsed() >= 700 * MS && start.elapsed() < 2000 * MS);
 
         let mut tail =
@@ -220,6 +222,20 @@ fn next_within_can_be_called_again() {
     let mut tail = client.tail_job_logs_with("none", options(Protocol::Auto)).unwrap();
     assert_eq!(tail.next_within(9000 * MS).unwrap_err().status(), 404);
     assert_eq!(tail.next_within(9000 * MS).unwrap(), NextLine::End);
+}
+
+#[test]
+fn a_handle_closes_a_tail_whose_worker_has_ended() {
+    let cluster = Cluster::start(numbered(0..100), respond_range);
+    cluster.end();
+    let client = RayClient::builder(cluster.dashboard.address()).tail_workers(1).build().unwrap();
+    let mut tail = client.tail_job_logs_with("a", options(Protocol::Auto)).unwrap();
+    next(&mut tail);
+    // Its only worker is free, so all lines are in the queue.
+    drop(client.tail_job_logs_with("a", options(Protocol::Auto)).unwrap());
+    tail.handle().close();
+    let error = tail.find_map(Result::err).unwrap();
+    assert!(error.status() == 503 && error.to_string().contains("its handle"), "{error}");
 }
 
 #[test]

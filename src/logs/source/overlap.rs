@@ -46,9 +46,12 @@ fn overlaps(window: &[u8], last: &[u8]) -> Vec<usize> {
     if window.is_empty() || last.is_empty() {
         return found;
     }
-    // Prefixes that contain the whole window.
+    // Prefixes that contain the whole window. `find` prepares the whole window first, even for a shorter text.
     let mut from = 0;
-    while let Some(at) = memmem::find(&last[from..], window) {
+    let next = |from: usize| {
+        (last.len() - from >= window.len()).then(|| memmem::find(&last[from..], window)).flatten()
+    };
+    while let Some(at) = next(from) {
         found.push(from + at + window.len());
         if found.len() == 2 {
             return found;

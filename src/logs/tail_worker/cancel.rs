@@ -76,7 +76,11 @@ impl Cancel {
 
     pub(in crate::logs) fn close(&self, by: ClosedBy) {
         let mut state = lock(&self.state);
-        if let CancelState::Closed(_) = *state {
+        if let CancelState::Closed(before) = *state {
+            // The iterator must end, even if the worker has already queued the rest of the log.
+            if (before, by) == (ClosedBy::Worker, ClosedBy::Handle) {
+                *state = CancelState::Closed(by);
+            }
             return;
         }
         let previous = std::mem::replace(&mut *state, CancelState::Closed(by));

@@ -41,8 +41,12 @@ impl Failures {
             Reconnects::For(most) => since.elapsed() < most,
         };
         self.count += u32::from(is_allowed);
-        let pause = self.backoff.pause(self.count.max(1));
-        is_allowed.then(|| pause.max(retry_after.unwrap_or_default()))
+        let pause = self.backoff.pause(self.count.max(1)).max(retry_after.unwrap_or_default());
+        let pause = match self.allowed {
+            Reconnects::InARow(_) => pause,
+            Reconnects::For(most) => pause.min(most.saturating_sub(since.elapsed())),
+        };
+        is_allowed.then_some(pause)
     }
 }
 
