@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Stores a weak reference to a connection, or fails if its owner has been closed meanwhile.
 pub(crate) type Register = dyn Fn(Weak<Connection>) -> io::Result<()> + Send + Sync;
@@ -44,6 +44,9 @@ impl Connection {
             Err(error) => return Err(error),
         }
         socket.set_nonblocking(false)?;
+        // Finds out that the peer of a silent WebSocket has vanished, and keeps its entry in a NAT.
+        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
+        socket.set_tcp_keepalive(&keepalive.with_interval(Duration::from_secs(10)))?;
         socket.set_tcp_nodelay(true)
     }
 

@@ -1,11 +1,12 @@
 //! Verifies that a tail with `Protocol::WebSocket` delivers the log once despite faults in frames.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::Protocol;
+use ray_client::{Protocol, TailOptions};
 
 use crate::server::{
     BINARY, CLOSE, CONTINUED, FakeRay, Fault, LAST_CONTINUED, PING, Server, TEXT,
@@ -242,6 +243,51 @@ fn an_endless_handshake_is_limited() {
         }
     });
     assert_eq!(error.status(), 500, "{error}");
+}
+
+/// For example because the job's host vanished: Ray's head then keeps the WebSocket open.
+#[test]
+fn a_silent_websocket_does_not_outlast_its_job() {
+    let all = log(100);
+    let sent = all.clone();
+    let connections = AtomicUsize::new(0);
+    let server = Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            respond_chunked(stream, request.part_of(&sent))
+        } else if request.line.ends_with("/logs/tail") {
+            upgrade(request, stream)?;
+            if connections.fetch_add(1, Ordering::Relaxed) == 0 {
+                return half_then(stream, &sent, b"");
+            }
+            messages(&sent).iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))?;
+            stream.write_all(&close_frame(1000))?;
+            Err(hold(stream))
+        } else {
+            respond_json(stream, &job("a", "SUCCEEDED"))
+        }
+    });
+    let options = TailOptions::until_done().protocol(Protocol::WebSocket);
+    let (lines, end) = collect(&client(&server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&all));
+}
+
+#[test]
+fn a_gateway_that_closes_idle_websockets_does_not_end_a_tail() {
+    let idle: Fault = |stream, _| {
+        stream.set_read_timeout(Some(Duration::from_secs(11))).unwrap();
+        let _ = stream.read(&mut [0; 1]);
+        Err(close())
+    };
+    let at_once: Fault = |_, _| Err(close());
+    let log = log(100);
+    let ray = FakeRay::start(log.clone(), [at_once, idle]);
+    let options = options(Protocol::WebSocket).no_stream_timeout().reconnects(1);
+    let (lines, end) = collect(&client(&ray.server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
 }
 
 /// Returns the error of a tail whose WebSocket only sends this.

@@ -56,7 +56,10 @@ pub(super) enum ReadOutcome {
     /// The log has no new bytes.
     UpToDate,
     /// The source waited, and no new bytes arrived.
-    Idle,
+    Idle {
+        /// Whether the connection has worked for a while, and everything before was received.
+        is_settled: bool,
+    },
     /// The source must not be read again before this time.
     NotBefore(std::time::Instant),
     /// The log ended.

@@ -4,6 +4,7 @@
 //! send the whole log, so the source compares the text with the whole log at the end.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -17,7 +18,14 @@ use crate::logs::newlines::UniversalNewlines;
 use crate::transport::{Event, Http, Register, Request, Stream, WebSocket, path};
 
 /// How long a read waits, so that the loop can check the timeouts and the job's status in between.
-const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(100);
+const READ_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A connection that has been open this long counts as a successful reconnect, even if the log is silent. Many
+/// gateways close an idle one after a minute.
+const SETTLED: Duration = Duration::from_secs(10);
+/// After the job's end, Ray sends the rest and closes within a second or two. A peer that is silent for this
+/// long has probably vanished.
+const LAST_MESSAGES: Duration = Duration::from_secs(10);
 
 /// The log to request.
 #[derive(Clone)]
@@ -35,9 +43,12 @@ pub(crate) struct WebSocketSource {
     log: WebSocketLog,
     register: Arc<Register>,
     socket: Option<WebSocket>,
+    connected_at: Instant,
     replay: Replay,
     closed_with: u16,
     is_over: bool,
+    /// When the last message arrived, or later the job's end was noticed.
+    quiet_since: Instant,
     whole: Option<WholeText>,
     /// The position at which a connection ended normally without the rest of the log.
     omitted_at: Option<u64>,
@@ -68,9 +79,11 @@ impl WebSocketSource {
             log,
             register,
             socket: None,
+            connected_at: Instant::now(),
             replay: Replay::after(delivered.start(), delivered.text()),
             closed_with: 1005,
             is_over: false,
+            quiet_since: Instant::now(),
             whole: None,
             omitted_at: None,
         };
@@ -83,18 +96,29 @@ impl WebSocketSource {
         let request = Request::get(&log.operation, path(&["api", "jobs", &log.id, "logs", "tail"]));
         let socket = WebSocket::open(&log.http, &request, &*self.register);
         self.socket = Some(socket.map_err(TailError::classify)?);
+        (self.connected_at, self.quiet_since) = (Instant::now(), Instant::now());
         self.replay = Replay::after(delivered.start(), delivered.text());
         Ok(())
     }
 
     fn read_socket(&mut self, mut socket: WebSocket) -> TailResult<ReadOutcome> {
         let outcome = match socket.read(READ_TIMEOUT).map_err(TailError::Broken)? {
-            Event::Text(text) if text.is_empty() => ReadOutcome::Idle,
-            Event::Text(text) => match self.replay.rest(text.as_bytes()) {
-                [] => ReadOutcome::Continue,
-                new => ReadOutcome::Message(new.to_vec()),
-            },
-            Event::Idle => ReadOutcome::Idle,
+            Event::Text(text) if !text.is_empty() => {
+                self.quiet_since = Instant::now();
+                match self.replay.rest(text.as_bytes()) {
+                    [] => ReadOutcome::Continue,
+                    new => ReadOutcome::Message(new.to_vec()),
+                }
+            }
+            Event::Text(_) | Event::Idle => {
+                if self.is_over && self.quiet_since.elapsed() > LAST_MESSAGES {
+                    self.closed_with = 1000;
+                    return Ok(ReadOutcome::End(Certainty::Claimed));
+                }
+                let is_settled =
+                    self.replay.missing() == 0 && self.connected_at.elapsed() > SETTLED;
+                ReadOutcome::Idle { is_settled }
+            }
             Event::Closed(code) => {
                 self.closed_with = code;
                 return Ok(ReadOutcome::End(Certainty::Claimed));
@@ -216,7 +240,9 @@ impl LogSource for WebSocketSource {
     }
 
     fn nothing_more_is_written(&mut self) {
-        self.is_over = true;
+        if !self.is_over {
+            (self.is_over, self.quiet_since) = (true, Instant::now());
+        }
     }
 
     fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {

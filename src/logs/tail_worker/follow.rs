@@ -23,7 +23,7 @@ use crate::logs::source::{
 use crate::logs::source_kind::SourceKind;
 use crate::state::unmet_demands;
 use crate::transport::Http;
-use crate::{AgentAccess, ClientError};
+use crate::{AgentAccess, ClientError, TimeoutKind};
 
 /// How many times to retry when Ray reports a log as lost: a freshly started dashboard does not know
 /// its nodes yet.
@@ -222,9 +222,12 @@ impl Follower {
             if let ReadOutcome::End(Certainty::Sure) = outcome {
                 return self.ended(Some(&state));
             }
-            let wait = self.handle_outcome(outcome, is_last, &mut open, &mut interval)?;
+            let is_blocked = matches!(outcome, ReadOutcome::NotBefore(_));
+            let wait = self.handle_outcome(outcome, begun, is_last, &mut open, &mut interval)?;
             let wait = wait.saturating_sub(begun.elapsed());
-            let wait = self.time_to_silence().map_or(wait, |left| wait.min(left));
+            // A source that must not be read yet cannot tell whether the log is silent.
+            let silence = self.time_to_silence().filter(|_| !is_blocked);
+            let wait = silence.map_or(wait, |left| wait.min(left));
             if !wait.is_zero() && !open.is_over {
                 self.queue.pause(wait)?;
             }
@@ -236,26 +239,30 @@ impl Follower {
     fn handle_outcome(
         &mut self,
         outcome: ReadOutcome,
+        begun: Instant,
         is_last: bool,
         open: &mut OpenSource,
         interval: &mut Interval,
     ) -> TailResult<Duration> {
         match outcome {
             ReadOutcome::Data { bytes, is_up_to_date } => {
-                self.deliver(&bytes)?;
+                self.deliver(&bytes, !is_up_to_date)?;
                 interval.reset();
                 return Ok(if is_up_to_date { interval.next() } else { Duration::ZERO });
             }
             ReadOutcome::Message(bytes) => {
                 self.queue.count_message()?;
-                self.deliver(&bytes)?;
+                self.deliver(&bytes, false)?;
             }
             ReadOutcome::UpToDate => {
                 self.note_success();
                 self.check_silence(is_last, open, "nothing new was written")?;
                 return Ok(interval.next());
             }
-            ReadOutcome::Idle => {
+            ReadOutcome::Idle { is_settled } => {
+                if is_settled {
+                    self.note_success();
+                }
                 self.check_silence(is_last, open, "the WebSocket sent nothing")?;
             }
             ReadOutcome::NotBefore(time) => {
@@ -269,11 +276,13 @@ impl Follower {
                 open.nothing_more_is_written();
             }
             ReadOutcome::Continue => {
-                // After the job's end, a long log is read again, which may take longer than the stream
-                // timeout. If the connection then breaks, the tail must still reconnect.
-                if open.is_over {
-                    self.silent_since = Instant::now();
-                }
+                // A long log is read again after a reconnect, which may take longer than the stream timeout.
+                // If the connection then breaks, the tail must still reconnect. Before the job's end, only
+                // the time of the read itself does not count: otherwise, a log that repeats itself and is
+                // read again from time to time would never be silent.
+                let now = Instant::now();
+                self.silent_since =
+                    if open.is_over { now } else { now.min(self.silent_since + begun.elapsed()) };
             }
         }
         Ok(Duration::ZERO)
@@ -337,7 +346,8 @@ impl Follower {
             "{}: the job {status} after {:?}: raise TailOptions::pending_timeout{why}",
             self.operation,
             self.options.pending_timeout_or_default().unwrap_or_default()
-        ));
+        ))
+        .of_kind(TimeoutKind::Stream);
         TailError::Fatal(error.with_job_status(Some(JobStatus::Pending)))
     }
 
@@ -354,7 +364,7 @@ impl Follower {
     }
 
     /// Sends the next bytes of the log to the queue.
-    fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
+    fn deliver(&mut self, bytes: &[u8], more_follow: bool) -> TailResult<()> {
         let mut new = bytes;
         if let (true, [before, rest @ ..]) = (self.is_before, bytes) {
             self.is_before = false;
@@ -364,7 +374,7 @@ impl Follower {
             new = rest;
         }
         self.delivered.push(bytes);
-        let result = self.queue.deliver(new);
+        let result = self.queue.deliver(new, more_follow);
         self.note_success();
         // Not earlier, because a slow caller may have kept the worker waiting.
         self.silent_since = Instant::now();
@@ -436,11 +446,12 @@ impl Follower {
     }
 
     fn silent(&self, why: &str) -> TailError {
-        TailError::Fatal(ClientError::timeout(format_args!(
+        let error = ClientError::timeout(format_args!(
             "{}: silent for {:?}: {why}: raise TailOptions::stream_timeout, or use TailOptions::until_done()",
             self.operation,
             self.options.stream_timeout.unwrap_or_default()
-        )))
+        ));
+        TailError::Fatal(error.of_kind(TimeoutKind::Stream))
     }
 
     /// Pauses before the next poll of an empty log. Fails if the stream timeout has expired.

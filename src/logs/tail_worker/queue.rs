@@ -35,6 +35,8 @@ pub(in crate::logs) struct Queue {
     counter: LimitCounter,
     lines_per_block: usize,
     bytes_per_block: usize,
+    /// Whether a `\r` was held back, because the bytes that follow may begin with its `\n`.
+    has_cr: bool,
 }
 
 impl Queue {
@@ -52,6 +54,7 @@ impl Queue {
             lines_per_block,
             bytes_per_block: (lines_per_block * limits.max_message_size).min(MAX_BLOCK),
             counter: LimitCounter::new(operation, limits),
+            has_cr: false,
         };
         (queue, receiver)
     }
@@ -71,8 +74,18 @@ impl Queue {
         self.counter.message().map_err(TailError::Fatal)
     }
 
-    /// Sends the next bytes of the log, up to the limits. Waits while the queue is full.
-    pub(in crate::logs) fn deliver(&mut self, bytes: &[u8]) -> TailResult<()> {
+    /// Sends the next bytes of the log, up to the limits. Waits while the queue is full. If more bytes follow
+    /// at once, a `\r` at the end is sent with them: so that a `\r\n` is not split without need.
+    pub(in crate::logs) fn deliver(&mut self, bytes: &[u8], more_follow: bool) -> TailResult<()> {
+        let joined;
+        let bytes = if self.has_cr {
+            joined = [b"\r", bytes].concat();
+            &joined
+        } else {
+            bytes
+        };
+        self.has_cr = more_follow && bytes.ends_with(b"\r");
+        let bytes = &bytes[..bytes.len() - usize::from(self.has_cr)];
         let (allowed, hit) = self.counter.admit(bytes);
         let mut left = &bytes[..allowed];
         while !left.is_empty() {
@@ -83,15 +96,22 @@ impl Queue {
         hit.map_or(Ok(()), |error| Err(TailError::Fatal(error)))
     }
 
-    fn block_length(&self, bytes: &[u8]) -> usize {
-        let bytes = &bytes[..bytes.len().min(self.bytes_per_block)];
+    fn block_length(&self, all: &[u8]) -> usize {
+        let bytes = &all[..all.len().min(self.bytes_per_block)];
         let mut endings = memchr::memchr2_iter(b'\n', b'\r', bytes);
-        endings.nth(self.lines_per_block - 1).map_or(bytes.len(), |at| at + 1)
+        let length = endings.nth(self.lines_per_block - 1).map_or(bytes.len(), |at| at + 1);
+        let is_split = bytes[length - 1] == b'\r' && all.get(length) == Some(&b'\n');
+        length + usize::from(is_split)
+    }
+
+    /// Sends a `\r` that was held back.
+    fn flush(&mut self) -> TailResult<()> {
+        if self.has_cr { self.deliver(b"", false) } else { Ok(()) }
     }
 
     /// Sends the result of the tail.
-    pub(in crate::logs) fn finish(&self, result: TailResult<()>) {
-        let last = match result {
+    pub(in crate::logs) fn finish(&mut self, result: TailResult<()>) {
+        let last = match self.flush().and(result) {
             Ok(()) => QueueItem::End,
             Err(TailError::Fatal(error) | TailError::Broken(error)) => QueueItem::Failed(error),
             Err(TailError::Cancelled) => return,
@@ -113,10 +133,48 @@ impl Queue {
     }
 
     /// Waits for `duration`. Fails as soon as the tail is closed.
-    pub(super) fn pause(&self, duration: Duration) -> TailResult<()> {
+    pub(super) fn pause(&mut self, duration: Duration) -> TailResult<()> {
+        self.flush()?;
         match self.cancelled.recv_timeout(duration) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Err(RecvTimeoutError::Disconnected) => Err(TailError::Cancelled),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the blocks in which these pieces arrive; the `bool` tells whether more follow at once.
+    fn blocks(pieces: &[(&[u8], bool)]) -> Vec<Vec<u8>> {
+        let (_alive, cancelled) = bounded(0);
+        let (mut queue, receiver) = Queue::new("tail", StreamLimits::unlimited(), cancelled);
+        for (piece, more_follow) in pieces {
+            queue.deliver(piece, *more_follow).unwrap();
+        }
+        queue.finish(Ok(()));
+        let block = |item| if let QueueItem::Block(block) = item { Some(block) } else { None };
+        receiver.try_iter().filter_map(block).collect()
+    }
+
+    #[test]
+    fn a_line_ending_is_not_split_between_blocks() {
+        for lines_before in 0..3 {
+            let log = [&b"x\n".repeat(lines_before)[..], &b"line\r\n".repeat(200)].concat();
+            let blocks = blocks(&[(&log, false)]);
+            assert!(blocks.len() > 3 && blocks.concat() == log);
+            assert!(blocks.iter().all(|block| block.ends_with(b"\n")), "{lines_before}");
+        }
+        assert_eq!(
+            blocks(&[(b"a\r", true), (b"\nb\r", true), (b"c", false)]),
+            [&b"a"[..], b"\r\nb", b"\rc"]
+        );
+    }
+
+    #[test]
+    fn a_carriage_return_is_not_held_back_if_nothing_follows() {
+        assert_eq!(blocks(&[(b"50%\r", false), (b"51%\r", false)]), [&b"50%\r"[..], b"51%\r"]);
+        assert_eq!(blocks(&[(b"50%\r", true)]), [&b"50%"[..], b"\r"]);
     }
 }
