@@ -159,8 +159,8 @@ impl TailOptions {
     }
 
     /// Sets how long the job may be PENDING before the tail ends with 408. A job is PENDING, for example,
-    /// while its packages are installed. An outage of the cluster extends this time only by the
-    /// request that is in progress.
+    /// while its packages are installed. If the cluster is unreachable then, the tail ends as
+    /// soon as the request in progress has failed.
     ///
     /// More than 0. Defaults to the stream timeout; without one, the job may be PENDING for any time.
     pub fn pending_timeout(mut self, timeout: Duration) -> Self {
@@ -170,8 +170,8 @@ impl TailOptions {
 
     /// Sets the interval at which a growing log is polled, from 10 ms to 60 s. Defaults to 50 ms.
     ///
-    /// If the log does not grow, the interval increases to 500 ms. A longer `interval` stays constant. No
-    /// request of the tail is repeated more often than this. The WebSocket is not polled.
+    /// If the log does not grow, the interval increases to 500 ms; an interval longer than that stays. A tail
+    /// that is up to date polls no more often than this. The WebSocket is not polled.
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = interval;
         self

@@ -29,7 +29,7 @@ use crate::ClientError;
 /// - 503: the connection broke and no reconnect succeeded; the job has finished, but its log is gone; the
 ///   id now belongs to another job; a [handle](Self::handle) closed the tail; or the last clone of the
 ///   client was dropped
-/// - any other status is the server's, if it rejected the last attempt
+/// - any other status is the one with which the server rejected the last attempt
 ///
 /// Dropping a tail closes its connections and frees its worker within 100 ms, without waiting for it.
 ///
@@ -96,7 +96,8 @@ pub struct TailHandle {
 
 impl TailHandle {
     /// Closes the tail's connections and frees its worker, within 100 ms. The iterator yields one `Err`
-    /// with status 503 and ends. Does nothing if the tail has ended.
+    /// with status 503 and ends, after the lines of a block that it has already taken from the queue: at most
+    /// 64. Does nothing if the iterator has ended.
     pub fn close(&self) {
         self.cancel.close(ClosedBy::Handle);
     }

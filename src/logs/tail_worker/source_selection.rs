@@ -217,7 +217,7 @@ impl Follower {
         self.begin_search(state, dashboard);
         let Some(search) = self.search.take() else {
             return SearchResult::Unusable(ClientError::unreachable(format_args!(
-                "{}: there is no usable agent on the job's node",
+                "{}: there is no usable agent on its node",
                 self.operation
             )));
         };
