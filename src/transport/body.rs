@@ -19,10 +19,10 @@ const MAX_RESPONSE: usize = 256 * 1024 * 1024;
 /// Maximum number of bytes read of an error response.
 const MAX_ERROR: usize = 1024 * 1024;
 const PIECE: usize = 64 * 1024;
-/// The reads of a stream may take this long, or four times its idle timeout if that is longer, and a second
-/// more for each KiB. Otherwise a server that sends a byte now and then would occupy the reader forever.
-const MAX_WAIT: Duration = Duration::from_secs(60);
-const BYTES_PER_SECOND: u64 = 1024;
+/// A stream may be this late, or four times its idle timeout if that is longer. Each KiB makes up for a second.
+/// Otherwise a server that sends a byte now and then would occupy the reader forever.
+const MAX_LATE: Duration = Duration::from_secs(60);
+const BYTES_PER_SECOND: u32 = 1024;
 
 /// The bytes that a partial response contains, and the total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +78,8 @@ pub(crate) struct Stream {
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
     pub(super) idle: Duration,
-    /// How long the reads took. The time between them is the caller's.
-    pub(super) waited: Duration,
-    pub(super) received: u64,
+    /// How much longer the reads took than [`BYTES_PER_SECOND`] allows. The time between them is the caller's.
+    pub(super) late: Duration,
 }
 
 /// Why a read of a [`Stream`] returned no bytes.
@@ -125,14 +124,16 @@ impl Stream {
             }
             Body::Exchange { body, idle_timeout_only: false } => body.read(buf),
             Body::Exchange { body, idle_timeout_only: true } => {
-                let allowed = MAX_WAIT.max(self.idle * 4);
-                if self.waited > allowed + Duration::from_secs(self.received / BYTES_PER_SECOND) {
+                if self.late > MAX_LATE.max(self.idle * 4) {
                     return Err(StreamError::Broken(too_slow(&self.request)));
                 }
                 body.wait_at_most(self.idle);
                 let begun = Instant::now();
                 let read = body.read(buf);
-                self.waited += begun.elapsed();
+                let length =
+                    read.as_ref().map_or(0, |length| u32::try_from(*length).unwrap_or(u32::MAX));
+                let allowed = Duration::from_secs(1) * length / BYTES_PER_SECOND;
+                self.late = (self.late + begun.elapsed()).saturating_sub(allowed);
                 match read {
                     Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
                     other => other,
@@ -143,7 +144,6 @@ impl Stream {
             Ok(0) => self.connections.check_open().map(|()| 0),
             other => other,
         };
-        self.received += read.as_ref().map_or(0, |length| *length as u64);
         read.map_err(|error| {
             let error = if is_timeout(&error) {
                 Error::Timeout(Timeout::RecvBody)
