@@ -186,7 +186,7 @@ pub enum TimeoutKind {
     /// completely in time. The request may have been carried out.
     Read,
     /// [`TailOptions::stream_timeout`](crate::TailOptions::stream_timeout): the log had no new output for
-    /// this long.
+    /// this long. Or [`TailOptions::pending_timeout`](crate::TailOptions::pending_timeout).
     Stream,
     /// The timeout passed to a call that waits, for example
     /// [`RayClient::wait_for_job`](crate::RayClient::wait_for_job).

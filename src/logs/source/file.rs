@@ -45,7 +45,10 @@ pub(crate) struct FileSource<S: FileServer> {
     is_uncertain: bool,
     no_reading_before: Instant,
     no_poll_before: Instant,
+    /// How many full reads at the end of the log lacked its last lines.
     cut_readings: u32,
+    /// How many full reads in a row ended before the position.
+    short_readings: u32,
     /// Last lines that the search for their start has already read.
     read_ahead: Vec<u8>,
 }
@@ -84,6 +87,7 @@ impl<S: FileServer> FileSource<S> {
             no_reading_before: Instant::now(),
             no_poll_before: Instant::now(),
             cut_readings: 0,
+            short_readings: 0,
             read_ahead: Vec::new(),
         }
     }
@@ -149,11 +153,15 @@ impl<S: FileServer> FileSource<S> {
                 return Err(became_shorter(self.dashboard.operation(), delivered, total));
             }
             // The response may have been cut, or the file was replaced and grows.
-            self.count_cut(
-                "shorter than what was delivered: it was replaced, or a proxy cuts it off",
-            )?;
+            self.short_readings += 1;
+            if self.short_readings > MAX_CUT_READINGS {
+                return Err(self.always(
+                    "shorter than what was delivered: it was replaced, or a proxy cuts it off",
+                ));
+            }
             return self.read_whole();
         }
+        self.short_readings = 0;
         reading.compare(delivered, self.dashboard.operation())?;
         self.known = reading.known;
         (self.is_uncertain, self.new_lines) = (false, 0);
@@ -181,21 +189,18 @@ impl<S: FileServer> FileSource<S> {
         if cut == Some(false) || (cut.is_none() && verified.is_confirmed) {
             return Ok(ReadOutcome::End(Certainty::Sure));
         }
-        if cut == Some(true) {
-            self.count_cut("without its last lines: a proxy probably cuts it off")?;
+        self.cut_readings += u32::from(cut == Some(true));
+        if self.cut_readings > MAX_CUT_READINGS {
+            return Err(self.always("without its last lines: a proxy probably cuts it off"));
         }
         self.read_whole()
     }
 
-    fn count_cut(&mut self, how: &str) -> TailResult<()> {
-        self.cut_readings += 1;
-        if self.cut_readings <= MAX_CUT_READINGS {
-            return Ok(());
-        }
-        Err(TailError::Broken(ClientError::unreachable(format_args!(
+    fn always(&self, how: &str) -> TailError {
+        TailError::Broken(ClientError::unreachable(format_args!(
             "{}: the log arrived {MAX_CUT_READINGS} times {how}",
             self.dashboard.operation()
-        ))))
+        )))
     }
 
     /// Reads the last lines and joins them to the known bytes.

@@ -166,10 +166,9 @@ impl Follower {
             let pending = self.time_to_pending_timeout();
             if pending.is_some_and(|left| left.is_zero()) {
                 let cause = self.cause(&error);
-                return Err(self.pending_timeout(
-                    "is not known to have started",
-                    &format!("; the last request failed: {cause}"),
-                ));
+                let why = format!("; the last request failed: {cause}");
+                let error = self.pending_timeout("is not known to have started", &why);
+                return Err(TailError::Fatal(error));
             }
             let left = self.time_to_silence();
             let may_go_on =
@@ -244,6 +243,9 @@ impl Follower {
         open: &mut OpenSource,
         interval: &mut Interval,
     ) -> TailResult<Duration> {
+        if !matches!(outcome, ReadOutcome::Data { .. } | ReadOutcome::Continue) {
+            self.queue.flush()?;
+        }
         match outcome {
             ReadOutcome::Data { bytes, is_up_to_date } => {
                 self.deliver(&bytes, !is_up_to_date)?;
@@ -327,7 +329,8 @@ impl Follower {
             if left.is_some_and(|left| left.is_zero()) {
                 let deadline = Instant::now() + self.options.stall_timeout();
                 let why = unmet_demands(&self.http, deadline);
-                return Err(self.pending_timeout("is still PENDING", &why));
+                let error = self.pending_timeout("is still PENDING", &why);
+                return Err(TailError::Fatal(error.with_job_status(Some(JobStatus::Pending))));
             }
             let wait = interval.next();
             self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
@@ -341,14 +344,13 @@ impl Follower {
         Some(most.saturating_sub(self.pending_since?.elapsed()))
     }
 
-    fn pending_timeout(&self, status: &str, why: &str) -> TailError {
-        let error = ClientError::timeout(format_args!(
+    fn pending_timeout(&self, status: &str, why: &str) -> ClientError {
+        ClientError::timeout(format_args!(
             "{}: the job {status} after {:?}: raise TailOptions::pending_timeout{why}",
             self.operation,
             self.options.pending_timeout_or_default().unwrap_or_default()
         ))
-        .of_kind(TimeoutKind::Stream);
-        TailError::Fatal(error.with_job_status(Some(JobStatus::Pending)))
+        .of_kind(TimeoutKind::Stream)
     }
 
     fn log_state(&mut self) -> TailResult<LogState> {

@@ -105,7 +105,7 @@ impl Queue {
     }
 
     /// Sends a `\r` that was held back.
-    fn flush(&mut self) -> TailResult<()> {
+    pub(super) fn flush(&mut self) -> TailResult<()> {
         if self.has_cr { self.deliver(b"", false) } else { Ok(()) }
     }
 

@@ -32,8 +32,8 @@ impl Failures {
         self.count
     }
 
-    /// Returns the pause before the next attempt, at least `retry_after`. Returns `None` if no attempt is
-    /// left.
+    /// Returns the pause before the next attempt, at least `retry_after`, but not beyond the time in which
+    /// attempts are allowed. Returns `None` if no attempt is left.
     pub(super) fn next_pause(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let is_allowed = match self.allowed {
