@@ -31,7 +31,7 @@ pub struct Listing<T> {
     /// The listed items.
     pub results: Vec<T>,
     /// How many items Ray counted before the limit. Whether items that a filter excludes are among them
-    /// depends on the resource; [the guide](crate::guide::cluster) has a table.
+    /// depends on the resource; [the guide](crate::guide::cluster) says how.
     pub total: usize,
     /// Whether more items match than `results` contains.
     pub truncated: bool,

@@ -7,7 +7,8 @@ use crate::ClientError;
 /// How often idempotent calls are retried, and the pauses between attempts.
 ///
 /// The client retries if it cannot connect, if the connection breaks, if the server answers 429, 502, 503
-/// or 504, or if a gateway answers 403 or 404. It does not retry a timeout (408), because that has already used its time.
+/// or 504, or if a gateway answers 403 or 404. It does not retry a timeout (408), because that has already
+/// used its time.
 ///
 /// All GETs and DELETEs are idempotent. So are [`deploy_serve_applications`], [`stop_job`], and
 /// [`submit_job`], because Ray accepts a submission id only once. Changing one Serve application is not:

@@ -15,7 +15,7 @@ const DEFAULT_EXCLUDES: &str = ".git,.venv,venv,__pycache__";
 /// How many links to one of their parent directories are followed. The system follows such a link
 /// about 40 times, and Ray packs the content each time; with two links, the number of paths doubles
 /// each time.
-const MAX_LOOPS: usize = 200;
+const MAX_LOOPS: usize = 1000;
 /// A link below this many others counts as one of them: directories whose links lead to each other multiply
 /// the paths as well.
 const MAX_NESTED_LINKS: usize = 10;

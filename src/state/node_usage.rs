@@ -74,8 +74,9 @@ pub struct NodeUsage {
     pub memory_total: Option<u64>,
     /// The used memory, in bytes.
     pub memory_used: Option<u64>,
-    /// The disks of `/` and of Ray's temporary directory, by path, whose `_x` Ray's dashboard turns into
-    /// `X`. Empty in a Kubernetes pod, unless `RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE=1` is set there.
+    /// The disks of `/` and of Ray's temporary directory, by path. Ray's dashboard changes a path that has
+    /// underscores: `/my_disk` becomes `/myDisk`. Empty in a Kubernetes pod, unless
+    /// `RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE=1` is set there.
     pub disks: BTreeMap<String, DiskUsage>,
     /// Bytes read from its disks per second.
     pub disk_read_per_second: Option<f64>,
