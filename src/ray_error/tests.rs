@@ -218,7 +218,10 @@ fn nested_and_huge_responses_are_read_in_bounded_time() {
             let error = meaning(status, &text);
             assert!(error.to_string().chars().count() <= 300);
         }
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}: {}", start.elapsed(), &text[..40]);
+        // Takes a second at most without optimization; the rest is for a busy machine. What is read once for
+        // each of its characters takes hours.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(30), "{took:?}: {}", &text[..40]);
     }
 }
 

@@ -147,7 +147,7 @@ fn an_unreachable_cluster_does_not_extend_the_pending_timeout() {
     let away_since = Instant::now();
     let error = tail.next().unwrap().unwrap_err();
     assert_eq!(error.status(), 408);
-    assert!(error.to_string().contains("not known to have started after 2s"), "{error}");
+    assert!(error.to_string().contains("not known to have left PENDING after 2s"), "{error}");
     assert!(error.to_string().contains("the last request failed: "), "{error}");
     assert!(away_since.elapsed() < 6000 * MS, "{:?}", away_since.elapsed());
 }

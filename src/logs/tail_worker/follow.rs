@@ -167,7 +167,7 @@ impl Follower {
             if pending.is_some_and(|left| left.is_zero()) {
                 let cause = self.cause(&error);
                 let why = format!("; the last request failed: {cause}");
-                let error = self.pending_timeout("is not known to have started", &why);
+                let error = self.pending_timeout("is not known to have left PENDING", &why);
                 return Err(TailError::Fatal(error));
             }
             let left = self.time_to_silence();
