@@ -322,25 +322,23 @@ impl ClientBuilder {
     /// Separates the token from the headers, because agents may get the token but no header.
     fn credentials(&self, basic: Option<&str>) -> Result<Credentials, ClientError> {
         let mut headers = self.own_headers()?;
+        let has_own = headers.contains_key(AUTHORIZATION);
+        if !has_own {
+            let basic = basic.and_then(secret);
+            headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
+        }
         for name in [AUTHORIZATION, RAY_AUTHORIZATION] {
             let own = headers.get(name).and_then(|value| value.to_str().ok());
             let own = own.and_then(|value| value.strip_prefix("Bearer "));
             if let Some(token) = own.and_then(|token| Token::new(token, None)) {
                 headers.remove(name);
-                // Does not replace the caller's own.
-                let basic = basic.and_then(secret).filter(|_| name == RAY_AUTHORIZATION);
-                if let (Some(basic), false) = (basic, headers.contains_key(AUTHORIZATION)) {
-                    headers.insert(AUTHORIZATION, basic);
-                }
                 return Ok(Credentials { headers, token: Some(token), token_header: name });
             }
         }
-        if headers.contains_key(AUTHORIZATION) {
+        if has_own {
             return Ok(Credentials { headers, token: None, token_header: AUTHORIZATION });
         }
         let token_header = if basic.is_some() { RAY_AUTHORIZATION } else { AUTHORIZATION };
-        let basic = basic.and_then(secret);
-        headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
         let token = self.token.as_ref().map(|token| {
             Token::new(&token.value, token.file.clone()).ok_or_else(|| {
                 ClientError::invalid("bearer_token: must be 1 to 16384 visible ASCII characters")

@@ -218,10 +218,7 @@ impl RayClient {
         }
         let log = read_whole(&self.dashboard(job_file_request(&operation, &job), false));
         let log = log.map_err(|error| explain_job_error(&operation, &job, error))?;
-        if log.is_empty() && job.status.is_terminal() {
-            check_empty(self.http(), &operation, &job)?;
-        }
-        Ok(text(log))
+        self.checked_text(&operation, &job, log)
     }
 
     /// Returns the last `lines` lines of a job's log so far, from 1 to 10,000, with their line endings.
@@ -265,10 +262,20 @@ impl RayClient {
                 "{operation}: the lines are larger than 4 MiB: tail the log instead"
             ))
         })?;
-        if last.is_empty() && job.status.is_terminal() {
-            check_empty(self.http(), &operation, &job)?;
+        self.checked_text(&operation, &job, last)
+    }
+
+    /// Returns the text of a log. If it is empty, verifies that the log of a finished job exists.
+    fn checked_text(
+        &self,
+        operation: &str,
+        job: &Job,
+        log: Vec<u8>,
+    ) -> Result<String, ClientError> {
+        if log.is_empty() && job.status.is_terminal() {
+            check_empty(self.http(), operation, job)?;
         }
-        Ok(text(last))
+        Ok(text(log))
     }
 
     pub(super) fn dashboard(&self, request: Request, has_markers: bool) -> Dashboard {

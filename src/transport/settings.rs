@@ -66,12 +66,8 @@ impl Settings {
     /// Returns the value of the `Host` header. It has no default port, because ureq sends none and a gateway
     /// may compare the whole value.
     pub(super) fn host_header(&self) -> String {
-        let uri = self.base.parse::<Uri>().unwrap_or_default();
-        let host = uri.host().unwrap_or_default();
-        match uri.port_u16() {
-            Some(port) if port != self.default_port() => format!("{host}:{port}"),
-            _ => host.to_owned(),
-        }
+        let (host, port) = self.host_and_port();
+        if port == self.default_port() { host } else { format!("{host}:{port}") }
     }
 
     fn default_port(&self) -> u16 {

@@ -147,15 +147,19 @@ fn archives_wheels_and_single_files_match_rays_names() {
     }
 }
 
+fn check_links_are_rejected(folder: &Folder) {
+    let error = Package::working_dir(folder.path()).uri().unwrap_err();
+    assert_eq!(error.status(), 400);
+    assert!(error.to_string().contains("symbolic links"), "{error}");
+}
+
 #[test]
 fn a_cycle_of_links_is_rejected() {
     let folder = Folder::new();
     for name in ["one", "two"] {
         std::os::unix::fs::symlink(".", folder.path().join(name)).unwrap();
     }
-    let error = Package::working_dir(folder.path()).uri().unwrap_err();
-    assert_eq!(error.status(), 400);
-    assert!(error.to_string().contains("symbolic links"), "{error}");
+    check_links_are_rejected(&folder);
 }
 
 #[test]
@@ -169,9 +173,7 @@ fn links_that_lead_to_each_other_are_rejected() {
             std::os::unix::fs::symlink(folder.path().join(other), links.join(other)).unwrap();
         }
     }
-    let error = Package::working_dir(folder.path()).uri().unwrap_err();
-    assert_eq!(error.status(), 400);
-    assert!(error.to_string().contains("symbolic links"), "{error}");
+    check_links_are_rejected(&folder);
 }
 
 #[test]
