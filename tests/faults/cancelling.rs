@@ -30,8 +30,7 @@ fn drop_and_follow_others(address: &str) {
             worst = worst.max(start.elapsed());
         }
         println!("worst of 25, and a new tail: {worst:?}");
-        // Far below every timeout. `benches/` measures the time itself.
-        assert!(worst < Duration::from_secs(2), "100 ms are promised, and took {worst:?}");
+        assert!(worst < Duration::from_millis(300), "100 ms are promised, and took {worst:?}");
     }
 }
 
