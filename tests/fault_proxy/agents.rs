@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use ray_client::{JobSubmission, Protocol, RayClient};
 
+use crate::ports::free_port;
 use crate::proxy::{Plan, Proxy};
 use crate::rng::TestRng;
 use crate::server::{Request, Server, close, hold};
@@ -50,10 +51,7 @@ impl Listener {
             })),
             SomethingSilent => Listener::Server(Server::start(|_, stream| Err(hold(stream)))),
             AnotherClustersAgent => Listener::Server(Server::start(stranger)),
-            Nobody => {
-                let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-                Listener::None(format!("http://{free}"))
-            }
+            Nobody => Listener::None(format!("http://127.0.0.1:{}", free_port())),
         }
     }
 

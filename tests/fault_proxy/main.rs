@@ -5,6 +5,8 @@
 //! `RAY_CLIENT_FAULT_NODES=10`. `RAY_CLIENT_RAY=2.9.3` selects another version of Ray. A failure
 //! prints its seed; `RAY_CLIENT_FAULT_SEED=n RAY_CLIENT_FAULT_JOBS=1` repeats it.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/rng.rs"]

@@ -1,17 +1,20 @@
 //! Tests the client through a real squid and a real nginx on loopback. Skipped if they are not
 //! installed: `apt-get install squid nginx`.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/server.rs"]
 mod server;
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ports::free_port;
 use ray_client::logs::LogFile;
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy, StreamLimits, TailOptions};
 use server::{Server, close, job, job_with_log, respond, respond_json, version};
@@ -29,10 +32,6 @@ impl Drop for Daemon {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts a program with this configuration, and replaces PORT and FOLDER in it. Returns `None` if

@@ -3,7 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use serde_json::json;
 use support::Head;
 
 use crate::Folder;
+use crate::ports::free_port;
 
 #[test]
 fn ray_2_60_runs_uploaded_code() {
@@ -146,9 +146,8 @@ fn serve_runs_uploaded_code(client: &RayClient) {
     folder.write("serving.py", code);
     let upload = client.upload_package(&Package::working_dir(folder.path())).unwrap();
     assert!(upload.uploaded);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let serve = ServeConfig {
-        http_options: json!({"host": "127.0.0.1", "port": port}).as_object().cloned(),
+        http_options: json!({"host": "127.0.0.1", "port": free_port()}).as_object().cloned(),
         ..ServeConfig::default()
     };
     client.deploy_serve_applications(&serve).unwrap();

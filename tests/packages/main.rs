@@ -4,6 +4,8 @@
 mod faults;
 mod jobs;
 mod names;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/rng.rs"]
 #[allow(dead_code, reason = "each user takes what it needs")]
 mod rng;

@@ -1,5 +1,7 @@
 //! Tests the client against a real Ray that all tests of this program share.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use ray_client::{
 };
 use serde_json::{Value, json};
 
+use crate::ports::free_port;
 use crate::support::{Head, eventually};
 
 /// The folder of `serve_apps.py`.
@@ -35,12 +36,9 @@ fn serve() -> (&'static Serve, MutexGuard<'static, ()>) {
     static SERVE: OnceLock<Serve> = OnceLock::new();
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let serve = SERVE.get_or_init(|| {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        Serve {
-            head: Head::start(&["--env", &format!("PYTHONPATH={APPS}")]),
-            port: free.local_addr().unwrap().port(),
-        }
+    let serve = SERVE.get_or_init(|| Serve {
+        head: Head::start(&["--env", &format!("PYTHONPATH={APPS}")]),
+        port: free_port(),
     });
     (serve, turn)
 }

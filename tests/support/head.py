@@ -18,6 +18,7 @@ import ctypes
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -75,14 +76,19 @@ def install(folder, ray):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((HEAD_IP, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Returns ports that are free on every address.
+
+    They are below the ports that systems give to connections and to listeners without a port of their
+    own: one of those could take a port in the seconds until Ray listens.
+    """
+    with contextlib.ExitStack() as sockets:
+        ports = []
+        while len(ports) < count:
+            one = sockets.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind(("", random.randrange(20000, 32768)))
+                ports.append(one.getsockname()[1])
+        return ports
 
 
 def processes():
@@ -226,6 +232,18 @@ class Head:
         return {"killed": self.raylet}
 
 
+def start(head):
+    for attempts_left in (2, 1, 0):
+        try:
+            return head.start()
+        except (RuntimeError, OSError) as error:
+            # A free port may have been taken in the meantime.
+            end_all()
+            if not attempts_left:
+                raise
+            say(f"trying once more: {error}")
+
+
 def answer(value):
     print(json.dumps(value), flush=True)
 
@@ -251,17 +269,8 @@ def main():
     folder = Path(tempfile.mkdtemp(prefix="rc-"))
     try:
         say(f"starting Ray {options.ray} (a few seconds)")
-        for attempt in range(3):
-            try:
-                head = Head(python, folder, options)
-                answer(head.start())
-                break
-            except RuntimeError as error:
-                # A free port may have been taken in the meantime.
-                end_all()
-                if attempt == 2:
-                    raise
-                say(f"trying once more: {error}")
+        head = Head(python, folder, options)
+        answer(start(head))
         for line in sys.stdin:
             command = getattr(head, line.strip().replace("-", "_"))
             try:
