@@ -1,7 +1,7 @@
 //! The loop that follows a log to its end.
 //!
-//! It reads bytes from a source and sends them to the queue. It decides about timeouts, reconnects and
-//! the end of the tail.
+//! It reads bytes from a source and sends them to the queue. It decides about reconnects and the end of
+//! the tail.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,16 +21,12 @@ use crate::logs::source::{
     UnusableAgents,
 };
 use crate::logs::source_kind::SourceKind;
-use crate::state::unmet_demands;
 use crate::transport::Http;
-use crate::{AgentAccess, ClientError, TimeoutKind};
+use crate::{AgentAccess, ClientError};
 
 /// How many times to retry when Ray reports a log as lost: a freshly started dashboard does not know
 /// its nodes yet.
 const MAX_LOST_RETRIES: u32 = 4;
-
-/// Interval between polls of an empty log, unless the poll interval is longer.
-const FIRST_BYTES: Duration = Duration::from_millis(200);
 
 /// Whether agents may be used, and which of them are unusable.
 pub(in crate::logs) struct Agents {
@@ -56,9 +52,9 @@ pub(in crate::logs) struct Follower {
     failures: Failures,
     lost: u32,
     /// When silence began: at the last new byte, or later while the end of the log is checked.
-    silent_since: Instant,
+    pub(super) silent_since: Instant,
     /// Since when the job has been PENDING. Reconnects do not reset it.
-    pending_since: Option<Instant>,
+    pub(super) pending_since: Option<Instant>,
     pub(super) search: Option<AgentSearch>,
     pub(super) no_search_before: Instant,
 }
@@ -311,49 +307,7 @@ impl Follower {
         self.queue.begin_at(start, false)
     }
 
-    /// Waits until the job is no longer pending.
-    fn wait_until_started(&mut self) -> TailResult<LogState> {
-        let mut interval = Interval::new(self.options.poll_interval);
-        loop {
-            let state = self.log_state()?;
-            if !state.is_pending {
-                self.pending_since = None;
-                return Ok(state);
-            }
-            if self.pending_since.is_none() {
-                record!(Debug, "tail", "{}: the job is PENDING", self.operation);
-            }
-            self.pending_since.get_or_insert_with(Instant::now);
-            self.note_success();
-            let left = self.time_to_pending_timeout();
-            if left.is_some_and(|left| left.is_zero()) {
-                let deadline = Instant::now() + self.options.stall_timeout();
-                let why = unmet_demands(&self.http, deadline);
-                let error = self.pending_timeout("is still PENDING", &why);
-                return Err(TailError::Fatal(error.with_job_status(Some(JobStatus::Pending))));
-            }
-            let wait = interval.next();
-            self.queue.pause(left.map_or(wait, |left| wait.min(left)))?;
-            self.silent_since = Instant::now();
-        }
-    }
-
-    /// Returns the rest of the pending timeout, or `None` if the job is not PENDING or there is no timeout.
-    fn time_to_pending_timeout(&self) -> Option<Duration> {
-        let most = self.options.pending_timeout_or_default()?;
-        Some(most.saturating_sub(self.pending_since?.elapsed()))
-    }
-
-    fn pending_timeout(&self, status: &str, why: &str) -> ClientError {
-        ClientError::timeout(format_args!(
-            "{}: the job {status} after {:?}: raise TailOptions::pending_timeout{why}",
-            self.operation,
-            self.options.pending_timeout_or_default().unwrap_or_default()
-        ))
-        .of_kind(TimeoutKind::Stream)
-    }
-
-    fn log_state(&mut self) -> TailResult<LogState> {
+    pub(super) fn log_state(&mut self) -> TailResult<LogState> {
         self.log.state(&self.request_context())
     }
 
@@ -384,7 +338,7 @@ impl Follower {
     }
 
     /// Resets the count of failures after a successful poll.
-    fn note_success(&mut self) {
+    pub(super) fn note_success(&mut self) {
         if self.failures.count() > 0 {
             record!(
                 Info,
@@ -433,44 +387,6 @@ impl Follower {
             check_empty(&self.http, &self.operation, job).map_err(TailError::classify)?;
         }
         Ok(AttemptOutcome::Complete)
-    }
-
-    /// Fails if the stream timeout had expired before the last read began, and the job has not finished.
-    fn check_silence(&mut self, is_last: bool, open: &mut OpenSource, why: &str) -> TailResult<()> {
-        if !is_last || open.is_over {
-            return Ok(());
-        }
-        if self.log_state()?.is_over {
-            open.nothing_more_is_written();
-            return Ok(());
-        }
-        Err(self.silent(why))
-    }
-
-    fn silent(&self, why: &str) -> TailError {
-        let error = ClientError::timeout(format_args!(
-            "{}: silent for {:?}: {why}: raise TailOptions::stream_timeout, or use TailOptions::until_done()",
-            self.operation,
-            self.options.stream_timeout.unwrap_or_default()
-        ));
-        TailError::Fatal(error.of_kind(TimeoutKind::Stream))
-    }
-
-    /// Pauses before the next poll of an empty log. Fails if the stream timeout has expired.
-    pub(super) fn wait_for_first_bytes(&mut self) -> TailResult<()> {
-        let left = self.time_to_silence();
-        self.note_success();
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(self.silent("nothing was written"));
-        }
-        let pause = FIRST_BYTES.max(self.options.poll_interval);
-        self.queue.pause(left.map_or(pause, |left| left.min(pause)))
-    }
-
-    /// Returns the rest of the stream timeout, or `None` if there is no timeout.
-    fn time_to_silence(&self) -> Option<Duration> {
-        let timeout = self.options.stream_timeout?;
-        Some(timeout.saturating_sub(self.silent_since.elapsed()))
     }
 
     /// Returns the final error: that of the last attempt, usually with the position and the reconnects.

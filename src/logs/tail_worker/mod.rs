@@ -7,6 +7,7 @@ mod pool;
 mod queue;
 mod reconnect;
 mod source_selection;
+mod timeouts;
 
 pub(super) use cancel::{Cancel, ClosedBy};
 pub(super) use follow::{Agents, Follower};
