@@ -53,11 +53,6 @@ pub(crate) fn one_line_without(secrets: &[&str], text: &str) -> String {
     one_line(&without(secrets, text))
 }
 
-/// Returns a URL without these secrets, for log records.
-pub(crate) fn url_without(secrets: &[&str], url: &str) -> String {
-    shorten(&without(secrets, url))
-}
-
 /// Returns a route with only the keys of its query: `/a?token=…`.
 pub(crate) fn hide_query_values(route: &str) -> Cow<'_, str> {
     let Some((path, query)) = route.split_once('?') else { return Cow::Borrowed(route) };
@@ -105,7 +100,7 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
 
 /// Returns the beginning of a text with each secret replaced by `…`, even a secret that is only partly
 /// in the beginning.
-fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
+pub(crate) fn without<'t>(secrets: &[&str], text: &'t str) -> Cow<'t, str> {
     // Base64 may be repeated without its padding.
     let secrets = secrets.iter().map(|secret| secret.trim_end_matches('='));
     let secrets: Vec<&str> = secrets.filter(|secret| !secret.is_empty()).collect();

@@ -30,16 +30,15 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
         let error = rejection(&request, &stream.settings, status, &content_type, &page);
         return Some(error.with_retry_after(retry_after(head)));
     }
+    let settings = stream.settings.clone();
+    let refuse = |why: &str| {
+        let message = format!("{operation}: the response is not Ray's: {why}");
+        Some(ClientError::unexpected(settings.hide_secrets(&request, &message)))
+    };
     if is_kind(&content_type, "text/html") || is_kind(&content_type, "application/xhtml+xml") {
         let page = stream.read_error_page();
-        let said = gateway::page(status.as_u16(), &String::from_utf8_lossy(&page));
-        return Some(ClientError::unexpected(format_args!(
-            "{operation}: the response is not Ray's: {said}"
-        )));
+        return refuse(&gateway::page(status.as_u16(), &String::from_utf8_lossy(&page)));
     }
-    let refuse = |why: &str| {
-        Some(ClientError::unexpected(format_args!("{operation}: the response is not Ray's: {why}")))
-    };
     let is_partial = status == StatusCode::PARTIAL_CONTENT;
     if let Some(encoding) = header(head, "content-encoding").filter(|it| *it != "identity") {
         return refuse(&format!("it is encoded ({encoding}), which was not requested"));

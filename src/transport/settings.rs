@@ -90,11 +90,16 @@ impl Settings {
 
     /// Returns a request as log records show it.
     pub(super) fn show(&self, request: &Request) -> String {
-        let secrets = self.secrets(request);
-        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
         let path = redact::hide_query_values(&request.path);
         let url = format!("{} {}{path}{}", request.method, self.base, request.query);
-        redact::url_without(&secrets, &url)
+        redact::shorten(&self.hide_secrets(request, &url))
+    }
+
+    /// Hides what no message about this request may show.
+    pub(super) fn hide_secrets(&self, request: &Request, text: &str) -> String {
+        let secrets = self.secrets(request);
+        let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
+        redact::without(&secrets, text).into_owned()
     }
 
     /// Returns the headers of every request, including the token.

@@ -1,5 +1,8 @@
 //! Verifies that errors and `Debug` output contain no secrets.
 
+use std::io;
+use std::net::TcpStream;
+
 use ray_client::{Protocol, RayClient};
 
 use crate::options;
@@ -44,6 +47,32 @@ fn display_and_debug_hide_tokens_passwords_and_headers() {
     assert!(sent("x-ray-authorization", "Bearer t0kenvalue"));
     assert!(sent("authorization", "Basic bWU6cGFzc3cwcmQ="));
     assert!(server.requests().iter().any(|r| r.header("x-key") == Some("headerv4lue")));
+}
+
+#[test]
+fn successful_responses_that_repeat_the_request_are_shown_without_its_headers() {
+    type Answer = fn(&str, &mut TcpStream) -> io::Result<()>;
+    let answers: [Answer; 3] = [
+        |seen, stream| {
+            let page = format!("<html><title>Sign in: {seen}</title></html>");
+            respond(stream, 200, "content-type: text/html\r\n", page)
+        },
+        |seen, stream| respond(stream, 200, &format!("content-type: {seen}\r\n"), "x"),
+        |seen, stream| respond(stream, 200, &format!("content-encoding: {seen}\r\n"), "x"),
+    ];
+    for answer in answers {
+        let server = Server::start(move |request, stream| {
+            answer(request.header("x-key").unwrap_or_default(), stream)
+        });
+        let builder = RayClient::builder(server.address()).header("X-Key", "headerv4lue");
+        let client = builder.build().unwrap();
+        let stream = client.tail_job_logs_with("a", options(Protocol::Stream).reconnects(0));
+        let of_tail = stream.unwrap().last().unwrap().unwrap_err();
+        for error in [client.get_job("a").unwrap_err(), of_tail] {
+            assert!(error.to_string().contains('…'), "{error}");
+            check(&format!("{error} {error:?}"));
+        }
+    }
 }
 
 #[test]

@@ -29,13 +29,17 @@ fn seen(request: &Request) -> String {
 
 type Answer = fn(&Request, &mut std::net::TcpStream) -> std::io::Result<()>;
 
-const ANSWERS: [Answer; 8] = [
+const ANSWERS: [Answer; 9] = [
     |request, stream| respond(stream, 403, "", format!("Forbidden: {}", seen(request))),
     |request, stream| respond(stream, 401, "", seen(request)),
     |request, stream| respond(stream, 503, "", seen(request)),
     |request, stream| {
         let page = format!("<html><title>{}</title></html>", seen(request));
         respond(stream, 502, "content-type: text/html\r\n", page)
+    },
+    |request, stream| {
+        let page = format!("<html><title>{}</title></html>", seen(request));
+        respond(stream, 200, "content-type: text/html\r\n", page)
     },
     |request, stream| {
         let query = request.line.split_once('?').map_or("", |(_, query)| query);
