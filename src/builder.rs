@@ -198,6 +198,8 @@ impl ClientBuilder {
     }
 
     /// Sets the limits of tails whose [`TailOptions`](crate::TailOptions) set none.
+    /// [`TailOptions::until_done`](crate::TailOptions::until_done) and
+    /// [`follow_job_logs`](RayClient::follow_job_logs) set their own: no limits.
     ///
     /// Defaults to [`StreamLimits::default`]: 50,000 lines, 50 MiB, 10,000 WebSocket messages.
     pub fn stream_limits(mut self, limits: StreamLimits) -> Self {
@@ -280,6 +282,9 @@ impl ClientBuilder {
     }
 
     /// Builds the client. Sends nothing: the first call shows whether the cluster is reachable.
+    ///
+    /// Reads the proxy variables of the environment (`http_proxy`, `https_proxy`, `all_proxy` and
+    /// `no_proxy`). If a proxy should not be used for a host, add the host to `no_proxy`.
     ///
     /// # Errors
     /// 400 if:

@@ -1,5 +1,5 @@
 //! Settings from environment variables, read as Ray's own client reads them. The only I/O is reading
-//! token files.
+//! token files. `transport/proxy.rs` interprets the proxy variables.
 
 use std::collections::BTreeMap;
 use std::env;

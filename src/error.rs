@@ -50,7 +50,11 @@ type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// 400: a parameter is invalid. Nothing was sent.
+    /// 400: a parameter is invalid.
+    ///
+    /// Most are refused before anything is sent. Only the cluster or the upload can show that a start
+    /// position is past the end of the log, that [`Protocol::Stream`](crate::Protocol::Stream) needs a newer
+    /// Ray, or that a file changed while it was packed.
     #[error("{message}")]
     #[non_exhaustive]
     InvalidParameter {
@@ -58,9 +62,10 @@ pub enum ClientError {
         message: String,
     },
 
-    /// The cluster, or a gateway in front of it, answered with an error.
+    /// Ray refused the request, or a gateway did, or this client because of what Ray reported.
     ///
-    /// The status is the server's, or the 4xx that Ray wraps in a 500. A 404 from Ray is
+    /// The status is the server's, unless Ray's own misleads: [all statuses](crate::guide::errors#statuses)
+    /// names these. A 404 from Ray is
     /// [`NotFound`](Self::NotFound); a 404 from a gateway is this variant.
     #[error("{message}")]
     #[non_exhaustive]
@@ -183,7 +188,7 @@ pub enum TimeoutKind {
     /// in time. The request was not sent.
     Connect,
     /// [`ClientBuilder::read_timeout`](crate::ClientBuilder::read_timeout): the response did not arrive
-    /// completely in time. The request may have been carried out.
+    /// completely in time. The request may have been carried out. Also the time limit of a Serve change.
     Read,
     /// [`TailOptions::stream_timeout`](crate::TailOptions::stream_timeout): the log had no new output for
     /// this long. Or [`TailOptions::pending_timeout`](crate::TailOptions::pending_timeout).

@@ -1,5 +1,5 @@
-//! Recognizes and describes error responses of a gateway: a reverse proxy, an ingress or a login portal
-//! between the client and Ray.
+//! Recognizes web pages, and describes responses of a gateway: a reverse proxy, an ingress or a login portal
+//! between the client and Ray. `ray_error.rs` decides which error responses are a gateway's.
 
 /// The title is searched in the first bytes of a page, up to this many.
 const HEAD: usize = 64 * 1024;

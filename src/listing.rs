@@ -1,4 +1,5 @@
-//! `Listing`: the results of a list call, and whether they are complete.
+//! `Listing`: the results of a list call, and whether they are complete. `state/mod.rs` decides that for
+//! the state API; other lists are incomplete only if rows are unreadable.
 
 use std::slice;
 use std::vec;
@@ -9,7 +10,7 @@ use crate::json::Rows;
 
 /// A list, and whether it is complete.
 ///
-/// A `Listing` is used like a `Vec`:
+/// Iterate over a `Listing` as over a `Vec`:
 ///
 /// ```no_run
 /// use ray_client::RayClient;
@@ -33,7 +34,7 @@ pub struct Listing<T> {
     /// How many items Ray counted before the limit. Whether items that a filter excludes are among them
     /// depends on the resource; [the guide](crate::guide::cluster) says how.
     pub total: usize,
-    /// Whether more items match than `results` contains.
+    /// Whether items that match are missing from `results`, or may be.
     pub truncated: bool,
     /// Ray's warnings, for example about nodes that did not respond, and warnings about skipped rows, which
     /// were unreadable. At most ten skipped rows are named; one more warning counts the others.

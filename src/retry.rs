@@ -10,9 +10,11 @@ use crate::ClientError;
 /// or 504, or if a gateway answers 403 or 404. It does not retry a timeout (408), because that has already
 /// used its time.
 ///
-/// All GETs and DELETEs are idempotent. So are [`deploy_serve_applications`], [`stop_job`], and
-/// [`submit_job`], because Ray accepts a submission id only once. Changing one Serve application is not:
-/// its PUT contains all applications, and sent again later it could undo changes of others.
+/// Idempotent are all calls but those that change one Serve application: their PUT contains all
+/// applications, and sent again later it could undo changes of others. [`submit_job`] is idempotent because
+/// Ray accepts a submission id only once.
+///
+/// Tails do not use this policy; they [reconnect](crate::TailOptions::reconnects).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -24,9 +26,7 @@ use crate::ClientError;
 /// # Ok::<(), ray_client::ClientError>(())
 /// ```
 ///
-/// [`deploy_serve_applications`]: crate::RayClient::deploy_serve_applications
 /// [`submit_job`]: crate::RayClient::submit_job
-/// [`stop_job`]: crate::RayClient::stop_job
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     pub(crate) attempts: u32,

@@ -1,4 +1,5 @@
-//! The Ray version of the cluster, and differences between versions.
+//! The Ray version of the cluster, and the one difference that is decided by it: the format of log
+//! streams. All others are decided by responses: see `ray_error.rs`, `state/mod.rs` and `serve/raw_state.rs`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

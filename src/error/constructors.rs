@@ -1,4 +1,5 @@
-//! Constructors of `ClientError`. They redact and shorten every message.
+//! Constructors of `ClientError`. They shorten every message, and hide paths and passwords in URLs. They do
+//! not know the client's token and headers: `transport/settings.rs` hides those in texts of the server.
 
 use std::fmt;
 use std::time::Duration;

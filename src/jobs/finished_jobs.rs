@@ -33,7 +33,7 @@ impl RayClient {
     /// Waits for several jobs and yields each when it finishes. Calls `GET /api/jobs/`, one request
     /// for all of them, first every 100 ms, later every second. Calls `GET /api/jobs/{id}` for a
     /// job that the list does not contain. A [retryable](ClientError::is_retryable) error does not
-    /// end the wait.
+    /// end the wait. `timeout` is for all jobs together, and begins with this call.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -49,8 +49,8 @@ impl RayClient {
     /// # Errors
     /// 400 if an id is invalid or `timeout` is zero.
     ///
-    /// The iterator yields 404 for a job that does not exist, and continues with the others. It
-    /// ends with 408 after `timeout`, naming the unfinished jobs, or with the first error of the
+    /// The iterator yields the error of a single job, for example 404 if it does not exist, and
+    /// continues with the others. It ends with 408 after `timeout`, naming the unfinished jobs, or with the first error of the
     /// job list that is not retryable.
     pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<FinishedJobs, ClientError>
     where
@@ -110,7 +110,7 @@ impl Iterator for FinishedJobs {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ready.is_empty() && !self.waiting.is_empty() {
-            let not_over = format!("wait for jobs: {} not over", self.waiting.len());
+            let not_over = format!("wait for jobs: {} not finished", self.waiting.len());
             let wait = self.wait;
             if let Err(error) = wait.until(not_over, |deadline| self.poll(deadline)) {
                 self.waiting.clear();

@@ -64,8 +64,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
-    /// from Ray.
+    /// 401 or 403 if the token is missing or invalid; 408 or 503 if the cluster does not respond or
+    /// is unreachable; 500 if the response is not from Ray; otherwise the server's own status.
     pub fn list_jobs(&self) -> Result<Listing<Job>, ClientError> {
         let rows: Rows<Job> = self.http().send(&jobs_request("list jobs"))?.json()?;
         Ok(Listing::of_rows(rows))
@@ -130,8 +130,10 @@ impl RayClient {
     /// therefore runs only once. If you set the submission id, the client first checks that it is
     /// unused, so an older job is not mistaken for this one.
     ///
-    /// After 400, 401, 403 or 404 the job does not run. After any other error the client did not
-    /// find the job, but the request may still arrive; the error names the id.
+    /// The job does not run if a parameter is invalid
+    /// ([`InvalidParameter`](ClientError::InvalidParameter)), or if Ray refuses the first request (400,
+    /// 401, 403 or 404). After any other error, including a gateway's 403 or 404, the job may run or
+    /// still start. The error names its id: check it with [`get_job`](Self::get_job).
     ///
     /// ```no_run
     /// use ray_client::JobSubmission;
@@ -220,8 +222,8 @@ impl RayClient {
     /// 400 if the job has already finished ([`ClientError::job_status`] returns its status), if it
     /// was started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
     /// because Ray would stop another job; 404 if the job does not exist; otherwise the same errors
-    /// as [`list_jobs`](Self::list_jobs). If the first request may have arrived and had to be
-    /// repeated, a job that is STOPPED then counts as stopped by it, and is no error.
+    /// as [`list_jobs`](Self::list_jobs). If the request had to be repeated and an earlier one may
+    /// have arrived, a job that is now STOPPED counts as stopped by this call.
     pub fn stop_job(&self, id: impl AsRef<str>) -> Result<StopOutcome, ClientError> {
         #[derive(Deserialize)]
         struct Stopped {
@@ -261,8 +263,8 @@ impl RayClient {
     /// 400 if the job has not finished ([`ClientError::job_status`] returns its status), if it was
     /// started outside the job API, or if the id contains `#`, `?`, or `%` with two hex digits,
     /// because Ray would delete another job; 404 if the job does not exist; otherwise the same
-    /// errors as [`list_jobs`](Self::list_jobs). If the first request may have arrived and had to be
-    /// repeated, a job that does not exist then counts as deleted by it, and is no error.
+    /// errors as [`list_jobs`](Self::list_jobs). If the request had to be repeated and an earlier one
+    /// may have arrived, a job that no longer exists counts as deleted by this call.
     pub fn delete_job(&self, id: impl AsRef<str>) -> Result<(), ClientError> {
         #[derive(Deserialize)]
         struct Deleted {
@@ -307,7 +309,7 @@ impl RayClient {
     pub fn wait_for_job(&self, id: impl AsRef<str>, timeout: Duration) -> Result<Job, ClientError> {
         let id = validate::job_id(id.as_ref())?;
         let mut last = None;
-        let not_over = format!("wait for job `{id}`: not over");
+        let not_over = format!("wait for job `{id}`: not finished");
         let result = wait::until(timeout, not_over, |deadline| {
             let request = job_request(id).deadline(deadline);
             let job: Job = self.http().send(&request)?.json()?;

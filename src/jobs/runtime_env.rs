@@ -83,7 +83,8 @@ impl RuntimeEnv {
         self.inside("pip", |pip| pip.add("pip_install_options", options))
     }
 
-    /// Adds requirements for uv to install, as [`pip`](Self::pip) does. Ray 2.40 and newer; 2.9 does not know it.
+    /// Adds requirements for uv to install, as [`pip`](Self::pip) does. Needs Ray 2.40 or newer; 2.9
+    /// does not support it.
     pub fn uv(self, requirements: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.inside("uv", |uv| uv.add("packages", requirements))
     }
@@ -163,8 +164,8 @@ impl RuntimeEnv {
         self.set("worker_process_setup_hook", function.into())
     }
 
-    /// Sets how long the creation of the environment may take, in whole seconds, at least 1. `None`
-    /// means no limit. Defaults to Ray's 10 minutes.
+    /// Sets how long the creation of the environment may take. Rounded down to whole seconds; less than
+    /// one counts as one. `None` means no limit. Defaults to Ray's 10 minutes.
     pub fn setup_timeout(self, timeout: Option<Duration>) -> Self {
         let seconds = timeout.map_or(json!(-1), |timeout| json!(timeout.as_secs().max(1)));
         self.inside("config", |config| config.set("setup_timeout_seconds", seconds))

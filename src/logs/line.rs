@@ -67,8 +67,8 @@ impl LogLine {
         self.partial
     }
 
-    /// Returns the line ending. Printing the line and its ending reproduces what the job wrote, with
-    /// progress bars in place.
+    /// Returns the line ending. Printing the line and its ending shows progress bars in place. For the
+    /// exact bytes, use [`LogTail::into_reader`](crate::LogTail::into_reader).
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

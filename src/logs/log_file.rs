@@ -43,13 +43,13 @@ impl LogFile {
         Self::new(Selector::Node { node_id: node_id.into(), name: name.into() })
     }
 
-    /// Names the standard output of an actor.
+    /// Names the standard output of an actor. Needs Ray 2.45 or newer; before, reading it fails with 503.
     pub fn of_actor(actor_id: impl Into<String>) -> Self {
         Self::new(Selector::Actor(actor_id.into()))
     }
 
     /// Names the standard output of one attempt of a task. Attempts count from 0. Ray has this output only
-    /// for normal tasks, not for actor tasks.
+    /// for normal tasks, not for actor tasks. Needs Ray 2.45 or newer; before, reading it fails with 503.
     pub fn of_task(task_id: impl Into<String>, attempt_number: u32) -> Self {
         Self::new(Selector::Task { task_id: task_id.into(), attempt_number })
     }

@@ -155,8 +155,10 @@ impl RayClient {
     /// stream timeout without output. It ends with 503 if the file becomes shorter, which happens to Ray's
     /// own logs when they are rotated.
     ///
-    /// Calls `GET /api/version`, and then the routes of the [`Protocol`](crate::Protocol). The WebSocket
-    /// does not serve these files. Before Ray 2.45, only the node's agent does.
+    /// Calls `GET /api/version`; for files of nodes and workers also `GET /api/v0/logs` and
+    /// `GET /nodes/{id}`; and then the routes of the [`Protocol`](crate::Protocol). The WebSocket does not
+    /// serve these files: `Protocol::WebSocket` reads them like `Stream`. Before Ray 2.45, only the node's
+    /// agent serves them.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@
 //
 //     transport/             receives a response from the agent or the dashboard
 //     source/                reads it, and drops what was delivered before
-//     tail_worker/follow.rs  the loop in a worker thread: polls, timeouts, reconnects, the end
+//     tail_worker/follow.rs  the loop in a worker thread: polls, reconnects, the end
 //     tail_worker/queue.rs   applies the limits; sends blocks through a bounded channel
 //     tail.rs                LogTail and LogReader, in the caller's thread
 //     line_splitter.rs       splits blocks into lines
@@ -30,7 +30,8 @@
 // When a tail is over. The loop learns that the job has a terminal status and calls
 // `LogSource::nothing_more_is_written`. The source then reads on until it has compared the end of the
 // log with a separate response, and returns `End(Certainty::Sure)`. Only this ends a tail without an
-// error. The end of a response proves nothing: a proxy may have cut it.
+// error, except for a finished job that never reached a node and has no log. The end of a response proves
+// nothing: a gateway may have cut it.
 //
 // `job_logs.rs` and `log_files.rs` contain the calls. `followed_log.rs` asks the cluster for the state
 // of a log. `job_file.rs` and `log_file.rs` build the requests and explain their errors.

@@ -117,8 +117,9 @@ impl Default for TailOptions {
 impl TailOptions {
     /// Returns options that follow the log to its end, however long the job is pending or silent.
     ///
-    /// The tail has no stream timeout and no limits. If the connection breaks, it keeps reconnecting for
-    /// 10 minutes.
+    /// The tail has no stream timeout, and the client's
+    /// [limits](crate::ClientBuilder::stream_limits) do not apply to it. If the connection breaks, it keeps
+    /// reconnecting for 10 minutes.
     ///
     /// ```no_run
     /// use ray_client::TailOptions;
@@ -159,8 +160,8 @@ impl TailOptions {
     }
 
     /// Sets how long the job may be PENDING before the tail ends with 408. A job is PENDING, for example,
-    /// while its packages are installed. If the cluster is unreachable then, the tail ends as
-    /// soon as the request in progress has failed.
+    /// while its packages are installed. If the cluster is unreachable when this timeout expires, the tail
+    /// ends with 408 as soon as the request in progress has failed.
     ///
     /// More than 0. Defaults to the stream timeout; without one, the job may be PENDING for any time.
     pub fn pending_timeout(mut self, timeout: Duration) -> Self {
@@ -180,7 +181,7 @@ impl TailOptions {
     /// Starts with the last `lines` lines written so far, from 1 to 1,000,000. Defaults to the whole log.
     ///
     /// The agent can find these lines without reading the rest of the log. Other protocols read the whole
-    /// log once.
+    /// log once. Cannot be combined with [`from_position`](Self::from_position): that is 400.
     ///
     /// ```no_run
     /// use ray_client::{RayClient, TailOptions};
@@ -199,7 +200,8 @@ impl TailOptions {
     /// Resumes at a [`LogTail::position`](crate::LogTail::position), in bytes, for example after a crash
     /// of the calling program. Defaults to 0. Use the protocol that the position comes from.
     ///
-    /// The tail ends with 400 if the position is past the end of a complete log.
+    /// The tail ends with 400 if the position is past the end of a complete log. Cannot be combined with
+    /// [`last_lines`](Self::last_lines): that is 400.
     ///
     /// ```no_run
     /// use ray_client::{ClientError, RayClient, TailOptions};
@@ -221,7 +223,8 @@ impl TailOptions {
     /// Sets how many times the tail reconnects without a successful read in between; 0 means never.
     ///
     /// Defaults to 3. The pauses are 1, 2 and 4 s minus up to half at random, or the server's
-    /// `Retry-After` if that is longer.
+    /// `Retry-After` if that is longer. Reconnecting also ends when the log has been silent for the stream
+    /// timeout, so more reconnects need a longer one.
     pub fn reconnects(mut self, reconnects: u32) -> Self {
         self.reconnects = Reconnects::InARow(reconnects);
         self

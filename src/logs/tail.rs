@@ -20,10 +20,14 @@ use crate::ClientError;
 /// terminal status **and** its whole log was delivered. Otherwise it ends with one `Err`, followed by
 /// `None`:
 ///
-/// - 400: the job was started outside the job API and has no log, or
-///   [`from_position`](crate::TailOptions::from_position) is past the end of a complete log
+/// - 400: the job was started outside the job API and has no log,
+///   [`from_position`](crate::TailOptions::from_position) is past the end of a complete log, or
+///   [`Protocol::Stream`](crate::Protocol::Stream) needs Ray 2.45 or newer
+/// - 401 or 403: the token is missing or invalid, or with
+///   [`Protocol::Agent`](crate::Protocol::Agent) the agent requires one
 /// - 404: there is no such job
-/// - 408: no output for the stream timeout, or the job was PENDING for the pending timeout
+/// - 408: no output for the stream timeout, the job was PENDING for the pending timeout, or the server did
+///   not respond and no reconnect succeeded
 /// - 429: a limit in [`StreamLimits`](crate::StreamLimits) was reached
 /// - 500: the response is not Ray's, or Ray's WebSocket omitted part of the log
 /// - 503: the connection broke and no reconnect succeeded; the job has finished, but its log is gone; the
@@ -31,7 +35,9 @@ use crate::ClientError;
 ///   client was dropped
 /// - any other status is the one with which the server rejected the last attempt
 ///
-/// Dropping a tail closes its connections and frees its worker within 100 ms, without waiting for it.
+/// Dropping a tail closes its connections and frees its worker within 100 ms, without waiting for it. Only
+/// a DNS lookup, or a host that stops responding just before the client connects, can keep the worker
+/// longer: until the connect timeout.
 ///
 /// ```no_run
 /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -124,11 +130,10 @@ impl LogTail {
     /// Returns the offset in the log, in bytes, just past the last line that the tail yielded.
     ///
     /// A tail that resumes there with
-    /// [`TailOptions::from_position`](crate::TailOptions::from_position) yields exactly what an unbroken
-    /// tail would have yielded next.
-    ///
-    /// Resume with the same protocol: positions count bytes of the file, but with
-    /// [`Protocol::WebSocket`](crate::Protocol::WebSocket) bytes of the text, in which `\r\n` is `\n`.
+    /// [`TailOptions::from_position`](crate::TailOptions::from_position) and the same protocol yields
+    /// exactly what an unbroken tail would have yielded next. The exception is a log that contains `\r\n` and
+    /// was read from the [WebSocket](crate::Protocol::WebSocket): its positions count the text that Ray
+    /// sends, in which `\r\n` may be one byte or two.
     pub fn position(&self) -> u64 {
         self.start + self.lines.consumed()
     }

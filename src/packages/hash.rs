@@ -1,4 +1,4 @@
-//! Hashes files, and reads them again to send them: the same bytes, or an error. `prepare.rs` makes the
+//! Hashes files as Ray's own client does, and reads them again to send them: the same bytes, or an error. `prepare.rs` makes the
 //! URI of the hashes.
 
 use std::fmt;

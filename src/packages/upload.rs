@@ -126,7 +126,7 @@ impl RayClient {
                 Some(other) if other.has_same_content(&prepared) => {}
                 Some(_) => {
                     return Err(ClientError::invalid(format_args!(
-                        "{}: has the same content, and so the same name, as another package of this job that is laid out in another way; the cluster would hold one of them only",
+                        "{}: has the same content, and so the same name, as another package of this job with a different layout; the cluster would keep only one of them",
                         package.label()
                     )));
                 }

@@ -1,5 +1,5 @@
-//! Lists the paths of a directory that belong to its package: those that no ignore file and no
-//! pattern excludes.
+//! Lists the paths of a directory that belong to its package: those that no `.gitignore` or
+//! `.rayignore`, no pattern and no default excludes.
 
 use std::env;
 use std::ffi::OsString;

@@ -33,8 +33,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not respond or is
-    /// unreachable; 500 if the response is not from Ray, or if even one application is unreadable.
+    /// 501 if the cluster does not have `ray[serve]`; 500 if even one application is unreadable;
+    /// otherwise the same errors as [`list_jobs`](Self::list_jobs).
     pub fn get_serve_details(&self) -> Result<ServeDetails, ClientError> {
         let request = get_request("get Serve details");
         let body = read(self, &request)?;
@@ -58,8 +58,8 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 501 if the cluster does not have `ray[serve]`; 408 or 503 if it does not respond or is
-    /// unreachable; 500 if the response is not from Ray.
+    /// 501 if the cluster does not have `ray[serve]`; otherwise the same errors as
+    /// [`list_jobs`](Self::list_jobs).
     pub fn list_serve_applications(&self) -> Result<Listing<ServeApplication>, ClientError> {
         let request = get_request("list Serve applications");
         let body = read(self, &request)?;

@@ -56,8 +56,9 @@ pub struct ServeConfig {
     /// Serve starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_options: Option<Map<String, Value>>,
-    /// Logging of Serve, and of every application without its own. `None` leaves it unchanged. Ray
-    /// does not report it, so [`ServeDetails`](crate::serve::ServeDetails) does not contain it.
+    /// Logging of Serve, and of the applications in this configuration that have none of their own.
+    /// `None` leaves it unchanged. Applications that are deployed later do not inherit it. Ray does not
+    /// report it, so [`ServeDetails`](crate::serve::ServeDetails) does not contain it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logging_config: Option<Map<String, Value>>,
     /// Tracing of Serve. `None` leaves it unchanged. Ray does not report it.
@@ -101,8 +102,8 @@ impl ServeConfig {
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServeApplicationConfig {
-    /// The name, unique in the cluster. Must be ASCII without `/`, because Ray fails otherwise. If
-    /// a file does not contain it, it is `default`.
+    /// The name, unique in the cluster. Must be ASCII without `/` and control characters, and at
+    /// most 255 bytes, because Ray fails otherwise. If a file does not contain it, it is `default`.
     #[serde(default = "default_name")]
     pub name: String,
     /// The import path of the code: `module.submodule:application`.
@@ -171,7 +172,9 @@ impl ServeApplicationConfig {
         self
     }
 
-    /// Sets the logging of the replicas: a JSON object. Defaults to Serve's logging.
+    /// Sets the logging of the replicas: a JSON object. Defaults to the
+    /// [`logging_config`](ServeConfig::logging_config) of the configuration that it is deployed with, or
+    /// to Ray's default.
     pub fn logging_config(self, logging_config: impl Into<Value>) -> Self {
         self.option("logging_config", logging_config)
     }

@@ -143,7 +143,7 @@ impl Change<'_> {
             (None, Some(it)) if it.is_imperative() => Err(ClientError::rejected(
                 400,
                 format_args!(
-                    "{operation}: it was made by serve.run, and only serve.delete in Python can delete it"
+                    "{operation}: it was created by serve.run; only serve.delete in Python can delete it"
                 ),
             )),
             _ => Ok(()),
@@ -167,7 +167,7 @@ impl Change<'_> {
             return Err(ClientError::rejected(
                 400,
                 format_args!(
-                    "{}: this old Ray would delete `{}`, which was made by serve.run",
+                    "{}: this old Ray would delete `{}`, which was created by serve.run",
                     self.operation, lost.name
                 ),
             ));

@@ -88,7 +88,8 @@ impl Actor {
 
 /// Actors.
 impl RayClient {
-    /// Returns all actors, including dead ones. Calls `GET /api/v0/actors`.
+    /// Returns up to 10,000 actors, including dead ones. Calls `GET /api/v0/actors`.
+    /// [`truncated`](Listing::truncated) says whether there are more.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

@@ -180,7 +180,7 @@ impl ClusterStatus {
         if resources.is_empty() {
             return String::new();
         }
-        format!("; something waits for {}, which no node has", resources.join(", for "))
+        format!("; pending work needs {}, which no node has", resources.join(", and "))
     }
 }
 
@@ -203,8 +203,7 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
-    /// from Ray.
+    /// The same errors as [`list_jobs`](Self::list_jobs).
     pub fn cluster_status(&self) -> Result<ClusterStatus, ClientError> {
         get_status(self.http(), None)
     }

@@ -66,7 +66,8 @@ pub use workers::{Worker, WorkerExitType, WorkerType};
 /// (`RAY_MAX_LIMIT_FROM_DATA_SOURCE`).
 const DATA_SOURCE_LIMIT: usize = 10_000;
 
-/// A resource that the state API lists.
+/// A resource that the state API lists. A new one needs a variant and a route here, a file with its model
+/// and calls, its id in `row_name` of `json.rs`, and a row in `docs/cluster.md`.
 #[derive(Clone, Copy)]
 pub(crate) enum Resource {
     Actors,

@@ -202,8 +202,7 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 408 or 503 if the cluster does not respond or is unreachable; 500 if the response is not
-    /// from Ray.
+    /// The same errors as [`list_jobs`](Self::list_jobs).
     pub fn list_node_usage(&self) -> Result<Listing<NodeUsage>, ClientError> {
         let request = Request::get("list node usage", path(&["nodes"])).query("view", "summary");
         let rows = self.http().send(&request)?.json::<NodesResponse>()?.data.summary;

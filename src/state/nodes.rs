@@ -75,7 +75,8 @@ impl Node {
 
 /// Nodes.
 impl RayClient {
-    /// Returns all nodes, including dead ones. Calls `GET /api/v0/nodes`.
+    /// Returns up to 10,000 nodes, including dead ones. Calls `GET /api/v0/nodes`.
+    /// [`truncated`](Listing::truncated) says whether there are more.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -103,9 +104,9 @@ impl RayClient {
     /// ```
     ///
     /// # Errors
-    /// 400 if an option is invalid or Ray cannot filter by that column or value; 408 or 503 if the
-    /// cluster does not respond or is unreachable; 429 if the dashboard already handles 100 such
-    /// requests; 500 if Ray's data source does not respond, or the response is not from Ray.
+    /// 400 if an option is invalid or Ray cannot filter by that column or value; 429 if the dashboard
+    /// already handles 100 such requests; 500 if Ray's data source does not respond; otherwise the same
+    /// errors as [`list_jobs`](Self::list_jobs).
     pub fn list_nodes_with(&self, options: &ListOptions) -> Result<Listing<Node>, ClientError> {
         self.list_state(Resource::Nodes, options)
     }

@@ -116,7 +116,8 @@ pub struct PlacementGroup {
 
 /// Placement groups.
 impl RayClient {
-    /// Returns all placement groups, including removed ones. Calls `GET /api/v0/placement_groups`.
+    /// Returns up to 10,000 placement groups, including removed ones. Calls
+    /// `GET /api/v0/placement_groups`. [`truncated`](Listing::truncated) says whether there are more.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

@@ -247,7 +247,8 @@ impl Task {
 
 /// Tasks.
 impl RayClient {
-    /// Returns all tasks, one row per attempt, without drivers. Calls `GET /api/v0/tasks`.
+    /// Returns up to 10,000 tasks, one row per attempt, without drivers. Calls `GET /api/v0/tasks`.
+    /// [`truncated`](Listing::truncated) says whether there are more.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

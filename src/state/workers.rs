@@ -99,7 +99,8 @@ impl Worker {
 
 /// Workers.
 impl RayClient {
-    /// Returns all worker processes, including drivers and ended ones. Calls `GET /api/v0/workers`.
+    /// Returns up to 10,000 worker processes, including drivers and ended ones. Calls
+    /// `GET /api/v0/workers`. [`truncated`](Listing::truncated) says whether there are more.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

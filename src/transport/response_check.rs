@@ -1,5 +1,5 @@
-//! Decides by its head whether a response is Ray's and fits the request. Responses of a gateway are
-//! recognized in `ray_error.rs` and `gateway.rs`.
+//! Decides by its head whether a successful response is Ray's and fits the request. Whether an error
+//! response is Ray's is decided in `ray_error.rs`.
 
 use std::time::Duration;
 

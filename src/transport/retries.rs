@@ -1,5 +1,5 @@
 //! Sends requests, and repeats idempotent ones if the error is retryable, for example 429. Obeys
-//! `Retry-After`.
+//! `Retry-After`. Tails have no retries here: they reconnect in `logs/tail_worker/reconnect.rs`.
 
 use std::time::Instant;
 

@@ -253,7 +253,7 @@ fn an_application_of_serve_run_survives_the_deployment_of_another(
         Ok(()) => assert!(reports_sources),
         Err(error) => {
             assert!(!reports_sources && error.status() == 400, "{error}");
-            assert!(error.to_string().contains("`run`, which was made by serve.run"), "{error}");
+            assert!(error.to_string().contains("`run`, which was created by serve.run"), "{error}");
         }
     }
     let error = client.delete_serve_application("run").unwrap_err();

@@ -50,7 +50,7 @@ fn a_wait_that_times_out_reports_the_job_status() {
     assert_eq!(error.job_status(), Some(&JobStatus::Pending));
     assert_eq!(
         error.to_string(),
-        "wait for job `a`: not over after the timeout of 300ms: it is PENDING"
+        "wait for job `a`: not finished after the timeout of 300ms: it is PENDING"
     );
 }
 
@@ -105,7 +105,7 @@ fn a_wait_for_jobs_that_times_out_names_the_unfinished_ones() {
     assert_eq!(error.timeout_kind(), Some(TimeoutKind::Wait));
     assert_eq!(
         error.to_string(),
-        "wait for jobs: 2 not over after the timeout of 300ms: `a` is PENDING, `b` is RUNNING"
+        "wait for jobs: 2 not finished after the timeout of 300ms: `a` is PENDING, `b` is RUNNING"
     );
     let refused = Server::start(|_, stream| respond(stream, 401, "", "Unauthorized"));
     let mut ends =

@@ -97,7 +97,7 @@ fn a_tail_tells_what_it_reads_and_how_it_ended() {
 }
 
 #[test]
-fn an_agent_that_cannot_be_used_or_goes_is_told_with_its_cause() {
+fn unusable_and_lost_agents_are_logged_with_the_cause() {
     let cluster = Cluster::start(numbered(0..200), |_, s, _| respond(s, 401, "", "Unauthorized"));
     let records = Records::begin();
     let client = cluster.client();
@@ -120,7 +120,7 @@ fn an_agent_that_cannot_be_used_or_goes_is_told_with_its_cause() {
 }
 
 #[test]
-fn a_reconnect_is_a_warning_and_its_success_is_told() {
+fn reconnects_are_warnings_and_their_success_is_logged() {
     let faults: [Fault; 2] =
         [|s, _| respond(s, 503, "", "not now"), |s, _| respond(s, 502, "", "nor now")];
     let ray = FakeRay::start(numbered(0..100), faults);
@@ -141,7 +141,7 @@ fn a_reconnect_is_a_warning_and_its_success_is_told() {
 }
 
 #[test]
-fn a_change_to_the_websocket_is_told_with_its_cause() {
+fn a_change_to_the_websocket_is_logged_with_the_cause() {
     let server = Server::start(|request, stream| {
         if request.is("GET /api/version") {
             version(stream)
@@ -171,7 +171,7 @@ fn a_change_to_the_websocket_is_told_with_its_cause() {
 }
 
 #[test]
-fn who_closed_a_tail_is_told_and_what_that_broke_is_no_warning() {
+fn closing_a_tail_is_logged_without_warnings() {
     let silent = Server::start(|request, stream| {
         if request.is("GET /api/version") {
             version(stream)

@@ -177,7 +177,7 @@ fn an_infeasible_job_reports_the_missing_resources() {
     let check = |error: ray_client::ClientError| {
         assert_eq!(error.status(), 408, "{error}");
         assert_eq!(error.job_status(), Some(&ray_client::JobStatus::Pending));
-        error.to_string().contains("waits for 2 nowhere, which no node has").then_some(())
+        error.to_string().contains("needs 2 nowhere, which no node has").then_some(())
     };
     // Ray's autoscaler updates every few seconds.
     eventually("a wait says it", || {

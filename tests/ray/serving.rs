@@ -284,7 +284,7 @@ fn deleting_one_application_does_not_change_the_others() {
     assert_eq!(client.delete_serve_application("two").unwrap_err().status(), 404);
     let error = client.delete_serve_application("three").unwrap_err();
     assert_eq!(error.status(), 400);
-    assert!(error.to_string().contains("`three`: it was made by serve.run"), "{error}");
+    assert!(error.to_string().contains("`three`: it was created by serve.run"), "{error}");
 
     client.delete_serve_application("four").unwrap();
     client.delete_serve_application("one").unwrap();

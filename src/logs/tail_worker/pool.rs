@@ -1,4 +1,5 @@
-//! The worker threads of a client, and the register of its open tails.
+//! The worker threads of a client, and the register of its open tails. `ClientBuilder::tail_workers` sets
+//! their number.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::thread;
