@@ -468,6 +468,54 @@ fn on_old_rays_the_websocket_replaces_a_failed_agent() {
 }
 
 #[test]
+fn on_old_rays_a_tail_that_can_read_nothing_else_returns_to_a_failed_agent() {
+    type Open = fn(&RayClient) -> LogTail;
+    let opens: [Open; 2] = [
+        |client| {
+            let options = hurried(Protocol::Auto).from_position(numbered(0..1000).len() as u64);
+            client.tail_job_logs_with("a", options).unwrap()
+        },
+        |client| {
+            let file = LogFile::of_node("aa", "job-driver-a.log");
+            client.tail_log_file_with(&file, hurried(Protocol::Auto)).unwrap()
+        },
+    ];
+    thread::scope(|scope| {
+        for open in opens {
+            scope.spawn(move || {
+                let cluster = Cluster::start(numbered(0..2000), respond_range);
+                cluster.log.is_old.store(true, Ordering::Relaxed);
+                let client = cluster.client();
+                let mut tail = open(&client);
+                while next(&mut tail) != "this is line number 1999" {}
+                cluster.agent_answers(|_, stream, _| Err(reset(stream)));
+                cluster.wait_for_agent_requests(1);
+                cluster.agent_answers(respond_range);
+                cluster.write("one more\n");
+                assert_eq!(next(&mut tail), "one more");
+                let mut another = open(&client);
+                while next(&mut another) != "one more" {}
+            });
+        }
+    });
+}
+
+#[test]
+fn the_agent_is_not_blamed_for_a_dashboard_that_fails_at_the_end() {
+    let cluster = Cluster::start(numbered(0..100), respond_range);
+    let client = cluster.client();
+    let tail = tail_by_agent(&cluster, &client, hurried(Protocol::Auto));
+    cluster.log.failures.store(1, Ordering::Relaxed);
+    cluster.end();
+    let (lines, end) = rest(tail);
+    assert!(lines.is_empty() && end.is_none(), "{lines:?} {end:?}");
+    assert_eq!(cluster.log.failures.load(Ordering::Relaxed), 0);
+    // The next tail uses it.
+    cluster.set_status("RUNNING");
+    drop(tail_by_agent(&cluster, &client, hurried(Protocol::Auto)));
+}
+
+#[test]
 fn on_old_rays_whole_files_are_read_only_from_the_agent() {
     let log = LogFile::of_node("aa", "job-driver-a.log");
     thread::scope(|scope| {

@@ -48,6 +48,8 @@ pub struct JobLog {
     /// Whether the dashboard behaves like Ray before 2.45.
     pub is_old: AtomicBool,
     pub start_time: AtomicUsize,
+    /// How many of the next requests for the file the dashboard fails.
+    pub failures: AtomicUsize,
     /// The number of bytes of the log that were sent.
     pub sent: AtomicUsize,
 }
@@ -90,6 +92,7 @@ impl Cluster {
             status: Mutex::new("RUNNING"),
             is_old: AtomicBool::new(false),
             start_time: AtomicUsize::new(1),
+            failures: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
         });
         let answer = Arc::new(Mutex::new(answer));
@@ -125,6 +128,13 @@ impl Cluster {
                     let text = String::from_utf8_lossy(&log.now()).into_owned();
                     respond_json(stream, &json!({"logs": text}))
                 } else if request.is("GET /api/v0/logs/file") {
+                    let fails =
+                        log.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                            left.checked_sub(1)
+                        });
+                    if fails.is_ok() {
+                        return respond(stream, 503, "", "Service Unavailable");
+                    }
                     let now = log.now();
                     stream.write_all(CHUNKED.as_bytes())?;
                     let marker = if log.is_old.load(Ordering::Relaxed) { "1" } else { "" };

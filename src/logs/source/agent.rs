@@ -48,18 +48,18 @@ impl AgentSource {
         // An agent without range support would send the whole file.
         let request = request.first_bytes(range.length());
         let request = request.deadline(Some(Instant::now() + self.stall_timeout));
-        let response = self.http.send(&request).map_err(TailError::Broken)?;
+        let response = self.http.send(&request).map_err(TailError::Agent)?;
         let Some(found) = response.content_range else {
-            return Err(self.broken("it does not support byte ranges"));
+            return Err(self.failed("it does not support byte ranges"));
         };
         if response.is_truncated || response.body.len() as u64 != found.end - found.start {
-            return Err(self.broken("its response does not have the declared length"));
+            return Err(self.failed("its response does not have the declared length"));
         }
         Ok((response, found))
     }
 
-    fn broken(&self, why: &str) -> TailError {
-        TailError::Broken(self.unusable(why))
+    fn failed(&self, why: &str) -> TailError {
+        TailError::Agent(self.unusable(why))
     }
 
     pub(super) fn other_file(&self) -> ClientError {
@@ -83,7 +83,7 @@ impl AgentSource {
         if last[last.len() - common..] == window[window.len() - common..] {
             return Ok(());
         }
-        Err(self.broken("the end of its file differs from the dashboard's"))
+        Err(self.failed("the end of its file differs from the dashboard's"))
     }
 }
 
@@ -104,7 +104,7 @@ impl FileServer for AgentSource {
         let (response, found) =
             self.get(ByteRange::Between(*offset, *offset + piece.len() as u64))?;
         if found.start != *offset {
-            return Err(self.broken("its file became shorter"));
+            return Err(self.failed("its file became shorter"));
         }
         piece[..response.body.len()].copy_from_slice(&response.body);
         *offset = found.end;
@@ -130,12 +130,12 @@ impl LogSource for AgentSource {
                 (true, true) => {
                     Err(became_shorter(self.dashboard.operation(), delivered, found.total))
                 }
-                (false, _) => Err(self.broken("its file became shorter")),
+                (false, _) => Err(self.failed("its file became shorter")),
             };
         }
         let is_expected = found.start == from || (found.total == from && response.body.is_empty());
         if !is_expected || !response.body.starts_with(known) {
-            return Err(self.broken("its file was replaced"));
+            return Err(self.failed("its file was replaced"));
         }
         let new = &response.body[known.len()..];
         if !new.is_empty() {
@@ -166,7 +166,7 @@ impl LogSource for AgentSource {
             let from = start.saturating_sub(step);
             let (response, found) = self.get(ByteRange::Between(from, start))?;
             if found.start != from || found.end != start {
-                return Err(self.broken("its file became shorter"));
+                return Err(self.failed("its file became shorter"));
             }
             let starts = starts_of_lines(&response.body, next_byte);
             let wanted = lines - starts_found;

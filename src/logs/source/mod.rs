@@ -80,6 +80,8 @@ pub(super) enum Certainty {
 pub(super) enum TailError {
     /// The tail was closed, so nobody receives an error.
     Cancelled,
+    /// The agent failed. Another source may continue, for example the dashboard.
+    Agent(ClientError),
     /// The connection broke. Another attempt may continue.
     Broken(ClientError),
     /// Another attempt would fail too.
@@ -97,7 +99,7 @@ impl TailError {
     /// Returns the error, in a call that cannot be cancelled.
     pub(super) fn into_error(self) -> ClientError {
         match self {
-            Self::Broken(error) | Self::Fatal(error) => error,
+            Self::Agent(error) | Self::Broken(error) | Self::Fatal(error) => error,
             Self::Cancelled => ClientError::unexpected("cancelled"),
         }
     }

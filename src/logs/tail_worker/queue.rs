@@ -113,7 +113,9 @@ impl Queue {
     pub(in crate::logs) fn finish(&mut self, result: TailResult<()>) {
         let last = match self.flush().and(result) {
             Ok(()) => QueueItem::End,
-            Err(TailError::Fatal(error) | TailError::Broken(error)) => QueueItem::Failed(error),
+            Err(TailError::Agent(error) | TailError::Broken(error) | TailError::Fatal(error)) => {
+                QueueItem::Failed(error)
+            }
             Err(TailError::Cancelled) => return,
         };
         // Fails if the tail was closed meanwhile; then nobody receives the result.

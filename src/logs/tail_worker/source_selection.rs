@@ -88,6 +88,15 @@ impl Follower {
         self.delivered.start() == 0 && self.options.from_position.is_none_or(|start| start == 0)
     }
 
+    /// Whether something else than the agent can be read.
+    fn has_other_source(&self) -> bool {
+        match self.source_kind {
+            Some(SourceKind::Agent { .. }) => false,
+            Some(SourceKind::AgentOrWebSocket) => self.may_read_text(),
+            _ => true,
+        }
+    }
+
     /// Handles an empty log: waits for bytes. If the job has finished, reads the file from the dashboard,
     /// which works on any Ray, because an empty file has no marker bytes.
     fn empty(&mut self, state: &LogState, dashboard: Dashboard) -> TailResult<Option<OpenSource>> {
@@ -198,7 +207,7 @@ impl Follower {
         let file = location.and_then(|at| at.file(&self.http, self.agents.access));
         let Some(file) = file else { return };
         let is_avoided = self.agents.addresses.is_avoided(file.http.address());
-        if is_avoided && self.options.protocol == Protocol::Auto {
+        if is_avoided && self.has_other_source() {
             return;
         }
         let dashboard = dashboard.with(self.http.for_tail(self.options.stall_timeout()));
@@ -288,16 +297,19 @@ impl Follower {
         open: &OpenSource,
         cause: TailError,
     ) -> TailResult<AttemptOutcome> {
+        let cause = match (cause, &open.agent) {
+            (TailError::Agent(error), Some(address)) if self.has_other_source() => {
+                self.avoid(address);
+                self.record_change("the dashboard", &error);
+                return Ok(AttemptOutcome::Retry);
+            }
+            (TailError::Agent(error), _) => TailError::Broken(error),
+            (cause, _) => cause,
+        };
         let (TailError::Broken(error) | TailError::Fatal(error)) = &cause else {
             return Err(cause);
         };
-        if let Some(address) = &open.agent {
-            let is_own = matches!(cause, TailError::Broken(_));
-            if is_own && self.options.protocol != Protocol::Agent {
-                self.avoid(address);
-                self.record_change("the dashboard", error);
-                return Ok(AttemptOutcome::Retry);
-            }
+        if open.agent.is_some() {
             return Err(cause);
         }
         let may_fall_back = self.options.protocol == Protocol::Auto
