@@ -124,6 +124,11 @@ impl LimitCounter {
         }
     }
 
+    /// Begins at another position. `after_cr` tells whether the byte before it is a `\r`.
+    pub(super) fn begin(&mut self, after_cr: bool) {
+        self.after_cr = after_cr;
+    }
+
     /// Counts one message. Fails if the limit is reached.
     pub(super) fn message(&mut self) -> Result<(), ClientError> {
         match self.limits.messages {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use ray_client::{ClientError, LogLine, LogTail, NextLine, Protocol};
+use ray_client::{ClientError, LogLine, LogTail, NextLine, Protocol, StreamLimits};
 
 use crate::cluster::Cluster;
 use crate::server::respond_range;
@@ -67,6 +67,18 @@ fn tails_and_readers_resume_at_every_byte() {
             });
         }
     });
+}
+
+#[test]
+fn a_limit_does_not_count_the_rest_of_a_line_ending() {
+    let cluster = Cluster::start(b"one\r\ntwo\nthree\n".to_vec(), respond_range);
+    cluster.end();
+    for protocol in WAYS {
+        let limits = StreamLimits::unlimited().max_lines(1);
+        let options = options(protocol).from_position("one\r".len() as u64).limits(limits);
+        let (lines, end) = collect(&cluster.client(), options);
+        assert_eq!((&*lines, end.unwrap().status()), (&["two".to_owned()][..], 429), "{protocol}");
+    }
 }
 
 /// Appends the lines of a tail, and returns its error and position.

@@ -65,7 +65,8 @@ impl Queue {
     }
 
     /// Sends the position of the next block.
-    pub(super) fn begin_at(&self, position: u64, after_cr: bool) -> TailResult<()> {
+    pub(super) fn begin_at(&mut self, position: u64, after_cr: bool) -> TailResult<()> {
+        self.counter.begin(after_cr);
         self.send(QueueItem::Start { position, after_cr })
     }
 
