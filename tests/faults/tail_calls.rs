@@ -1,15 +1,20 @@
 //! Verifies the documented behaviour of the calls and options of a tail, over every endpoint that
 //! reads the log file.
 
-use std::io::{BufRead, Read};
-use std::sync::atomic::Ordering;
+use std::io::{BufRead, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ray_client::{NextLine, Protocol, RayClient, StreamLimits, TailOptions, TimeoutKind};
+use ray_client::{
+    ClientError, NextLine, Protocol, RayClient, StreamLimits, TailOptions, TimeoutKind,
+};
 
 use crate::cluster::{Cluster, eventually, next, numbered, rest};
-use crate::server::{Request, close, respond_range};
+use crate::server::{
+    CHUNKED, Request, Server, chunk, close, hold, job_with_log, respond_chunked, respond_range,
+};
 use crate::{client, collect, options};
 
 const MS: Duration = Duration::from_millis(1);
@@ -239,6 +244,30 @@ fn a_handle_closes_a_tail_whose_worker_has_ended() {
 }
 
 #[test]
+fn a_handle_closes_a_tail_during_its_last_attempt() {
+    for protocol in WAYS {
+        let has_arrived = Arc::<AtomicBool>::default();
+        let arrives = Arc::clone(&has_arrived);
+        let server = Server::start(move |_, stream| {
+            arrives.store(true, Ordering::Relaxed);
+            Err(hold(stream))
+        });
+        let options = options(protocol).reconnects(0);
+        let client = client(&server.address());
+        let mut tail = client.tail_job_logs_with("a", options).unwrap();
+        let handle = tail.handle();
+        let error = thread::scope(|scope| {
+            let next = scope.spawn(move || tail.next().unwrap().unwrap_err());
+            eventually("a request arrives", || has_arrived.load(Ordering::Relaxed));
+            handle.close();
+            next.join().unwrap()
+        });
+        assert!(matches!(error, ClientError::TailClosed { .. }), "{protocol}: {error}");
+        assert!(!error.is_retryable(), "{protocol}");
+    }
+}
+
+#[test]
 fn a_handle_closes_a_tail_with_a_full_queue() {
     for protocol in WAYS {
         let cluster = Cluster::start(numbered(0..100_000), respond_range);
@@ -259,6 +288,28 @@ fn a_handle_closes_a_tail_with_a_full_queue() {
         assert!(error.status() == 503 && error.to_string().contains("its handle"), "{error}");
         assert!(tail.next().is_none());
     }
+}
+
+#[test]
+fn last_lines_survive_a_long_read_that_breaks() {
+    let has_broken = AtomicBool::new(false);
+    let server = job_with_log("SUCCEEDED", move |request, stream| {
+        let log = numbered(0..1000);
+        if has_broken.swap(true, Ordering::Relaxed) {
+            return respond_chunked(stream, request.part_of(&log));
+        }
+        // Breaks after the stream timeout, but is never silent for so long.
+        stream.write_all(CHUNKED.as_bytes())?;
+        for piece in log.chunks(log.len() / 30).take(20) {
+            stream.write_all(&chunk(piece))?;
+            thread::sleep(100 * MS);
+        }
+        Err(close())
+    });
+    let options = options(Protocol::Stream).stream_timeout(1500 * MS).last_lines(2);
+    let (lines, end) = collect(&client(&server.address()), options);
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, ["this is line number 998", "this is line number 999"]);
 }
 
 #[test]

@@ -125,7 +125,11 @@ impl Follower {
             self.options.protocol,
             self.agents.access
         );
-        let result = self.follow_to_the_end();
+        let result = match self.follow_to_the_end() {
+            // The error is only a result of the closing.
+            Err(_) if self.is_closed() => Err(TailError::Cancelled),
+            result => result,
+        };
         let position = self.delivered.position();
         match (&result, self.cancel.closed_by()) {
             (_, Some(by)) => {
@@ -301,7 +305,10 @@ impl Follower {
 
     fn go_to_last_lines(&mut self, open: &mut OpenSource) -> TailResult<()> {
         let Some(lines) = self.last_lines else { return Ok(()) };
-        let start = open.source.start_of_last_lines(lines)?;
+        let start = open.source.start_of_last_lines(lines);
+        // The whole log may be read for them, which may take longer than the stream timeout.
+        self.silent_since = Instant::now();
+        let start = start?;
         self.delivered = Delivered::from(start);
         self.last_lines = None;
         self.queue.begin_at(start, false)
