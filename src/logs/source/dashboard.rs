@@ -126,10 +126,18 @@ impl FileServer for Dashboard {
     }
 
     fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> TailResult<usize> {
-        stream.read(piece).map_err(|error| match error {
+        let length = stream.read(piece).map_err(|error| match error {
             StreamError::Broken(error) => TailError::Broken(error),
             StreamError::Idle => self.stalled(),
-        })
+        })?;
+        // Only an empty file is read without its markers.
+        if self.has_markers && length > 0 {
+            let operation = self.operation();
+            return Err(TailError::Broken(ClientError::unreachable(format_args!(
+                "{operation}: the log was empty before"
+            ))));
+        }
+        Ok(length)
     }
 
     fn retrying<T>(&self, read: impl FnMut() -> Result<T, ClientError>) -> Result<T, ClientError> {
