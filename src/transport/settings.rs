@@ -117,10 +117,13 @@ impl Settings {
     pub(super) fn secrets(&self, request: &Request) -> Vec<String> {
         const SHORTEST: usize = 6;
         let headers = self.request_headers();
-        let values = headers.values().filter_map(|value| value.to_str().ok());
+        let values: Vec<_> =
+            headers.values().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.password());
         let query = redact::query_values(&request.path);
-        let words = values.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
+        let words = values
+            .iter()
+            .flat_map(|value| std::iter::once(&**value).chain(value.split_whitespace()));
         // The scheme of a credential is no secret.
         let is_secret = |word: &&str| word.len() >= SHORTEST && *word != "Bearer";
         words

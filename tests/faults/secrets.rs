@@ -8,7 +8,7 @@ use ray_client::{Protocol, RayClient};
 use crate::options;
 use crate::server::{Server, respond};
 
-const SECRETS: [&str; 3] = ["t0kenvalue", "passw0rd", "headerv4lue"];
+const SECRETS: [&str; 4] = ["t0kenvalue", "passw0rd", "headerv4lue", "schlüssel-v4lue"];
 
 fn check(text: &str) {
     for secret in SECRETS {
@@ -26,7 +26,8 @@ fn display_and_debug_hide_tokens_passwords_and_headers() {
     let with_password = server.address().replace("http://", "http://me:passw0rd@");
     let token = RayClient::builder(&*with_password).bearer_token("t0kenvalue");
     let basic = RayClient::builder(&*with_password).header("X-Key", "headerv4lue");
-    for builder in [token, basic] {
+    let not_ascii = RayClient::builder(server.address()).header("X-Key", "schlüssel-v4lue");
+    for builder in [token, basic, not_ascii] {
         check(&format!("{builder:?} {builder:#?}"));
         let client = builder.build().unwrap();
         check(&format!("{client:?}"));
