@@ -95,6 +95,8 @@ pub(super) enum Body {
     Ureq {
         body: BodyReader<'static>,
         length: Option<u64>,
+        /// Whether ureq keeps the connection after the body.
+        is_kept: bool,
     },
     Exchange {
         body: ExchangeBody,
@@ -115,10 +117,10 @@ impl Stream {
     /// Reads available bytes. Returns 0 at the end; for a chunked body, that is its proper end.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
         let read = match &mut self.body {
-            Body::Ureq { body, .. } => {
+            Body::Ureq { body, is_kept, .. } => {
                 let read = body.read(buf);
                 if let Err(_) | Ok(0) = read {
-                    self.connections.note(read.is_ok());
+                    self.connections.note(*is_kept && read.is_ok());
                 }
                 read
             }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::http::{Method, Response as HttpResponse};
+use ureq::http::{Method, Response as HttpResponse, Version};
 use ureq::{Error, SendBody};
 
 use super::HeaderValue;
@@ -159,6 +159,8 @@ impl Http {
         };
         match refusal(&head, &mut stream) {
             Some(error) => {
+                // Its body may not have been read to the end.
+                self.connections.note(false);
                 self.record_failure(request, Some(status), begun, &error);
                 Err(error)
             }
@@ -247,7 +249,11 @@ impl Http {
         let head = HttpResponse::from_parts(parts, ());
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
-        Ok((head, Body::Ureq { body, length }))
+        let connection = head.headers().get("connection").map(HeaderValue::as_bytes);
+        let is_closed = connection.is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+            || head.version() == Version::HTTP_10;
+        let is_kept = !is_closed && !self.settings.is_https();
+        Ok((head, Body::Ureq { body, length, is_kept }))
     }
 
     fn run_agent<B: ureq::AsSendBody>(
