@@ -18,7 +18,7 @@ pub(super) struct AgentLocation {
 pub(super) struct RequestContext {
     pub(super) operation: String,
     pub(super) http: Http,
-    /// Maximum duration of a request.
+    /// Maximum duration of each step of a request, for example until its response begins.
     pub(super) stall_timeout: Duration,
 }
 

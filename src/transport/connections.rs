@@ -79,6 +79,10 @@ impl Connections {
         Self { agent, closing, last_response: Arc::default() }
     }
 
+    pub(super) fn are_of_tail(&self) -> bool {
+        self.closing.is_some()
+    }
+
     pub(super) fn agent(&self) -> &Agent {
         &self.agent
     }

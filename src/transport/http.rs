@@ -263,6 +263,9 @@ impl Http {
         max_headers: usize,
     ) -> Result<HttpResponse<ureq::Body>, Error> {
         let agent = self.connections.agent();
+        // For a deadline, ureq looks up even an IP address in a thread, which is too much for the polls of a
+        // tail. Theirs applies to each step.
+        let in_all = timeouts.deadline.filter(|_| !self.connections.are_of_tail());
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)
@@ -271,8 +274,9 @@ impl Http {
             .timeout_connect(Some(timeouts.connect))
             .timeout_send_request(Some(timeouts.send))
             .timeout_per_write(Some(timeouts.send))
-            .timeout_recv_response(Some(timeouts.response))
-            .timeout_recv_body(Some(timeouts.body))
+            .timeout_recv_response(Some(timeouts.at_most(timeouts.response)))
+            .timeout_recv_body(Some(timeouts.at_most(timeouts.body)))
+            .timeout_global(in_all.map(|_| timeouts.at_most(Duration::MAX)))
             .build();
         agent.run(http)
     }

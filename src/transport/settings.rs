@@ -1,12 +1,12 @@
 //! `Settings` of all connections of a client: addresses, headers, timeouts and certificates.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::Proxy;
 
 use super::proxy::Proxies;
-use super::request::Request;
+use super::request::{Request, at_most};
 use super::token::Token;
 use super::{HeaderMap, Uri};
 use crate::retry::RetryPolicy;
@@ -135,8 +135,10 @@ impl Settings {
     }
 }
 
-/// The time limits of the steps of an exchange.
+/// The time limits of the steps of an exchange, each from the end of the step before.
 pub(super) struct Timeouts {
+    /// The end of all steps together.
+    pub(super) deadline: Option<Instant>,
     pub(super) connect: Duration,
     pub(super) send: Duration,
     pub(super) response: Duration,
@@ -147,10 +149,16 @@ impl Timeouts {
     pub(super) fn of(settings: &Settings, request: &Request) -> Self {
         let read = settings.read_timeout;
         Self {
+            deadline: request.deadline,
             connect: request.at_most(settings.connect_timeout),
             send: read,
-            response: request.at_most(read + request.extra_time),
-            body: request.at_most(read),
+            response: read + request.extra_time,
+            body: read,
         }
+    }
+
+    /// Shortens a limit that begins now, so that it does not exceed the deadline.
+    pub(super) fn at_most(&self, limit: Duration) -> Duration {
+        at_most(self.deadline, limit)
     }
 }

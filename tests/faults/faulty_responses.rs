@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ray_client::{ClientError, Protocol, RayClient, RetryPolicy};
@@ -104,6 +105,21 @@ fn wait_for_job_ends_in_time_if_the_server_never_responds() {
     let error = client.wait_for_job("a", Duration::from_millis(500)).unwrap_err();
     assert_eq!(error.status(), 408, "{error}");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn wait_for_job_ends_in_time_if_a_response_begins_late_and_stalls() {
+    let server = Server::start(|_, stream| {
+        thread::sleep(Duration::from_millis(1800));
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")?;
+        Err(hold(stream))
+    });
+    let client = RayClient::new(server.address()).unwrap();
+    let start = Instant::now();
+    let error = client.wait_for_job("a", Duration::from_secs(2)).unwrap_err();
+    assert_eq!(error.status(), 408, "{error}");
+    // Not the whole time once more for the body.
+    assert!(start.elapsed() < Duration::from_millis(3500), "{:?}", start.elapsed());
 }
 
 #[test]
