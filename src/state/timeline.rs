@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Filter, ListOptions, Resource};
-use crate::transport::{Request, StreamError, path};
+use crate::transport::{Request, path};
 use crate::{ClientError, RayClient};
 
 /// How long Ray may take to collect the tasks.
@@ -77,12 +77,7 @@ impl RayClient {
         let mut nesting = Nesting::default();
         loop {
             let start = Instant::now();
-            let read = stream.read(&mut piece).map_err(|error| match error {
-                StreamError::Broken(error) => error,
-                StreamError::Idle => ClientError::timeout(format_args!(
-                    "{OPERATION}: nothing more came for {idle:?}"
-                )),
-            })?;
+            let read = stream.read(&mut piece)?;
             waited += start.elapsed();
             if read == 0 {
                 break;

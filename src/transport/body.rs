@@ -77,16 +77,8 @@ pub(crate) struct Stream {
     pub(super) body: Body,
     pub(crate) content_range: Option<ContentRange>,
     pub(super) length: Option<u64>,
-    pub(super) idle: Duration,
     /// How much longer the reads took than [`BYTES_PER_SECOND`] allows. The time between them is the caller's.
     pub(super) late: Duration,
-}
-
-/// Why a read of a [`Stream`] returned no bytes.
-pub(crate) enum StreamError {
-    /// Nothing arrived within the idle timeout. The stream is intact.
-    Idle,
-    Broken(ClientError),
 }
 
 /// The source of a body's bytes.
@@ -100,7 +92,8 @@ pub(super) enum Body {
     },
     Exchange {
         body: ExchangeBody,
-        idle_timeout_only: bool,
+        /// Maximum time without new bytes. `None` means an absolute timeout.
+        idle: Option<Duration>,
     },
 }
 
@@ -115,7 +108,7 @@ impl Body {
 
 impl Stream {
     /// Reads available bytes. Returns 0 at the end; for a chunked body, that is its proper end.
-    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, StreamError> {
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<usize, ClientError> {
         let read = match &mut self.body {
             Body::Ureq { body, is_kept, .. } => {
                 let read = body.read(buf);
@@ -124,22 +117,25 @@ impl Stream {
                 }
                 read
             }
-            Body::Exchange { body, idle_timeout_only: false } => body.read(buf),
-            Body::Exchange { body, idle_timeout_only: true } => {
-                if self.late > MAX_LATE.max(self.idle * 4) {
-                    return Err(StreamError::Broken(too_slow(&self.request)));
+            Body::Exchange { body, idle: None } => body.read(buf),
+            Body::Exchange { body, idle: Some(idle) } => {
+                if self.late > MAX_LATE.max(*idle * 4) {
+                    return Err(too_slow(&self.request));
                 }
-                body.wait_at_most(self.idle);
+                body.wait_at_most(*idle);
                 let begun = Instant::now();
                 let read = body.read(buf);
                 let length =
                     read.as_ref().map_or(0, |length| u32::try_from(*length).unwrap_or(u32::MAX));
                 let allowed = Duration::from_secs(1) * length / BYTES_PER_SECOND;
                 self.late = (self.late + begun.elapsed()).saturating_sub(allowed);
-                match read {
-                    Err(error) if is_timeout(&error) => return Err(StreamError::Idle),
-                    other => other,
+                if read.as_ref().is_err_and(is_timeout) {
+                    return Err(ClientError::timeout(format_args!(
+                        "{}: nothing arrived for {idle:?}",
+                        self.request.operation
+                    )));
                 }
+                read
             }
         };
         let read = match read {
@@ -152,7 +148,7 @@ impl Stream {
             } else {
                 Error::from(error)
             };
-            StreamError::Broken(explain(&self.request, &self.settings, error))
+            explain(&self.request, &self.settings, error)
         })
     }
 
@@ -176,14 +172,9 @@ impl Stream {
                     self.request.operation
                 )));
             }
-            match self.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => body.extend_from_slice(&buffer[..length]),
-                Err(StreamError::Broken(error)) => return Err(error),
-                Err(StreamError::Idle) => {
-                    let error = Error::Timeout(Timeout::RecvBody);
-                    return Err(explain(&self.request, &self.settings, error));
-                }
+            match self.read(&mut buffer)? {
+                0 => break,
+                length => body.extend_from_slice(&buffer[..length]),
             }
         }
         Ok(Response {
@@ -203,7 +194,6 @@ impl Stream {
         while page.len() < MAX_ERROR && Instant::now() < end {
             match self.read(&mut buffer) {
                 Ok(length) if length > 0 => page.extend_from_slice(&buffer[..length]),
-                Err(StreamError::Idle) => {}
                 _ => break,
             }
         }

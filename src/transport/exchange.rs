@@ -55,7 +55,7 @@ pub(super) fn exchange(
     };
     reader.get_mut().wait_at_most(timeouts.at_most(timeouts.body));
     let framing = Framing::of(&head)?;
-    Ok((head, ExchangeBody { reader, framing, line: Vec::new() }))
+    Ok((head, ExchangeBody { reader, framing }))
 }
 
 fn head_of(settings: &Settings, request: &Request<()>) -> Vec<u8> {
@@ -131,8 +131,6 @@ fn read_head(reader: &mut BufReader<MaybeTlsStream>) -> Result<HttpResponse<()>,
 pub(super) struct ExchangeBody {
     reader: BufReader<MaybeTlsStream>,
     framing: Framing,
-    /// The received part of an incomplete line.
-    line: Vec<u8>,
 }
 
 enum Framing {
@@ -168,20 +166,18 @@ impl ExchangeBody {
         self.reader.get_mut().wait_at_most(limit);
     }
 
-    /// Reads a line without its ending. After a timeout, the next call continues the same line.
+    /// Reads a line without its ending.
     fn read_line(&mut self) -> io::Result<String> {
-        let room = MAX_LINE - self.line.len();
-        (&mut self.reader).take(room as u64).read_until(b'\n', &mut self.line)?;
-        if !self.line.ends_with(b"\n") {
-            return Err(if self.line.len() == MAX_LINE {
+        let mut line = Vec::new();
+        (&mut self.reader).take(MAX_LINE as u64).read_until(b'\n', &mut line)?;
+        if !line.ends_with(b"\n") {
+            return Err(if line.len() == MAX_LINE {
                 ProtocolError::NotHttp("a chunk size or trailer that is too long").into_io()
             } else {
                 io::ErrorKind::UnexpectedEof.into()
             });
         }
-        let line = String::from_utf8_lossy(&self.line).trim().to_owned();
-        self.line.clear();
-        Ok(line)
+        Ok(String::from_utf8_lossy(&line).trim().to_owned())
     }
 
     fn read_up_to(&mut self, left: u64, buf: &mut [u8]) -> io::Result<u64> {

@@ -83,8 +83,8 @@ impl Http {
         upload: Option<&Upload>,
     ) -> Result<Response, ClientError> {
         let begun = Instant::now();
-        let idle = self.settings.read_timeout;
-        let stream = self.open(request, upload, request.idle_timeout_only, idle)?;
+        let idle = request.idle_timeout_only.then_some(self.settings.read_timeout);
+        let stream = self.open(request, upload, idle)?;
         let status = stream.status;
         let response = stream.read_whole();
         match &response {
@@ -102,10 +102,10 @@ impl Http {
     }
 
     /// Sends the request once and returns its response as a stream without a total timeout. A read that
-    /// gets nothing for `idle` returns [`StreamError::Idle`](super::StreamError) and can be repeated.
+    /// gets nothing for `idle` fails with 408.
     pub(crate) fn stream(&self, request: &Request, idle: Duration) -> Result<Stream, ClientError> {
         let begun = Instant::now();
-        let stream = self.open(request, None, true, idle)?;
+        let stream = self.open(request, None, Some(idle))?;
         record!(
             Debug,
             "http",
@@ -121,8 +121,7 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-        idle_timeout_only: bool,
-        idle: Duration,
+        idle: Option<Duration>,
     ) -> Result<Stream, ClientError> {
         let begun = Instant::now();
         let failed = |error| {
@@ -132,7 +131,7 @@ impl Http {
             error
         };
         let sent = self.settings.token.as_ref().map(|token| token.value());
-        let (mut head, mut body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
+        let (mut head, mut body) = self.run(request, upload, idle).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
             record!(
@@ -142,7 +141,7 @@ impl Http {
                 self.settings.show(request),
                 head.status().as_u16()
             );
-            (head, body) = self.run(request, upload, idle_timeout_only).map_err(failed)?;
+            (head, body) = self.run(request, upload, idle).map_err(failed)?;
         }
         let length = body.length();
         let status = head.status().as_u16();
@@ -154,7 +153,6 @@ impl Http {
             length,
             body,
             content_range: None,
-            idle,
             late: Duration::ZERO,
         };
         match refusal(&head, &mut stream) {
@@ -197,11 +195,11 @@ impl Http {
         &self,
         request: &Request,
         upload: Option<&Upload>,
-        idle_timeout_only: bool,
+        idle: Option<Duration>,
     ) -> Result<(HttpResponse<()>, Body), Error> {
         let timeouts = Timeouts::of(&self.settings, request);
         let http = self.http_request(request, upload)?;
-        if self.settings.proxy.is_none() && !idle_timeout_only {
+        if self.settings.proxy.is_none() && idle.is_none() {
             return self.run_by_ureq(request, upload, &http, &timeouts);
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
@@ -211,7 +209,7 @@ impl Http {
         };
         let register = self.connections.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
-        Ok((head, Body::Exchange { body, idle_timeout_only }))
+        Ok((head, Body::Exchange { body, idle }))
     }
 
     fn run_by_ureq(
@@ -318,7 +316,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
-    use crate::transport::{Proxies, StreamError, Token};
+    use crate::transport::{Proxies, Token};
 
     /// Starts a server, and returns its address and the lines of the requests that it receives.
     fn server() -> (String, Receiver<String>) {
@@ -454,7 +452,7 @@ mod tests {
         let late = stream.late;
         assert!(late > Duration::from_millis(58_999) && late < Duration::from_secs(60), "{late:?}");
         stream.late = Duration::from_secs(61);
-        let Err(StreamError::Broken(error)) = stream.read(&mut [0; 1]) else { panic!() };
+        let error = stream.read(&mut [0; 1]).unwrap_err();
         assert_eq!(error.status(), 408, "{error}");
     }
 

@@ -20,7 +20,7 @@ mod tls;
 mod token;
 mod websocket;
 
-pub(crate) use body::{ContentRange, Response, Stream, StreamError};
+pub(crate) use body::{ContentRange, Response, Stream};
 pub(crate) use connect::{Connection, Register};
 pub(crate) use http::Http;
 pub(crate) use proxy::Proxies;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::overlap::count_lines;
 use super::{TailError, TailResult};
 use crate::ClientError;
-use crate::transport::{Http, Request, Response, Stream, StreamError};
+use crate::transport::{Http, Request, Response, Stream};
 
 /// Maximum size of the last lines of a file, in bytes.
 pub(super) const MAX_LAST_LINES: usize = 4 * 1024 * 1024;
@@ -104,13 +104,6 @@ impl Dashboard {
         })?;
         Ok(())
     }
-
-    fn stalled(&self) -> TailError {
-        TailError::Broken(ClientError::timeout(format_args!(
-            "{}: the response stalled for {:?}",
-            self.request.operation, self.stall_timeout
-        )))
-    }
 }
 
 impl FileServer for Dashboard {
@@ -121,15 +114,12 @@ impl FileServer for Dashboard {
     }
 
     fn open(&self) -> TailResult<Stream> {
-        let request = self.request.clone().query("lines", -1).idle_timeout_only();
+        let request = self.request.clone().query("lines", -1);
         self.http.stream(&request, self.stall_timeout).map_err(TailError::classify)
     }
 
     fn read(&self, stream: &mut Stream, piece: &mut [u8]) -> TailResult<usize> {
-        let length = stream.read(piece).map_err(|error| match error {
-            StreamError::Broken(error) => TailError::Broken(error),
-            StreamError::Idle => self.stalled(),
-        })?;
+        let length = stream.read(piece).map_err(TailError::Broken)?;
         // Only an empty file is read without its markers.
         if self.has_markers && length > 0 {
             let operation = self.operation();
