@@ -29,7 +29,7 @@
 //
 // When a tail is over. The loop learns that the job has a terminal status and calls
 // `LogSource::nothing_more_is_written`. The source then reads on until it has compared the end of the
-// log with a separate response, and returns `End(Certainty::Sure)`. Only this ends a tail without an
+// log with a separate response, and returns `Complete`. Only this ends a tail without an
 // error, except for a finished job that never reached a node and has no log. The end of a response proves
 // nothing: a gateway may have cut it.
 //

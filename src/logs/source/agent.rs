@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::dashboard::{Dashboard, FileServer, lines_to_compare};
-use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult, became_shorter};
+use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult, became_shorter};
 use crate::ClientError;
 use crate::logs::last_lines::starts_of_lines;
 use crate::transport::{ByteRange, ContentRange, Http, Request, Response};
@@ -146,7 +146,7 @@ impl LogSource for AgentSource {
             return Ok(ReadOutcome::UpToDate);
         }
         self.check_end(delivered)?;
-        Ok(ReadOutcome::End(Certainty::Sure))
+        Ok(ReadOutcome::Complete)
     }
 
     fn nothing_more_is_written(&mut self) {

@@ -11,7 +11,7 @@ use twox_hash::XxHash64;
 use super::dashboard::{FileServer, is_cut, lines_to_compare};
 use super::overlap::{Join, count_lines, join};
 use super::window::Window;
-use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult, became_shorter};
+use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult, became_shorter};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 
@@ -187,7 +187,7 @@ impl<S: FileServer> FileSource<S> {
             cut = last.and_then(|last| is_cut(verified.total, known, &last, lines));
         }
         if cut == Some(false) || (cut.is_none() && verified.is_confirmed) {
-            return Ok(ReadOutcome::End(Certainty::Sure));
+            return Ok(ReadOutcome::Complete);
         }
         self.cut_readings += u32::from(cut == Some(true));
         if self.cut_readings > MAX_CUT_READINGS {

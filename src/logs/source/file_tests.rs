@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::dashboard::FileServer;
 use super::file::FileSource;
-use super::{Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult};
+use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult};
 use crate::ClientError;
 use crate::rng::TestRng;
 
@@ -118,7 +118,7 @@ fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result
             Ok(ReadOutcome::Continue) => {}
             // The file must not grow meanwhile: its content would depend on the speed of the machine.
             Ok(ReadOutcome::NotBefore(_)) => source.skip_pauses(),
-            Ok(ReadOutcome::End(Certainty::Sure)) => break Ok(()),
+            Ok(ReadOutcome::Complete) => break Ok(()),
             Ok(_) if growths > 0 => {
                 growths -= 1;
                 let more = written(shape, &mut rng, &mut count, &block);
@@ -207,7 +207,7 @@ fn different_lines_are_transferred_little_more_than_twice() {
         }
     }
     source.nothing_more_is_written();
-    while !matches!(source.read(&delivered).unwrap(), ReadOutcome::End(Certainty::Sure)) {}
+    while !matches!(source.read(&delivered).unwrap(), ReadOutcome::Complete) {}
     let file = model.file.lock().unwrap();
     assert_eq!(delivered.position(), file.bytes.len() as u64);
     let small_poll = 8 * 1024;

@@ -33,7 +33,7 @@ pub(super) trait LogSource: Send {
     fn read(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome>;
 
     /// Reports that nothing more will be written. From then on, `read` continues to
-    /// `End(Certainty::Sure)` or an error.
+    /// `Complete` or an error.
     fn nothing_more_is_written(&mut self);
 
     /// Returns the position at which the last `lines` lines written so far begin.
@@ -62,17 +62,10 @@ pub(super) enum ReadOutcome {
     },
     /// The source must not be read again before this time.
     NotBefore(std::time::Instant),
-    /// The log ended.
-    End(Certainty),
-}
-
-/// Whether the end of a log is certain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Certainty {
     /// The server ended the connection, which proves nothing.
-    Claimed,
+    Closed,
     /// Nothing more will be written, and the whole log was delivered.
-    Sure,
+    Complete,
 }
 
 /// Why a worker stopped an attempt.

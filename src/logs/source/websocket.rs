@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::replay::Replay;
-use super::{
-    Certainty, Dashboard, Delivered, FileServer, LogSource, ReadOutcome, TailError, TailResult,
-};
+use super::{Dashboard, Delivered, FileServer, LogSource, ReadOutcome, TailError, TailResult};
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 use crate::logs::newlines::UniversalNewlines;
@@ -113,7 +111,7 @@ impl WebSocketSource {
             Event::Text(_) | Event::Idle => {
                 if self.is_over && self.quiet_since.elapsed() > LAST_MESSAGES {
                     self.closed_with = 1000;
-                    return Ok(ReadOutcome::End(Certainty::Claimed));
+                    return Ok(ReadOutcome::Closed);
                 }
                 let is_settled =
                     self.replay.missing() == 0 && self.connected_at.elapsed() > SETTLED;
@@ -121,7 +119,7 @@ impl WebSocketSource {
             }
             Event::Closed(code) => {
                 self.closed_with = code;
-                return Ok(ReadOutcome::End(Certainty::Claimed));
+                return Ok(ReadOutcome::Closed);
             }
         };
         self.socket = Some(socket);
@@ -160,7 +158,7 @@ impl WebSocketSource {
             ));
         }
         if whole.omitted == 0 {
-            return Ok(ReadOutcome::End(Certainty::Sure));
+            return Ok(ReadOutcome::Complete);
         }
         let at = Some(delivered.position());
         if std::mem::replace(&mut self.omitted_at, at) != at {
@@ -228,7 +226,7 @@ impl LogSource for WebSocketSource {
             return self.read_socket(socket);
         }
         if !self.is_over {
-            return Ok(ReadOutcome::End(Certainty::Claimed));
+            return Ok(ReadOutcome::Closed);
         }
         if self.closed_with != 1000 && !self.log.completes {
             return Err(TailError::Broken(ClientError::unreachable(format_args!(

@@ -17,8 +17,7 @@ use crate::logs::job_file::check_empty;
 use crate::logs::options::TailOptions;
 use crate::logs::request_context::RequestContext;
 use crate::logs::source::{
-    AgentSearch, Certainty, Delivered, LogSource, ReadOutcome, TailError, TailResult,
-    UnusableAgents,
+    AgentSearch, Delivered, LogSource, ReadOutcome, TailError, TailResult, UnusableAgents,
 };
 use crate::logs::source_kind::SourceKind;
 use crate::transport::Http;
@@ -218,7 +217,7 @@ impl Follower {
             // Must come before the delivery: after a pause, the bytes may be those of another job that
             // reuses the id.
             self.ask_if_quiet(&mut asked, &mut open)?;
-            if let ReadOutcome::End(Certainty::Sure) = outcome {
+            if let ReadOutcome::Complete = outcome {
                 return self.ended(Some(&state));
             }
             let is_blocked = matches!(outcome, ReadOutcome::NotBefore(_));
@@ -270,7 +269,7 @@ impl Follower {
             ReadOutcome::NotBefore(time) => {
                 return Ok(time.saturating_duration_since(Instant::now()).min(QUIET));
             }
-            ReadOutcome::End(_) => {
+            ReadOutcome::Closed | ReadOutcome::Complete => {
                 let now = self.log_state()?;
                 if !now.is_over {
                     return Err(self.closed_early(&now));
