@@ -1,6 +1,8 @@
 //! Recognizes web pages, and describes responses of a gateway: a reverse proxy, an ingress or a login portal
 //! between the client and Ray. `ray_error.rs` decides which error responses are a gateway's.
 
+use crate::redact::beginning;
+
 /// The title is searched in the first bytes of a page, up to this many.
 const HEAD: usize = 64 * 1024;
 
@@ -58,8 +60,7 @@ pub(crate) fn status_line(status: u16) -> String {
 }
 
 fn title(page: &str) -> Option<String> {
-    let end = (0..=HEAD.min(page.len())).rev().find(|at| page.is_char_boundary(*at))?;
-    let page = &page[..end];
+    let page = beginning(page, HEAD);
     // Changes only ASCII letters, so offsets stay valid.
     let lower = page.to_ascii_lowercase();
     let start = lower.find("<title")?;

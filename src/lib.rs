@@ -66,6 +66,7 @@ mod error;
 mod gateway;
 mod json;
 mod listing;
+mod lock;
 mod logging;
 mod numbers;
 mod ray_error;

@@ -87,10 +87,12 @@ fn is_control(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-fn beginning(text: &str, most: usize) -> &str {
+/// Returns the first characters of a text that fit in `most` bytes.
+pub(crate) fn beginning(text: &str, most: usize) -> &str {
     &text[..floor_char_boundary(text, most)]
 }
 
+/// Replaces `str::floor_char_boundary`, which the minimum supported Rust version lacks.
 fn floor_char_boundary(text: &str, at: usize) -> usize {
     if at >= text.len() {
         return text.len();

@@ -10,11 +10,11 @@ use crate::{JobStatus, redact};
 
 impl ClientError {
     pub(crate) fn invalid(message: impl fmt::Display) -> Self {
-        Self::InvalidParameter { message: redact::one_line(&message.to_string()) }
+        Self::InvalidParameter { message: line(message) }
     }
 
     pub(crate) fn not_found(message: impl fmt::Display) -> Self {
-        let message = redact::one_line(&message.to_string());
+        let message = line(message);
         Self::NotFound { message, rejection: RejectionKind::Other }
     }
 
@@ -30,42 +30,42 @@ impl ClientError {
         if !(300..=599).contains(&status) {
             return Self::unexpected(format_args!("{message} (the response has status {status})"));
         }
-        let message = redact::one_line(&message.to_string());
+        let message = line(message);
         let (retry_after, job_status) = (None, None);
         Self::Rejected { status, message, retry_after, rejection: RejectionKind::Other, job_status }
     }
 
     pub(crate) fn timeout(message: impl fmt::Display) -> Self {
-        let message = redact::one_line(&message.to_string());
+        let message = line(message);
         Self::Timeout { message, source: None, kind: TimeoutKind::Read, job_status: None }
     }
 
     pub(crate) fn limit_exceeded(message: impl fmt::Display) -> Self {
-        Self::LimitExceeded { message: redact::one_line(&message.to_string()), limit: None }
+        Self::LimitExceeded { message: line(message), limit: None }
     }
 
     pub(crate) fn no_free_worker(message: impl fmt::Display) -> Self {
-        Self::NoFreeWorker { message: redact::one_line(&message.to_string()) }
+        Self::NoFreeWorker { message: line(message) }
     }
 
     pub(crate) fn unexpected(message: impl fmt::Display) -> Self {
-        Self::Unexpected { message: redact::one_line(&message.to_string()), source: None }
+        Self::Unexpected { message: line(message), source: None }
     }
 
     pub(crate) fn unreachable(message: impl fmt::Display) -> Self {
-        Self::Unreachable { message: redact::one_line(&message.to_string()), source: None }
+        Self::Unreachable { message: line(message), source: None }
     }
 
     pub(crate) fn misconfigured(message: impl fmt::Display) -> Self {
-        Self::Misconfigured { message: redact::one_line(&message.to_string()), source: None }
+        Self::Misconfigured { message: line(message), source: None }
     }
 
     pub(crate) fn log_lost(message: impl fmt::Display) -> Self {
-        Self::LogLost { message: redact::one_line(&message.to_string()), job_status: None }
+        Self::LogLost { message: line(message), job_status: None }
     }
 
     pub(crate) fn tail_closed(message: impl fmt::Display) -> Self {
-        Self::TailClosed { message: redact::one_line(&message.to_string()) }
+        Self::TailClosed { message: line(message) }
     }
 
     /// Sets the error that `source()` returns, if the variant has one.
@@ -140,7 +140,11 @@ impl ClientError {
         | Self::Misconfigured { message, .. }
         | Self::LogLost { message, .. }
         | Self::TailClosed { message }) = &mut self;
-        *message = redact::one_line(&new.to_string());
+        *message = line(new);
         self
     }
+}
+
+fn line(message: impl fmt::Display) -> String {
+    redact::one_line(&message.to_string())
 }

@@ -3,6 +3,7 @@
 use memchr::memchr2;
 
 use super::line::{LineEnding, LogLine};
+use crate::redact::beginning;
 
 /// Splits bytes into lines at `\n`, `\r\n` and `\r`, and long lines into pieces.
 pub(super) struct LineSplitter {
@@ -137,7 +138,7 @@ fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
     let mut taken = 0;
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();
-        let fits = floor_char_boundary(valid, max - text.len());
+        let fits = beginning(valid, max - text.len()).len();
         text.push_str(&valid[..fits]);
         taken += fits;
         let replacement = char::REPLACEMENT_CHARACTER;
@@ -153,14 +154,6 @@ fn lossy_prefix(bytes: &[u8], max: usize) -> (String, usize) {
         }
     }
     (text, taken)
-}
-
-/// Replaces `str::floor_char_boundary`, which the minimum supported Rust version lacks.
-fn floor_char_boundary(text: &str, index: usize) -> usize {
-    if index >= text.len() {
-        return text.len();
-    }
-    (0..=index).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// Returns how many bytes at the end may be the beginning of a character.

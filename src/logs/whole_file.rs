@@ -71,7 +71,8 @@ fn has_more_lines(dashboard: &impl FileServer, file: &[u8]) -> Result<bool, Clie
 fn read_to_end(dashboard: &impl FileServer) -> Result<Vec<u8>, ClientError> {
     let mut reading = dashboard.open().map_err(TailError::into_error)?;
     let mut file = Vec::new();
-    let mut piece = vec![0; 64 * 1024];
+    // Each piece is a request to an agent.
+    let mut piece = vec![0; 1024 * 1024];
     loop {
         let length = dashboard.read(&mut reading, &mut piece).map_err(TailError::into_error)?;
         if length == 0 {

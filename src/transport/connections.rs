@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
@@ -15,6 +15,7 @@ use ureq::config::Config;
 
 use super::connect::{Connection, Register, closed, connect};
 use super::settings::Settings;
+use crate::lock::lock;
 
 /// ureq closes connections that were idle for longer, and reconnects.
 const MAX_IDLE: Duration = Duration::from_secs(10);
@@ -144,9 +145,4 @@ pub(super) fn config(settings: &Settings) -> Config {
         return config.max_idle_connections(0).build();
     }
     config.build()
-}
-
-/// Ignores poisoning: each value is changed in one step, so a panic cannot leave it half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -108,7 +108,7 @@ fn secure(
     settings: &Settings,
     host: &str,
 ) -> Result<MaybeTlsStream, Error> {
-    let config = super::tls::of_websocket(settings).map_err(Error::Rustls)?;
+    let config = super::tls::of_dial(settings).map_err(Error::Rustls)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = host.try_into().map_err(|_| Error::Tls("the host is not a valid name"))?;
     let session = rustls::ClientConnection::new(config, name).map_err(Error::Rustls)?;

@@ -39,7 +39,7 @@ pub(super) fn of_agent(settings: &Settings) -> TlsConfig {
     .build()
 }
 
-pub(super) fn of_websocket(settings: &Settings) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub(super) fn of_dial(settings: &Settings) -> Result<Arc<ClientConfig>, rustls::Error> {
     // Like ureq: the program's own provider, if it has set one.
     let provider = CryptoProvider::get_default()
         .cloned()

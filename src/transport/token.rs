@@ -1,9 +1,10 @@
 //! `Token`: the bearer token, which may come from a file that changes.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::HeaderValue;
+use crate::lock::lock;
 
 /// A bearer token and its file, if any. In a pod, the file changes from time to time.
 pub(crate) struct Token {
@@ -18,14 +19,14 @@ impl Token {
     }
 
     pub(super) fn value(&self) -> HeaderValue {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.value).clone()
     }
 
     /// Reads the file again, if any. Returns whether the token now differs from the sent one.
     pub(super) fn read_again(&self, sent: &HeaderValue) -> bool {
         let text = self.file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         if let Some(new) = text.and_then(|text| bearer(text.trim())) {
-            *self.value.lock().unwrap_or_else(PoisonError::into_inner) = new;
+            *lock(&self.value) = new;
         }
         self.value() != *sent
     }

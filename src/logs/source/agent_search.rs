@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use memchr::memmem;
 use super::TailError;
 use super::agent::AgentSource;
 use super::dashboard::{Dashboard, FileServer, MAX_LAST_LINES};
+use crate::lock::lock;
 use crate::logging::record;
 use crate::transport::{ByteRange, Http};
 use crate::{AgentAccess, ClientError};
@@ -64,13 +65,13 @@ pub(crate) struct UnusableAgents {
 
 impl UnusableAgents {
     pub(crate) fn is_avoided(&self, address: &str) -> bool {
-        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unusable = lock(&self.unusable);
         unusable.retain(|_, since| since.elapsed() < AVOID_FOR);
         unusable.contains_key(address)
     }
 
     pub(crate) fn avoid(&self, address: &str) {
-        let mut unusable = self.unusable.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unusable = lock(&self.unusable);
         unusable.insert(address.to_owned(), Instant::now());
     }
 }

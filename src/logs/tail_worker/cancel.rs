@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::lock::lock;
 use crate::transport::{Connection, Http};
 
 /// Who closed a tail.
@@ -98,9 +99,4 @@ impl Cancel {
             CancelState::Closed(by) => Some(by),
         }
     }
-}
-
-/// Locks a mutex even if it is poisoned: each value is changed in one step, so a panic leaves it intact.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use threadpool::ThreadPool;
 
-use super::cancel::{Cancel, ClosedBy, lock};
+use super::cancel::{Cancel, ClosedBy};
 use crate::ClientError;
+use crate::lock::lock;
 use crate::logs::source::UnusableAgents;
 
 /// The tails of one client, and its worker threads, which the first tail starts.

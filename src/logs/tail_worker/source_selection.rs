@@ -194,6 +194,7 @@ impl Follower {
 
     /// Starts a search for the agent, unless it would be useless or is not allowed.
     fn begin_search(&mut self, state: &LogState, dashboard: &Dashboard) {
+        self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
         let is_wanted = matches!(self.options.protocol, Protocol::Auto | Protocol::Agent);
         // A search is not worthwhile: the dashboard serves a finished log in one response. Only for its
         // last lines is the agent faster.
@@ -212,7 +213,6 @@ impl Follower {
         }
         let dashboard = dashboard.with(self.http.for_tail(self.options.stall_timeout()));
         let cancelled = self.queue.cancelled().clone();
-        self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
         self.search = AgentSearch::begin(file, &dashboard, self.options.stall_timeout(), cancelled);
     }
 
@@ -257,7 +257,6 @@ impl Follower {
                 None => self.search = Some(search),
             }
         } else if Instant::now() >= self.no_search_before {
-            self.no_search_before = Instant::now() + SEARCH_AGAIN.max(self.options.poll_interval);
             let dashboard = self.dashboard(state, SourceKind::File);
             self.begin_search(state, &dashboard);
         }
