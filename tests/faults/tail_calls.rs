@@ -13,7 +13,8 @@ use ray_client::{
 
 use crate::cluster::{Cluster, eventually, next, numbered, rest};
 use crate::server::{
-    CHUNKED, Request, Server, chunk, close, hold, job_with_log, respond_chunked, respond_range,
+    CHUNKED, Request, Server, chunk, close, hold, job_with_log, respond, respond_chunked,
+    respond_range,
 };
 use crate::{client, collect, options};
 
@@ -310,6 +311,16 @@ fn last_lines_survive_a_long_read_that_breaks() {
     let (lines, end) = collect(&client(&server.address()), options);
     assert!(end.is_none(), "{end:?}");
     assert_eq!(lines, ["this is line number 998", "this is line number 999"]);
+}
+
+#[test]
+fn last_lines_that_cannot_be_read_end_the_tail_after_its_stream_timeout() {
+    let server = job_with_log("RUNNING", |_, stream| respond(stream, 503, "", ""));
+    let options = options(Protocol::Stream).stream_timeout(1500 * MS).last_lines(2);
+    let start = Instant::now();
+    let (_, end) = collect(&client(&server.address()), options.reconnects(1000));
+    assert_eq!(end.unwrap().status(), 503);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]

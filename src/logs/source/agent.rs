@@ -20,7 +20,7 @@ pub(crate) struct AgentSource {
     http: Http,
     path: String,
     dashboard: Dashboard,
-    /// Maximum duration of one request.
+    /// Maximum duration of each step of a request.
     stall_timeout: Duration,
     is_over: bool,
 }

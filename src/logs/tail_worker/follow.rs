@@ -134,7 +134,10 @@ impl Follower {
             (_, Some(by)) => {
                 record!(Debug, "tail", "{}: closed at byte {position} ({by:?})", self.operation);
             }
-            (Err(TailError::Broken(error) | TailError::Fatal(error)), _) => {
+            (
+                Err(TailError::Agent(error) | TailError::Broken(error) | TailError::Fatal(error)),
+                _,
+            ) => {
                 record!(
                     Debug,
                     "tail",
@@ -157,7 +160,7 @@ impl Follower {
             let error = match self.attempt() {
                 Ok(AttemptOutcome::Complete) => return Ok(()),
                 Ok(AttemptOutcome::Retry) => continue,
-                Err(TailError::Broken(error)) => error,
+                Err(TailError::Agent(error) | TailError::Broken(error)) => error,
                 Err(error) => return Err(error),
             };
             self.lost =
@@ -274,7 +277,7 @@ impl Follower {
                 if !now.is_over {
                     return Err(self.closed_early(&now));
                 }
-                open.nothing_more_is_written();
+                self.note_end(open);
             }
             ReadOutcome::Continue => {
                 // A long log is read again after a reconnect, which may take longer than the stream timeout.
@@ -296,17 +299,26 @@ impl Follower {
         if is_quiet && may_ask && !open.is_over {
             *asked = Instant::now();
             if self.log_state()?.is_over {
-                open.nothing_more_is_written();
+                self.note_end(open);
             }
         }
         Ok(())
     }
 
+    /// Tells the source that the job has finished. Now the end of the log is checked, so the time before it
+    /// no longer counts as silence: it must not keep the tail from reconnecting.
+    pub(super) fn note_end(&mut self, open: &mut OpenSource) {
+        open.nothing_more_is_written();
+        self.silent_since = Instant::now();
+    }
+
     fn go_to_last_lines(&mut self, open: &mut OpenSource) -> TailResult<()> {
         let Some(lines) = self.last_lines else { return Ok(()) };
+        let begun = Instant::now();
         let start = open.source.start_of_last_lines(lines);
-        // The whole log may be read for them, which may take longer than the stream timeout.
-        self.silent_since = Instant::now();
+        // The whole log may be read for them, which may take longer than the stream timeout. That is not
+        // silence.
+        self.silent_since = Instant::now().min(self.silent_since + begun.elapsed());
         let start = start?;
         self.delivered = Delivered::from(start);
         self.last_lines = None;

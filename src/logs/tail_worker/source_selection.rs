@@ -302,15 +302,14 @@ impl Follower {
                 self.record_change("the dashboard", &error);
                 return Ok(AttemptOutcome::Retry);
             }
-            (TailError::Agent(error), _) => TailError::Broken(error),
-            (cause, _) => cause,
+            (TailError::Agent(error), _) => return Err(TailError::Broken(error)),
+            // The dashboard failed while the end was checked.
+            (cause, Some(_)) => return Err(self.log.explain(&self.operation, state, cause)),
+            (cause, None) => cause,
         };
         let (TailError::Broken(error) | TailError::Fatal(error)) = &cause else {
             return Err(cause);
         };
-        if open.agent.is_some() {
-            return Err(cause);
-        }
         let may_fall_back = self.options.protocol == Protocol::Auto
             && self.source_kind == Some(SourceKind::File)
             && self.delivered.is_empty()

@@ -68,7 +68,7 @@ impl Follower {
             return Ok(());
         }
         if self.log_state()?.is_over {
-            open.nothing_more_is_written();
+            self.note_end(open);
             return Ok(());
         }
         Err(self.silent(why))
