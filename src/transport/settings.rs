@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use ureq::Proxy;
 
 use super::proxy::Proxies;
@@ -121,7 +122,8 @@ impl Settings {
             headers.values().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         let proxy = self.proxy.as_ref().and_then(|proxy| proxy.password());
         let query = redact::query_values(&request.path);
-        let words = values
+        let spellings: Vec<_> = values.iter().flat_map(|value| spellings(value)).collect();
+        let words = spellings
             .iter()
             .flat_map(|value| std::iter::once(&**value).chain(value.split_whitespace()));
         // The scheme of a credential is no secret.
@@ -133,6 +135,21 @@ impl Settings {
             .map(str::to_owned)
             .collect()
     }
+}
+
+/// Returns a header value, and how servers may show it if it is not ASCII: escaped in JSON or in a URL, or
+/// read as Latin-1. `redact` knows the escapes of ASCII.
+fn spellings(value: &str) -> Vec<String> {
+    if value.is_ascii() {
+        return vec![value.to_owned()];
+    }
+    let in_json = value.encode_utf16().map(|unit| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    });
+    let in_url = utf8_percent_encode(value, CONTROLS).to_string();
+    let as_latin1 = value.bytes().map(char::from).collect();
+    vec![value.to_owned(), in_json.collect(), in_url, as_latin1]
 }
 
 /// The time limits of the steps of an exchange, each from the end of the step before.

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use ray_client::{Protocol, RayClient};
 
 use crate::options;
-use crate::server::{Server, respond};
+use crate::server::{Server, job, respond, respond_json, version};
 
-const SECRETS: [&str; 4] = ["t0kenvalue", "passw0rd", "headerv4lue", "schlüssel-v4lue"];
+const SECRETS: [&str; 4] = ["t0kenvalue", "passw0rd", "headerv4lue", "ssel-v4lue"];
 
 fn check(text: &str) {
     for secret in SECRETS {
@@ -21,7 +21,10 @@ fn display_and_debug_hide_tokens_passwords_and_headers() {
     let server = Server::start(|request, stream| {
         // Echoes the request headers, like a proxy in debug mode.
         let seen = request.headers.join(" ");
-        respond(stream, 403, "", format!("Forbidden: {seen}"))
+        let escaped = seen.replace('ü', "\\u00fc");
+        let latin1 = seen.replace('ü', "Ã¼");
+        let in_url = seen.replace('ü', "%C3%BC");
+        respond(stream, 403, "", format!("Forbidden: {seen} {escaped} {latin1} {in_url}"))
     });
     let with_password = server.address().replace("http://", "http://me:passw0rd@");
     let token = RayClient::builder(&*with_password).bearer_token("t0kenvalue");
@@ -47,7 +50,9 @@ fn display_and_debug_hide_tokens_passwords_and_headers() {
     let sent = |name, value| server.requests().iter().any(|r| r.header(name) == Some(value));
     assert!(sent("x-ray-authorization", "Bearer t0kenvalue"));
     assert!(sent("authorization", "Basic bWU6cGFzc3cwcmQ="));
-    assert!(server.requests().iter().any(|r| r.header("x-key") == Some("headerv4lue")));
+    for value in ["headerv4lue", "schlüssel-v4lue"] {
+        assert!(server.requests().iter().any(|r| r.header("x-key") == Some(value)));
+    }
 }
 
 #[test]
@@ -63,11 +68,19 @@ fn successful_responses_that_repeat_the_request_are_shown_without_its_headers() 
     ];
     for answer in answers {
         let server = Server::start(move |request, stream| {
-            answer(request.header("x-key").unwrap_or_default(), stream)
+            let is_of_tail = request.is("GET /api/v0/logs/file");
+            if request.is("GET /api/version") {
+                version(stream)
+            } else if request.is("GET /api/jobs/tailed") {
+                respond_json(stream, &job("tailed", "RUNNING"))
+            } else {
+                assert!(is_of_tail || request.is("GET /api/jobs/a"));
+                answer(request.header("x-key").unwrap_or_default(), stream)
+            }
         });
         let builder = RayClient::builder(server.address()).header("X-Key", "headerv4lue");
         let client = builder.build().unwrap();
-        let stream = client.tail_job_logs_with("a", options(Protocol::Stream).reconnects(0));
+        let stream = client.tail_job_logs_with("tailed", options(Protocol::Stream).reconnects(0));
         let of_tail = stream.unwrap().last().unwrap().unwrap_err();
         for error in [client.get_job("a").unwrap_err(), of_tail] {
             assert!(error.to_string().contains('…'), "{error}");
