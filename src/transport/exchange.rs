@@ -1,5 +1,5 @@
-//! HTTP exchanges without ureq, each over a connection of its own: through a proxy, and for bodies that are
-//! read as a stream.
+//! HTTP exchanges without ureq, each over a connection of its own: through a proxy, for bodies that are read
+//! as a stream, for calls with a deadline, and for tails over https. `Http::is_for_ureq` decides.
 //!
 //! ureq sends CONNECT to every proxy. Proxies refuse that for `http://` by default (measured with squid 6).
 //! And a proxy that sends its response to CONNECT slowly would block ureq forever.

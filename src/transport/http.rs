@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use ureq::http::{Method, Response as HttpResponse, Version};
 use ureq::{Error, SendBody};
 
-use super::HeaderValue;
 use super::body::{Body, Response, Stream};
 use super::connections::{Connections, config};
 use super::error::{MAX_HEADERS, explain, of_connect};
@@ -15,6 +14,7 @@ use super::exchange::exchange;
 use super::request::{Request, Upload};
 use super::response_check::refusal;
 use super::settings::{Settings, Timeouts};
+use super::{HeaderMap, HeaderValue};
 use crate::ClientError;
 use crate::logging::record;
 use crate::retry::RetryPolicy;
@@ -134,6 +134,7 @@ impl Http {
         let (mut head, mut body) = self.run(request, upload, idle).map_err(failed)?;
         if is_denied(head.status().as_u16()) && self.has_new_token(sent.as_ref()) {
             drop(body);
+            self.connections.note(false);
             record!(
                 Debug,
                 "http",
@@ -199,7 +200,7 @@ impl Http {
     ) -> Result<(HttpResponse<()>, Body), Error> {
         let timeouts = Timeouts::of(&self.settings, request);
         let http = self.http_request(request, upload)?;
-        if self.settings.proxy.is_none() && idle.is_none() {
+        if self.is_for_ureq(request, idle) {
             return self.run_by_ureq(request, upload, &http, &timeouts);
         }
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
@@ -210,6 +211,15 @@ impl Http {
         let register = self.connections.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
         Ok((head, Body::Exchange { body, idle }))
+    }
+
+    /// Whether ureq can do everything that the request needs. It does not forward to a proxy, has no timeout
+    /// of each read, and ends all steps by a deadline only with a thread for each request. And over https it
+    /// keeps no connection (`connections::config`), so a tail would connect twice.
+    fn is_for_ureq(&self, request: &Request, idle: Option<Duration>) -> bool {
+        let is_tail = self.connections.are_of_tail();
+        let is_plain = self.settings.proxy.is_none() && idle.is_none();
+        is_plain && if is_tail { !self.settings.is_https() } else { request.deadline.is_none() }
     }
 
     fn run_by_ureq(
@@ -247,10 +257,7 @@ impl Http {
         let head = HttpResponse::from_parts(parts, ());
         let length = body.content_length();
         let body = body.into_with_config().limit(u64::MAX).reader();
-        let connection = head.headers().get("connection").map(HeaderValue::as_bytes);
-        let is_closed = connection.is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
-            || head.version() == Version::HTTP_10;
-        let is_kept = !is_closed && !self.settings.is_https();
+        let is_kept = !closes(http.headers()) && keeps_connection(&head);
         Ok((head, Body::Ureq { body, length, is_kept }))
     }
 
@@ -261,9 +268,6 @@ impl Http {
         max_headers: usize,
     ) -> Result<HttpResponse<ureq::Body>, Error> {
         let agent = self.connections.agent();
-        // For a deadline, ureq looks up even an IP address in a thread, which is too much for the polls of a
-        // tail. Theirs applies to each step.
-        let in_all = timeouts.deadline.filter(|_| !self.connections.are_of_tail());
         let http = agent
             .configure_request(http)
             .max_response_header_size(max_headers)
@@ -274,7 +278,6 @@ impl Http {
             .timeout_per_write(Some(timeouts.send))
             .timeout_recv_response(Some(timeouts.at_most(timeouts.response)))
             .timeout_recv_body(Some(timeouts.at_most(timeouts.body)))
-            .timeout_global(in_all.map(|_| timeouts.at_most(Duration::MAX)))
             .build();
         agent.run(http)
     }
@@ -304,190 +307,27 @@ impl Http {
     }
 }
 
+/// Whether ureq keeps the connection after this response.
+fn keeps_connection(head: &HttpResponse<()>) -> bool {
+    let headers = head.headers();
+    // Otherwise, the end of the connection is the end of the body.
+    let has_end = headers.contains_key("content-length")
+        || headers.contains_key("transfer-encoding")
+        || matches!(head.status().as_u16(), 204 | 304);
+    head.version() == Version::HTTP_11 && has_end && !closes(headers)
+}
+
+fn closes(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("connection").iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
 /// Whether another token may help. Ray answers 401 if the token is missing, and 403 if it is invalid.
 pub(super) fn is_denied(status: u16) -> bool {
     matches!(status, 401 | 403)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader, Write};
-    use std::net::TcpListener;
-    use std::sync::mpsc::{Receiver, channel};
-
-    use super::*;
-    use crate::transport::{Proxies, Token};
-
-    /// Starts a server, and returns its address and the lines of the requests that it receives.
-    fn server() -> (String, Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut stream = BufReader::new(stream);
-                let mut line = String::new();
-                while stream.read_line(&mut line).is_ok_and(|length| length > 2) {
-                    let _ = sender.send(std::mem::take(&mut line).trim_end().to_lowercase());
-                }
-                let _ =
-                    stream.get_mut().write_all(b"HTTP/1.1 200 x\r\ncontent-length: 2\r\n\r\n{}");
-            }
-        });
-        (address, lines)
-    }
-
-    fn client(base: &str, vars: &[(&str, &str)]) -> Http {
-        let var = |name: &str| {
-            let found = vars.iter().find(|(n, _)| *n == name);
-            Ok(found.map(|(_, value)| (*value).to_owned()))
-        };
-        let proxies = Proxies::from_vars(var).unwrap();
-        let mut headers = super::super::HeaderMap::new();
-        headers.insert("authorization", HeaderValue::from_static("Basic passw0rd"));
-        headers.insert("x-team", HeaderValue::from_static("ml"));
-        Http::new(Settings {
-            proxy: proxies.of(base).unwrap(),
-            proxies,
-            base: base.to_owned(),
-            headers,
-            token: Token::new("t0ken", None).map(Arc::new),
-            token_header: "x-ray-authorization",
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(5),
-            retry: RetryPolicy::none(),
-            #[cfg(feature = "tls")]
-            roots: None,
-            #[cfg(feature = "tls")]
-            accept_invalid_certs: false,
-        })
-    }
-
-    fn sent_to_agent(
-        client: &Http,
-        agent: &str,
-        with_token: bool,
-        lines: &Receiver<String>,
-    ) -> String {
-        let agent = client.at(agent.to_owned(), with_token).unwrap();
-        agent.send(&Request::get("log", "/logs/a".to_owned()).bytes()).unwrap();
-        lines.try_iter().collect::<Vec<_>>().join("\n")
-    }
-
-    #[test]
-    fn an_agent_gets_no_header_except_the_token() {
-        let (agent, lines) = server();
-        for base in ["http://ray.example:8265", "https://ray.example:8265"] {
-            let client = client(base, &[]);
-            let without = sent_to_agent(&client, &agent, false, &lines);
-            assert!(without.starts_with("get /logs/a http/1.1"), "{without}");
-            assert!(!without.contains("authorization") && !without.contains("x-team"), "{without}");
-            let with = sent_to_agent(&client, &agent, true, &lines);
-            assert!(with.contains("\nauthorization: bearer t0ken"), "{with}");
-            assert!(!with.contains("passw0rd") && !with.contains("x-team"), "{with}");
-        }
-    }
-
-    #[test]
-    fn an_agent_uses_the_proxy_for_its_own_address() {
-        let (proxy, lines) = server();
-        let (direct, direct_lines) = server();
-        let vars = [("HTTP_PROXY", &*proxy), ("NO_PROXY", "127.0.0.0/8")];
-        let client = client("https://ray.example:8265", &vars);
-        let by_proxy = sent_to_agent(&client, "http://10.0.0.5:52365", false, &lines);
-        assert!(by_proxy.starts_with("get http://10.0.0.5:52365/logs/a http/1.1"), "{by_proxy}");
-        assert!(!sent_to_agent(&client, &direct, false, &direct_lines).is_empty());
-        assert!(lines.try_iter().next().is_none());
-        let socks = client_with_socks();
-        assert_eq!(
-            socks.at("http://10.0.0.5:52365".to_owned(), false).err().unwrap().status(),
-            400
-        );
-    }
-
-    #[test]
-    fn the_callers_user_agent_replaces_the_default() {
-        for by_proxy in [false, true] {
-            let (server, lines) = server();
-            let base = if by_proxy { "http://ray.example:8265" } else { &server };
-            let proxy = if by_proxy { &*server } else { "" };
-            let http = client(base, &[("HTTP_PROXY", proxy)]);
-            let mut settings = (*http.settings).clone();
-            settings.headers.insert("user-agent", HeaderValue::from_static("me/1"));
-            let request = Request::get("version", "/api/version".to_owned());
-            Http::new(settings).send(&request).unwrap();
-            let agents = lines.try_iter().filter(|line| line.starts_with("user-agent:"));
-            assert_eq!(agents.collect::<Vec<_>>(), ["user-agent: me/1"], "{by_proxy}");
-        }
-    }
-
-    #[test]
-    fn the_host_header_has_no_default_port() {
-        for (base, expected) in [
-            ("http://h:80/x", "h"),
-            ("https://h:443", "h"),
-            ("https://h:80", "h:80"),
-            ("http://h", "h"),
-            ("http://h:8265/x", "h:8265"),
-            ("http://[::1]:8265", "[::1]:8265"),
-            ("http://[::1]:80", "[::1]"),
-        ] {
-            assert_eq!(client(base, &[]).settings.host_header(), expected);
-        }
-        let (proxy, lines) = server();
-        let http = client("http://ray.example:80", &[("HTTP_PROXY", &proxy)]);
-        http.send(&Request::get("version", "/api/version".to_owned())).unwrap();
-        let hosts = lines.try_iter().filter(|line| line.starts_with("host:"));
-        assert_eq!(hosts.collect::<Vec<_>>(), ["host: ray.example"]);
-    }
-
-    #[test]
-    fn a_stream_below_the_minimum_rate_is_a_timeout() {
-        let (address, _lines) = server();
-        let request = Request::get("log", "/logs/a".to_owned());
-        let mut stream = client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap();
-        stream.late = Duration::from_secs(59);
-        assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
-        // The byte makes up for a millisecond.
-        let late = stream.late;
-        assert!(late > Duration::from_millis(58_999) && late < Duration::from_secs(60), "{late:?}");
-        stream.late = Duration::from_secs(61);
-        let error = stream.read(&mut [0; 1]).unwrap_err();
-        assert_eq!(error.status(), 408, "{error}");
-    }
-
-    #[cfg(feature = "tls")]
-    #[test]
-    fn a_tls_handshake_that_stops_midway_is_a_connect_timeout() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("https://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            // The head of a record, and no more of it.
-            let _ = stream.write_all(b"\x16\x03\x03\x00\x7a\x02");
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        });
-        let mut settings = (*client(&address, &[]).settings).clone();
-        settings.connect_timeout = Duration::from_millis(300);
-        let request = Request::get("log", "/logs/a".to_owned());
-        let error = Http::new(settings).stream(&request, Duration::from_secs(5)).err().unwrap();
-        assert_eq!(error.timeout_kind(), Some(crate::TimeoutKind::Connect), "{error}");
-    }
-
-    fn client_with_socks() -> Http {
-        client("https://ray.example:8265", &[("HTTP_PROXY", "socks5://proxy.example")])
-    }
-
-    #[test]
-    fn shutdown_is_final_and_includes_copies_for_other_addresses() {
-        let (address, _lines) = server();
-        let tail = client(&address, &[]).for_tail(Duration::from_secs(5));
-        let agent = tail.at(address.clone(), false).unwrap();
-        let request = Request::get("log", "/logs/a".to_owned());
-        assert!(agent.send(&request).is_ok() && tail.send(&request).is_ok());
-        tail.shutdown();
-        for http in [&agent, &tail, &tail.at(address, false).unwrap()] {
-            assert_eq!(http.send(&request).err().unwrap().status(), 503);
-        }
-    }
-}
+mod tests;

@@ -137,7 +137,8 @@ impl Request {
         self
     }
 
-    /// Absolute deadline: no attempt starts or waits beyond it. `None` means no deadline.
+    /// Absolute deadline: no attempt starts beyond it, and none of a call waits beyond it. A tail's polls limit
+    /// each of their steps by it. `None` means no deadline.
     pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self
