@@ -52,9 +52,9 @@ type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 pub enum ClientError {
     /// 400: a parameter is invalid.
     ///
-    /// Most are refused before anything is sent. Only the cluster or the upload can show that a start
-    /// position is past the end of the log, that [`Protocol::Stream`](crate::Protocol::Stream) needs a newer
-    /// Ray, or that a file changed while it was packed.
+    /// Most are refused before anything is sent. Some show only later, for example that a start position is
+    /// past the end of the log, that [`Protocol::Stream`](crate::Protocol::Stream) needs a newer Ray, or that
+    /// a file changed while it was packed.
     #[error("{message}")]
     #[non_exhaustive]
     InvalidParameter {

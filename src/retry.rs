@@ -10,9 +10,9 @@ use crate::ClientError;
 /// or 504, or if a gateway answers 403 or 404. It does not retry a timeout (408), because that has already
 /// used its time.
 ///
-/// Idempotent are all calls but those that change one Serve application: their PUT contains all
-/// applications, and sent again later it could undo changes of others. [`submit_job`] is idempotent because
-/// Ray accepts a submission id only once.
+/// All calls are idempotent except `deploy_serve_application` and `delete_serve_application`: their PUT
+/// contains all applications, and sent again later it could undo changes of others. [`submit_job`] is
+/// idempotent because Ray accepts a submission id only once.
 ///
 /// Tails do not use this policy; they [reconnect](crate::TailOptions::reconnects).
 ///

@@ -133,7 +133,7 @@ impl RayClient {
     /// The job does not run if a parameter is invalid
     /// ([`InvalidParameter`](ClientError::InvalidParameter)), or if Ray refuses the first request (400,
     /// 401, 403 or 404). After any other error, including a gateway's 403 or 404, the job may run or
-    /// still start. The error names its id: check it with [`get_job`](Self::get_job).
+    /// still start. The error of the request names its id: check it with [`get_job`](Self::get_job).
     ///
     /// ```no_run
     /// use ray_client::JobSubmission;
