@@ -67,6 +67,9 @@ def install(folder, ray):
         pip = [folder / "bin" / "pip", "--disable-pip-version-check", "install", "--quiet"]
         # Ray before 2.10 imports pkg_resources, which newer setuptools lack.
         pip += ["--only-binary", "ray", ray, "setuptools<70"]
+        if "==2.49." in ray:
+            # Its Serve uses an attribute that newer protobuf lacks.
+            pip.append("protobuf<7")
         done = subprocess.run(pip, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
         if not done.returncode:
             return
