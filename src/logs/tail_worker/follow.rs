@@ -306,10 +306,13 @@ impl Follower {
     }
 
     /// Tells the source that the job has finished. Now the end of the log is checked, so the time before it
-    /// no longer counts as silence: it must not keep the tail from reconnecting.
+    /// no longer counts as silence: it must not keep the tail from reconnecting. A source that is opened
+    /// later knows the end already.
     pub(super) fn note_end(&mut self, open: &mut OpenSource) {
-        open.nothing_more_is_written();
-        self.silent_since = Instant::now();
+        if !open.is_over {
+            open.nothing_more_is_written();
+            self.silent_since = Instant::now();
+        }
     }
 
     fn go_to_last_lines(&mut self, open: &mut OpenSource) -> TailResult<()> {
