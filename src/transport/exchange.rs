@@ -31,8 +31,8 @@ pub(super) fn exchange(
     timeouts: &Timeouts,
     register: &Register,
 ) -> Result<(HttpResponse<()>, ExchangeBody), Error> {
-    let mut wire = dial(settings, settings.is_https(), timeouts.connect, register)?;
-    wire.wait_at_most(timeouts.at_most(timeouts.send));
+    let mut wire = dial(settings, settings.is_https(), timeouts.connect(), register)?;
+    wire.wait_at_most(timeouts.send());
     let timed_out = |reason| move |error| in_time(error, reason);
     wire.write_all(&head_of(settings, request)).map_err(timed_out(Timeout::SendRequest))?;
     let mut piece = vec![0; 64 * 1024];
@@ -41,11 +41,11 @@ pub(super) fn exchange(
         if length == 0 {
             break;
         }
-        wire.wait_at_most(timeouts.at_most(timeouts.send));
+        wire.wait_at_most(timeouts.send());
         wire.write_all(&piece[..length]).map_err(timed_out(Timeout::SendBody))?;
     }
     wire.flush().map_err(timed_out(Timeout::SendBody))?;
-    wire.wait_at_most(timeouts.at_most(timeouts.response));
+    wire.wait_at_most(timeouts.response());
     let mut reader = BufReader::with_capacity(64 * 1024, wire);
     let head = loop {
         let head = read_head(&mut reader)?;
@@ -53,7 +53,7 @@ pub(super) fn exchange(
             break head;
         }
     };
-    reader.get_mut().wait_at_most(timeouts.at_most(timeouts.body));
+    reader.get_mut().wait_at_most(timeouts.body());
     let framing = Framing::of(&head)?;
     Ok((head, ExchangeBody { reader, framing }))
 }

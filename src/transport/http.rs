@@ -198,7 +198,7 @@ impl Http {
         upload: Option<&Upload>,
         idle: Option<Duration>,
     ) -> Result<(HttpResponse<()>, Body), Error> {
-        let timeouts = Timeouts::of(&self.settings, request);
+        let timeouts = Timeouts { settings: &self.settings, request };
         let http = self.http_request(request, upload)?;
         if self.is_for_ureq(request, idle) {
             return self.run_by_ureq(request, upload, &http, &timeouts);
@@ -229,7 +229,7 @@ impl Http {
         http: &HttpRequest,
         timeouts: &Timeouts,
     ) -> Result<(HttpResponse<()>, Body), Error> {
-        self.connections.check_listener(&self.settings, timeouts.connect).map_err(of_connect)?;
+        self.connections.check_listener(&self.settings, timeouts.connect()).map_err(of_connect)?;
         let run = |max_headers| {
             let http = http.clone();
             if let Some(upload) = upload {
@@ -272,12 +272,12 @@ impl Http {
             .configure_request(http)
             .max_response_header_size(max_headers)
             // A lookup with a timeout needs a thread, so only names get one.
-            .timeout_resolve(self.settings.needs_look_up().then_some(timeouts.connect))
-            .timeout_connect(Some(timeouts.connect))
-            .timeout_send_request(Some(timeouts.send))
-            .timeout_per_write(Some(timeouts.send))
-            .timeout_recv_response(Some(timeouts.at_most(timeouts.response)))
-            .timeout_recv_body(Some(timeouts.at_most(timeouts.body)))
+            .timeout_resolve(self.settings.needs_look_up().then_some(timeouts.connect()))
+            .timeout_connect(Some(timeouts.connect()))
+            .timeout_send_request(Some(timeouts.send()))
+            .timeout_per_write(Some(timeouts.send()))
+            .timeout_recv_response(Some(timeouts.response()))
+            .timeout_recv_body(Some(timeouts.body()))
             .build();
         agent.run(http)
     }

@@ -144,9 +144,11 @@ impl Request {
         self
     }
 
-    /// Shortens a limit so that it does not exceed the deadline.
+    /// Shortens a limit that begins now, so that it does not exceed the deadline.
     pub(super) fn at_most(&self, limit: Duration) -> Duration {
-        at_most(self.deadline, limit)
+        // Zero would mean no limit.
+        let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(MIN_WAIT);
+        self.deadline.map_or(limit, |end| limit.min(left(end)))
     }
 
     pub(super) fn is_overdue(&self) -> bool {
@@ -156,13 +158,6 @@ impl Request {
     pub(crate) fn path_and_query(&self) -> String {
         format!("{}{}", self.path, self.query)
     }
-}
-
-/// Shortens a limit that begins now, so that it does not exceed the deadline.
-pub(super) fn at_most(deadline: Option<Instant>, limit: Duration) -> Duration {
-    // Zero would mean no limit.
-    let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(MIN_WAIT);
-    deadline.map_or(limit, |end| limit.min(left(end)))
 }
 
 /// A body that is read while it is sent. `open` is called for each attempt.

@@ -1,13 +1,13 @@
 //! `Settings` of all connections of a client: addresses, headers, timeouts and certificates.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use ureq::Proxy;
 
 use super::proxy::Proxies;
-use super::request::{Request, at_most};
+use super::request::Request;
 use super::token::Token;
 use super::{HeaderMap, Uri};
 use crate::retry::RetryPolicy;
@@ -152,30 +152,27 @@ fn spellings(value: &str) -> Vec<String> {
     vec![value.to_owned(), in_json.collect(), in_url, as_latin1]
 }
 
-/// The time limits of the steps of an exchange, each from the end of the step before.
-pub(super) struct Timeouts {
-    /// The end of all steps together.
-    pub(super) deadline: Option<Instant>,
-    pub(super) connect: Duration,
-    pub(super) send: Duration,
-    pub(super) response: Duration,
-    pub(super) body: Duration,
+/// The time limits of the steps of an exchange. Each method returns the limit of a step that begins now, which
+/// does not exceed the deadline.
+pub(super) struct Timeouts<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) request: &'a Request,
 }
 
-impl Timeouts {
-    pub(super) fn of(settings: &Settings, request: &Request) -> Self {
-        let read = settings.read_timeout;
-        Self {
-            deadline: request.deadline,
-            connect: request.at_most(settings.connect_timeout),
-            send: read,
-            response: read + request.extra_time,
-            body: read,
-        }
+impl Timeouts<'_> {
+    pub(super) fn connect(&self) -> Duration {
+        self.request.at_most(self.settings.connect_timeout)
     }
 
-    /// Shortens a limit that begins now, so that it does not exceed the deadline.
-    pub(super) fn at_most(&self, limit: Duration) -> Duration {
-        at_most(self.deadline, limit)
+    pub(super) fn send(&self) -> Duration {
+        self.request.at_most(self.settings.read_timeout)
+    }
+
+    pub(super) fn response(&self) -> Duration {
+        self.request.at_most(self.settings.read_timeout + self.request.extra_time)
+    }
+
+    pub(super) fn body(&self) -> Duration {
+        self.request.at_most(self.settings.read_timeout)
     }
 }
