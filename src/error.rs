@@ -65,8 +65,7 @@ pub enum ClientError {
     /// Ray refused the request, or a gateway did, or this client because of what Ray reported.
     ///
     /// The status is the server's, unless Ray's own misleads: [all statuses](crate::guide::errors#statuses)
-    /// names these. A 404 from Ray is
-    /// [`NotFound`](Self::NotFound); a 404 from a gateway is this variant.
+    /// names these. A 404 from Ray is [`NotFound`](Self::NotFound); a 404 from a gateway is this variant.
     #[error("{message}")]
     #[non_exhaustive]
     Rejected {

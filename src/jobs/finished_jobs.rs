@@ -50,8 +50,8 @@ impl RayClient {
     /// 400 if an id is invalid or `timeout` is zero.
     ///
     /// The iterator yields the error of a single job, for example 404 if it does not exist, and
-    /// continues with the others. It ends with 408 after `timeout`, naming the unfinished jobs, or with the first error of the
-    /// job list that is not retryable.
+    /// continues with the others. It ends with 408 after `timeout`, naming the unfinished jobs, or
+    /// with the first error of the job list that is not retryable.
     pub fn wait_for_jobs<I>(&self, ids: I, timeout: Duration) -> Result<FinishedJobs, ClientError>
     where
         I: IntoIterator,

@@ -1,5 +1,5 @@
-//! Hashes files as Ray's own client does, and reads them again to send them: the same bytes, or an error. `prepare.rs` makes the
-//! URI of the hashes.
+//! Hashes files as Ray's own client does, and reads them again to send them: the same bytes, or an error.
+//! `prepare.rs` makes the URI of the hashes.
 
 use std::fmt;
 use std::fs::File;

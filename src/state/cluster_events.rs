@@ -31,8 +31,9 @@ pub struct ClusterEvent {
 /// Cluster events.
 impl RayClient {
     /// Returns up to 10,000 of the events that the dashboard still has, oldest first. Calls
-    /// `GET /api/v0/cluster_events`. [`truncated`](Listing::truncated) says whether there are more. The dashboard keeps about 10,000 events per job and 10,000 without
-    /// a job, and does not count the ones that it discarded.
+    /// `GET /api/v0/cluster_events`. [`truncated`](Listing::truncated) says whether there are more.
+    /// The dashboard keeps about 10,000 events per job and 10,000 without a job, and does not count
+    /// the ones that it discarded.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;

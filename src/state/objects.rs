@@ -60,7 +60,8 @@ pub struct Object {
 /// Objects.
 impl RayClient {
     /// Returns up to 10,000 references to objects. Calls `GET /api/v0/objects`.
-    /// [`truncated`](Listing::truncated) says whether there are more. Ray queries every alive node; [`warnings`](Listing::warnings) reports nodes that did not respond.
+    /// [`truncated`](Listing::truncated) says whether there are more. Ray queries every alive
+    /// node; [`warnings`](Listing::warnings) reports nodes that did not respond.
     /// [`total`](Listing::total) includes references that Ray does not list.
     ///
     /// ```no_run

@@ -35,7 +35,8 @@ pub struct RuntimeEnvState {
 /// Runtime environments.
 impl RayClient {
     /// Returns up to 10,000 runtime environments, of all nodes. Calls `GET /api/v0/runtime_envs`.
-    /// [`truncated`](Listing::truncated) says whether there are more. Ray queries every alive node; [`warnings`](Listing::warnings) reports nodes that did not respond.
+    /// [`truncated`](Listing::truncated) says whether there are more. Ray queries every alive
+    /// node; [`warnings`](Listing::warnings) reports nodes that did not respond.
     ///
     /// ```no_run
     /// # let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
