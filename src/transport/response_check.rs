@@ -27,8 +27,7 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
     }
     if !status.is_success() && !is_empty_range {
         let page = stream.read_error_page();
-        let error = rejection(&request, &stream.settings, status, &content_type, &page);
-        return Some(error.with_retry_after(retry_after(head)));
+        return Some(rejection(&request, &stream.settings, head, &page));
     }
     let settings = stream.settings.clone();
     let refuse = |why: &str| {
@@ -68,22 +67,25 @@ pub(super) fn refusal(head: &HttpResponse<()>, stream: &mut Stream) -> Option<Cl
 }
 
 /// Converts a response with an error status into an error.
-pub(super) fn rejection(
+pub(super) fn rejection<B>(
     request: &Request,
     settings: &Settings,
-    status: StatusCode,
-    content_type: &str,
+    head: &HttpResponse<B>,
     page: &[u8],
 ) -> ClientError {
+    let status = head.status().as_u16();
     if let Some(proxy) = settings.proxy.as_ref().filter(|_| status == 407) {
         return proxy_wants_credentials(&request.operation, proxy);
     }
     let secrets = settings.secrets(request);
     let secrets: Vec<&str> = secrets.iter().map(String::as_str).collect();
-    ray_error::rejection(&request.operation, status.as_u16(), content_type, page, &secrets)
+    let content_type = header(head, "content-type").unwrap_or_default();
+    ray_error::rejection(&request.operation, status, content_type, page, &secrets)
+        .with_retry_after(retry_after(head))
 }
 
-fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {
+/// Converts a redirect into an error.
+pub(super) fn redirect<B>(operation: &str, head: &HttpResponse<B>) -> ClientError {
     let target = redirect_target(head);
     ClientError::rejected(
         head.status().as_u16(),
@@ -94,7 +96,7 @@ fn redirect(operation: &str, head: &HttpResponse<()>) -> ClientError {
 }
 
 /// Returns only scheme, host and port, because the rest of a redirect may contain secrets.
-fn redirect_target(head: &HttpResponse<()>) -> String {
+fn redirect_target<B>(head: &HttpResponse<B>) -> String {
     let uri = header(head, "location").and_then(|location| location.parse::<Uri>().ok());
     match uri.as_ref().and_then(|uri| Some((uri.scheme_str()?, uri.host()?, uri.port_u16()))) {
         Some((scheme, host, Some(port))) => format!("{scheme}://{host}:{port}"),
@@ -104,11 +106,11 @@ fn redirect_target(head: &HttpResponse<()>) -> String {
 }
 
 /// Reads `Retry-After` in seconds. Ray and common proxies do not use its other form, a date.
-fn retry_after(head: &HttpResponse<()>) -> Option<Duration> {
+fn retry_after<B>(head: &HttpResponse<B>) -> Option<Duration> {
     Some(Duration::from_secs(header(head, "retry-after")?.trim().parse().ok()?))
 }
 
-fn header<'h>(head: &'h HttpResponse<()>, name: &str) -> Option<&'h str> {
+fn header<'h, B>(head: &'h HttpResponse<B>, name: &str) -> Option<&'h str> {
     head.headers().get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -14,7 +14,7 @@ use super::dial::{MaybeTlsStream, dial};
 use super::error::{MAX_HEADERS, explain};
 use super::http::{Http, is_denied};
 use super::request::Request;
-use super::response_check::rejection;
+use super::response_check::{redirect, rejection};
 use super::{USER_AGENT, Uri};
 use crate::ClientError;
 use crate::logging::record;
@@ -140,11 +140,12 @@ fn refusal(http: &Http, request: &Request, error: Error) -> ClientError {
                 response.status().as_u16()
             ))
         }
+        Error::Http(response) if response.status().is_redirection() => {
+            redirect(operation, &response)
+        }
         Error::Http(response) => {
-            let body = response.body().as_deref().unwrap_or_default();
-            let content_type = response.headers().get("content-type");
-            let content_type = content_type.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-            rejection(request, &http.settings, response.status(), content_type, body)
+            let page = response.body().as_deref().unwrap_or_default();
+            rejection(request, &http.settings, &response, page)
         }
         Error::Io(io) => explain(request, &http.settings, ureq::Error::from(io)),
         Error::Protocol(ProtocolError::HandshakeIncomplete) => {

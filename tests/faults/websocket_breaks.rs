@@ -225,6 +225,35 @@ fn a_rejected_handshake_keeps_its_status() {
 }
 
 #[test]
+fn a_rejected_handshake_is_repeated_when_the_server_says() {
+    let server = Server::start(|request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.line.ends_with("/logs/tail") {
+            respond(stream, 429, "retry-after: 2\r\n", "Not now").and(Err(close()))
+        } else {
+            respond_json(stream, &job("a", "RUNNING"))
+        }
+    });
+    let (_, end) = collect(&client(&server.address()), options(Protocol::WebSocket).reconnects(1));
+    assert_eq!(end.unwrap().status(), 429);
+    let requests = server.requests();
+    let handshakes = requests.iter().filter(|request| request.line.ends_with("/logs/tail"));
+    let times: Vec<Instant> = handshakes.map(|request| request.at).collect();
+    let [first, second] = times[..] else { panic!("{} handshakes", times.len()) };
+    assert!(second - first >= Duration::from_secs(2), "{:?}", second - first);
+}
+
+#[test]
+fn a_redirected_handshake_names_the_other_address() {
+    let location = "location: https://login.example/secret\r\n";
+    let error = handshake_error(move |stream| respond(stream, 302, location, ""));
+    assert_eq!(error.status(), 302, "{error}");
+    let message = error.to_string();
+    assert!(message.contains("https://login.example,") && !message.contains("secret"), "{message}");
+}
+
+#[test]
 fn an_endless_handshake_is_limited() {
     let error = handshake_error(|stream| Err(hold(stream)));
     assert_eq!(error.status(), 408, "{error}");
