@@ -23,6 +23,9 @@ const PIECE: usize = 64 * 1024;
 /// Otherwise a server that sends a byte now and then would occupy the reader forever.
 const MAX_LATE: Duration = Duration::from_secs(60);
 const BYTES_PER_SECOND: u32 = 1024;
+/// Maximum time to wait for the bytes of a stream in total. Ray ends a response after 300 s; a server that
+/// sends without end would occupy the reader forever if it skips what it reads.
+const MAX_STREAM: Duration = Duration::from_secs(600);
 
 /// The bytes that a partial response contains, and the total size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub(crate) struct Stream {
     pub(super) length: Option<u64>,
     /// How much longer the reads took than [`BYTES_PER_SECOND`] allows. The time between them is the caller's.
     pub(super) late: Duration,
+    /// How long the reads took.
+    pub(super) taken: Duration,
 }
 
 /// The source of a body's bytes.
@@ -122,13 +127,18 @@ impl Stream {
                 if self.late > MAX_LATE.max(*idle * 4) {
                     return Err(too_slow(&self.request));
                 }
+                if self.taken > MAX_STREAM {
+                    return Err(too_long(&self.request));
+                }
                 body.wait_at_most(*idle);
                 let begun = Instant::now();
                 let read = body.read(buf);
                 let length =
                     read.as_ref().map_or(0, |length| u32::try_from(*length).unwrap_or(u32::MAX));
                 let allowed = Duration::from_secs(1) * length / BYTES_PER_SECOND;
-                self.late = (self.late + begun.elapsed()).saturating_sub(allowed);
+                let taken = begun.elapsed();
+                self.late = (self.late + taken).saturating_sub(allowed);
+                self.taken += taken;
                 if read.as_ref().is_err_and(is_timeout) {
                     return Err(ClientError::timeout(format_args!(
                         "{}: nothing arrived for {idle:?}",
@@ -204,6 +214,13 @@ impl Stream {
 fn too_slow(request: &Request) -> ClientError {
     ClientError::timeout(format_args!(
         "{}: the response arrives at less than {BYTES_PER_SECOND} bytes per second",
+        request.operation
+    ))
+}
+
+fn too_long(request: &Request) -> ClientError {
+    ClientError::timeout(format_args!(
+        "{}: the response has not ended after {MAX_STREAM:?}",
         request.operation
     ))
 }

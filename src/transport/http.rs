@@ -155,6 +155,7 @@ impl Http {
             body,
             content_range: None,
             late: Duration::ZERO,
+            taken: Duration::ZERO,
         };
         match refusal(&head, &mut stream) {
             Some(error) => {

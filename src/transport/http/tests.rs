@@ -176,6 +176,20 @@ fn a_stream_below_the_minimum_rate_is_a_timeout() {
     assert_eq!(error.status(), 408, "{error}");
 }
 
+#[test]
+fn a_stream_that_does_not_end_is_a_timeout() {
+    let (address, _lines) = server();
+    let request = Request::get("log", "/logs/a".to_owned());
+    let mut stream = client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap();
+    stream.taken = Duration::from_secs(599);
+    assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
+    assert!(stream.taken > Duration::from_secs(599), "the time of each read counts");
+    stream.taken = Duration::from_secs(601);
+    let error = stream.read(&mut [0; 1]).unwrap_err();
+    assert_eq!(error.status(), 408, "{error}");
+    assert!(error.to_string().ends_with("has not ended after 600s"), "{error}");
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn a_tls_handshake_that_stops_midway_is_a_connect_timeout() {
