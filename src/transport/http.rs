@@ -1,6 +1,7 @@
 //! `Http`: sends one request and opens its response, without retries.
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -207,7 +208,7 @@ impl Http {
         let mut body: Box<dyn Read + '_> = match (upload, &request.body) {
             (Some(upload), _) => (upload.open)()?,
             (None, Some(body)) => Box::new(body.as_slice()),
-            (None, None) => Box::new(std::io::empty()),
+            (None, None) => Box::new(io::empty()),
         };
         let register = self.connections.register();
         let (head, body) = exchange(&self.settings, &http, &mut *body, &timeouts, &register)?;
@@ -280,7 +281,10 @@ impl Http {
             .timeout_recv_response(Some(timeouts.response()))
             .timeout_recv_body(Some(timeouts.body()))
             .build();
-        agent.run(http)
+        // The lookup's thread: ureq panics if the system cannot create it.
+        catch_unwind(AssertUnwindSafe(|| agent.run(http))).unwrap_or_else(|_| {
+            Err(Error::Io(io::Error::other("cannot create a thread to look up the host name")))
+        })
     }
 
     fn http_request(

@@ -26,6 +26,7 @@ mod secrets;
 mod signals;
 mod stream_breaks;
 mod tail_calls;
+mod threads;
 mod unreadable_rows;
 mod waits;
 mod websocket_breaks;
