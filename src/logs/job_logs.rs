@@ -7,7 +7,7 @@ use super::followed_log::FollowedLog;
 use super::job_file::{check_empty, explain_job_error, job_file_request, no_log};
 use super::options::{Protocol, TailOptions};
 use super::request_context::AgentLocation;
-use super::source::{Dashboard, FileServer, TailError, WholeLog, whole_log_request};
+use super::source::{Dashboard, FileServer, TailError, WholeLog, is_no_route, whole_log_request};
 use super::tail::LogTail;
 use super::tail_worker::{Agents, Cancel, Follower, Queue};
 use super::whole_file::{read_whole, text};
@@ -177,9 +177,9 @@ impl RayClient {
     /// Returns the whole log of a job so far. Empty if the job has not started. Bytes that are not UTF-8
     /// become U+FFFD.
     ///
-    /// Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`. Before Ray 2.45 it
-    /// calls `GET /api/jobs/{id}/logs` instead, and reads from the node's agent if the log has bytes that
-    /// are not UTF-8, which that route cannot send.
+    /// Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`. Before Ray 2.45, or if
+    /// a gateway blocks `GET /api/version`, it calls `GET /api/jobs/{id}/logs` instead, and reads from the
+    /// node's agent if the log has bytes that are not UTF-8, which that route cannot send.
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -202,7 +202,7 @@ impl RayClient {
         if !has_log(&operation, &job)? {
             return Ok(String::new());
         }
-        if !self.version()?.has_plain_log_streams() {
+        if self.has_plain_log_streams()? != Some(true) {
             let id = validate::pasted_id("job id", job.id())?;
             let response = self.http().send(&whole_log_request(&operation, id));
             return match response {
@@ -263,6 +263,16 @@ impl RayClient {
             ))
         })?;
         self.checked_text(&operation, &job, last)
+    }
+
+    /// Returns whether the cluster serves log files as plain bytes. `None` if a gateway blocks the version
+    /// route.
+    fn has_plain_log_streams(&self) -> Result<Option<bool>, ClientError> {
+        match self.version() {
+            Ok(version) => Ok(Some(version.has_plain_log_streams())),
+            Err(error) if is_no_route(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the text of a log. If it is empty, verifies that the log of a finished job exists.

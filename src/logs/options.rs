@@ -14,8 +14,10 @@ pub enum Protocol {
     /// Uses [`Agent`](Self::Agent) if the agent is reachable and serves the same log as the dashboard,
     /// otherwise [`Stream`](Self::Stream), otherwise [`WebSocket`](Self::WebSocket). The default.
     ///
-    /// The search for the agent delays no line, because the client reads from the dashboard meanwhile. If
-    /// the WebSocket omits part of the log, the client reads that part with `GET /api/jobs/{id}/logs`.
+    /// The search for the agent delays no line, because the client reads from the dashboard meanwhile.
+    /// There are two exceptions: with [`last_lines`](TailOptions::last_lines) the client first searches
+    /// for up to 1 s, and before Ray 2.45 for up to 2 s. If the WebSocket omits part of the log, the
+    /// client reads that part with `GET /api/jobs/{id}/logs`.
     #[default]
     Auto,
     /// Reads byte ranges of the file from the dashboard agent on the job's node.

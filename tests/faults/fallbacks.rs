@@ -43,8 +43,8 @@ fn a_route_that_worked_before_is_only_temporarily_missing() {
     });
 }
 
-/// A Ray of this version with one job and without log files. Its WebSocket sends the log or
-/// nothing; `whole` sends the whole log.
+/// A Ray with one job and without log files. A gateway blocks its version if that is empty. Its
+/// WebSocket sends the log or nothing; `whole` sends the whole log.
 fn without_files(
     ray_version: &'static str,
     status: &'static str,
@@ -55,7 +55,9 @@ fn without_files(
     let log = log.to_vec();
     let over = AtomicUsize::new(0);
     Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
+        if request.is("GET /api/version") && ray_version.is_empty() {
+            respond(stream, 403, "content-type: text/html\r\n", "<title>Blocked</title>")
+        } else if request.is("GET /api/version") {
             respond_json(stream, &json!({"version": "4", "ray_version": ray_version}))
         } else if request.is("GET /api/v0/") {
             respond(stream, 405, "", "not allowed")
@@ -98,6 +100,22 @@ fn auto_uses_the_websocket_if_log_files_are_unavailable() {
         let (_, end) = collect(&client(&server.address()), stream);
         assert_eq!(end.unwrap().status(), 405, "{status}");
     }
+}
+
+/// Some gateways let only certain routes pass.
+#[test]
+fn a_blocked_version_does_not_block_the_log() {
+    let log = log(500);
+    let server = without_files("", "RUNNING", &log, true, whole);
+    let client = client(&server.address());
+    let (lines, end) = collect(&client, options(Protocol::Auto));
+    assert!(end.is_none(), "{end:?}");
+    assert_eq!(lines, lines_of(&log));
+    assert_eq!(client.list_job_logs("a").unwrap().as_bytes(), log);
+    let (_, end) = collect(&client, options(Protocol::Stream));
+    let error = end.unwrap();
+    assert_eq!(error.status(), 403, "{error}");
+    assert!(error.to_string().contains("Blocked"), "{error}");
 }
 
 /// Its text has other positions than the file.

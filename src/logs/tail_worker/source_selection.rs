@@ -118,6 +118,7 @@ impl Follower {
             Err(TailError::Broken(error) | TailError::Fatal(error))
                 if is_no_route(&error)
                     && self.options.protocol == Protocol::Auto
+                    && self.log.job_id().is_some()
                     && self.may_read_text() =>
             {
                 self.record_change("the WebSocket", &error);
