@@ -274,6 +274,46 @@ fn an_endless_handshake_is_limited() {
     assert_eq!(error.status(), 500, "{error}");
 }
 
+/// A server with a finished job whose WebSocket sends everything. The files requested for comparison are
+/// cut at these bytes, but look complete; the last one is whole.
+fn with_cut_files(log: &[u8], cuts: &'static [usize]) -> Server {
+    let log = log.to_vec();
+    let requested = AtomicUsize::new(0);
+    Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            let cut = cuts.get(requested.fetch_add(1, Ordering::AcqRel)).copied();
+            respond_chunked(stream, &log[..cut.unwrap_or(log.len())])
+        } else if request.line.ends_with("/logs/tail") {
+            upgrade(request, stream)?;
+            messages(&log).iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))?;
+            stream.write_all(&close_frame(1000))?;
+            Err(hold(stream))
+        } else {
+            respond_json(stream, &job("a", "SUCCEEDED"))
+        }
+    })
+}
+
+#[test]
+fn a_comparison_that_was_cut_is_repeated() {
+    let log = log(500);
+    for cuts in [&[100][..], &[100, 0, 200]] {
+        let server = with_cut_files(&log, cuts);
+        let (lines, end) = collect(&client(&server.address()), options(Protocol::WebSocket));
+        assert!(end.is_none(), "{cuts:?}: {end:?}");
+        assert_eq!(lines, lines_of(&log), "{cuts:?}");
+        let server = with_cut_files(&log, cuts);
+        let at_end = options(Protocol::WebSocket).from_position(log.len() as u64);
+        let (lines, end) = collect(&client(&server.address()), at_end);
+        assert!(end.is_none() && lines.is_empty(), "{cuts:?}: {end:?}");
+    }
+    let server = with_cut_files(&log, &[100, 100]);
+    let (lines, end) = collect(&client(&server.address()), options(Protocol::WebSocket));
+    assert_eq!((lines.len(), end.unwrap().status()), (500, 503), "the log became shorter");
+}
+
 /// For example because the job's host vanished: Ray's head then keeps the WebSocket open.
 #[test]
 fn a_silent_websocket_does_not_outlast_its_job() {

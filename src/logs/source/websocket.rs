@@ -24,6 +24,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// After the job's end, Ray sends the rest and closes within a second or two. A peer that is silent for this
 /// long has probably vanished.
 const LAST_MESSAGES: Duration = Duration::from_secs(10);
+/// After more whole logs than this that end before the position, the connection counts as broken.
+const MAX_SHORT_READINGS: u32 = 4;
 
 /// The log to request.
 #[derive(Clone)]
@@ -50,6 +52,9 @@ pub(crate) struct WebSocketSource {
     whole: Option<WholeText>,
     /// The position at which a connection ended normally without the rest of the log.
     omitted_at: Option<u64>,
+    /// The length of the last whole log that ended before the position.
+    short_length: Option<u64>,
+    short_readings: u32,
 }
 
 /// The whole log as text, read from another route.
@@ -84,6 +89,8 @@ impl WebSocketSource {
             quiet_since: Instant::now(),
             whole: None,
             omitted_at: None,
+            short_length: None,
+            short_readings: 0,
         };
         source.connect(delivered)?;
         Ok(source)
@@ -151,11 +158,7 @@ impl WebSocketSource {
         let operation = &self.log.operation;
         if whole.replay.missing() > 0 {
             let position = delivered.position();
-            return Err(super::became_shorter(
-                operation,
-                delivered,
-                position - whole.replay.missing().min(position),
-            ));
+            return self.read_again(position - whole.replay.missing().min(position), delivered);
         }
         if whole.omitted == 0 {
             return Ok(ReadOutcome::Complete);
@@ -175,6 +178,22 @@ impl WebSocketSource {
             "{operation}: Ray's WebSocket omitted {} bytes, as it does if a line is longer than 4 MB or bytes are not UTF-8: use {others}",
             whole.omitted
         ))))
+    }
+
+    /// Reads the whole log again, which was shorter than what was delivered. A proxy may have cut it: only
+    /// two reads of the same length prove the opposite.
+    fn read_again(&mut self, length: u64, delivered: &Delivered) -> TailResult<ReadOutcome> {
+        let operation = &self.log.operation;
+        if self.short_length.replace(length) == Some(length) {
+            return Err(super::became_shorter(operation, delivered, length));
+        }
+        self.short_readings += 1;
+        if self.short_readings > MAX_SHORT_READINGS {
+            return Err(TailError::Broken(ClientError::unreachable(format_args!(
+                "{operation}: the log arrived {MAX_SHORT_READINGS} times shorter than what was delivered: a proxy probably cuts it off"
+            ))));
+        }
+        Ok(ReadOutcome::Continue)
     }
 
     fn whole_text(&self, delivered: &Delivered) -> TailResult<WholeText> {
