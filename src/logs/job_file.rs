@@ -27,7 +27,11 @@ pub(super) fn check_empty(http: &Http, operation: &str, job: &Job) -> Result<(),
     let name = format!("job-driver-{}.log", job.id());
     let node_id = job.driver_node_id.as_deref().unwrap_or_default();
     check_exists(http, operation, node_id, &name).map_err(|error| match error {
-        ClientError::NotFound { message, .. } => ClientError::log_lost(message),
+        ClientError::NotFound { .. } => {
+            let status = &job.status;
+            let message = format!("{error}: the job has finished ({status}), but its log is gone");
+            ClientError::log_lost(message).with_job_status(Some(status.clone()))
+        }
         error => error,
     })
 }

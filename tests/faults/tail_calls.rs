@@ -8,13 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ray_client::{
-    ClientError, NextLine, Protocol, RayClient, StreamLimits, TailOptions, TimeoutKind,
+    ClientError, JobStatus, NextLine, Protocol, RayClient, StreamLimits, TailOptions, TimeoutKind,
 };
+use serde_json::json;
 
 use crate::cluster::{Cluster, eventually, next, numbered, rest};
 use crate::server::{
-    CHUNKED, Request, Server, chunk, close, hold, job_with_log, respond, respond_chunked,
-    respond_range,
+    CHUNKED, Request, Server, chunk, close, hold, job, job_with_log, respond, respond_chunked,
+    respond_json, respond_range, version,
 };
 use crate::{client, collect, options};
 
@@ -69,6 +70,50 @@ fn a_reused_id_ends_the_tail_with_503() {
             assert!(error.to_string().contains("now belongs to another job"), "{error}");
         }
     });
+}
+
+#[test]
+fn an_id_reused_during_a_slow_caller_ends_the_tail_with_503() {
+    by_every_way(|protocol| {
+        let cluster = Cluster::start(numbered(0..100), respond_range);
+        let client = cluster.client();
+        let options = options(protocol).limits(StreamLimits::default().queue(1));
+        let tail = client.tail_job_logs_with("a", options).unwrap();
+        // The full queue keeps the worker waiting, and Ray takes a second to start a job.
+        thread::sleep(1000 * MS);
+        cluster.log.start_time.store(2, Ordering::Relaxed);
+        cluster.write("a line of the other job\n");
+        let (lines, end) = rest(tail);
+        let error = end.unwrap();
+        assert_eq!((lines.len(), error.status()), (100, 503), "{protocol}: {error}");
+        assert!(error.to_string().contains("now belongs to another job"), "{error}");
+    });
+}
+
+#[test]
+fn a_finished_job_whose_log_is_gone_is_503_with_its_status() {
+    let server = Server::start(|request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            respond_chunked(stream, b"")
+        } else if request.is("GET /api/v0/logs?") {
+            respond_json(stream, &json!({"data": {"result": {"driver": ["other.log"]}}}))
+        } else {
+            respond_json(stream, &job("a", "SUCCEEDED"))
+        }
+    });
+    let client = client(&server.address());
+    let errors = [
+        client.list_job_logs("a").unwrap_err(),
+        client.list_last_job_log_lines("a", 1).unwrap_err(),
+        collect(&client, options(Protocol::Stream)).1.unwrap(),
+        collect(&client, options(Protocol::Auto)).1.unwrap(),
+    ];
+    for error in errors {
+        assert_eq!((error.status(), error.job_status()), (503, Some(&JobStatus::Succeeded)));
+        assert!(error.to_string().contains("has finished (SUCCEEDED)"), "{error}");
+    }
 }
 
 #[test]

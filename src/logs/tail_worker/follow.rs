@@ -52,6 +52,8 @@ pub(in crate::logs) struct Follower {
     lost: u32,
     /// When silence began: at the last new byte, or later while the end of the log is checked.
     pub(super) silent_since: Instant,
+    /// Whether the caller was slow to take the last bytes, so that the job may have ended since they were read.
+    was_blocked: bool,
     /// Since when the job has been PENDING. Reconnects do not reset it.
     pub(super) pending_since: Option<Instant>,
     pub(super) search: Option<AgentSearch>,
@@ -107,6 +109,7 @@ impl Follower {
             failures: Failures::new(options.reconnects),
             lost: 0,
             silent_since: Instant::now(),
+            was_blocked: false,
             pending_since: None,
             search: None,
             no_search_before: Instant::now(),
@@ -292,12 +295,13 @@ impl Follower {
         Ok(Duration::ZERO)
     }
 
-    /// Requests the job's status if the log has had no output for 500 ms, at most every 500 ms.
+    /// Requests the job's status if the last bytes were read more than 500 ms ago, at most every 500 ms.
     fn ask_if_quiet(&mut self, asked: &mut Instant, open: &mut OpenSource) -> TailResult<()> {
-        let is_quiet = self.silent_since.elapsed() >= QUIET;
+        let is_quiet = self.was_blocked || self.silent_since.elapsed() >= QUIET;
         let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
         if is_quiet && may_ask && !open.is_over {
             *asked = Instant::now();
+            self.was_blocked = false;
             if self.log_state()?.is_over {
                 self.note_end(open);
             }
@@ -351,7 +355,9 @@ impl Follower {
             new = rest;
         }
         self.delivered.push(bytes);
+        let begun = Instant::now();
         let result = self.queue.deliver(new, more_follow);
+        self.was_blocked |= begun.elapsed() >= QUIET;
         self.note_success();
         // Not earlier, because a slow caller may have kept the worker waiting.
         self.silent_since = Instant::now();
