@@ -4,7 +4,7 @@
 //! If a join is uncertain, it reads the whole file again.
 
 use std::hash::Hasher;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use twox_hash::XxHash64;
 
@@ -15,10 +15,17 @@ use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult, became_sho
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 
-/// Full reads after the first, and large polls, take at most 1/20 of the time.
+/// Full reads of a log that repeats itself, and large polls, take at most 1/20 of the time.
 const TIME_SHARE: u32 = 20;
+/// Polls return at most this many bytes per second that are known already. A line without an end, for example
+/// a progress bar, arrives whole each time.
+const KNOWN_BYTES_PER_SECOND: u32 = 1024 * 1024;
 /// Polls of more than this many bytes count as large.
 const SMALL_READ: usize = 256 * 1024;
+/// After a poll that did not overlap the known bytes, the next one requests this many times as many lines.
+const FACTOR: u64 = 16;
+/// But not more than about this many bytes.
+const MAX_POLL: usize = 3 * 1024 * 1024;
 /// A poll requests enough lines to overlap this many known bytes.
 const OVERLAP: usize = 2048;
 /// How many bytes at the end of a full read to compare with the last lines, to detect a cut response.
@@ -41,8 +48,8 @@ pub(crate) struct FileSource<S: FileServer> {
     is_over: bool,
     /// How many new lines the last poll found, or how many more the next one must request.
     new_lines: u64,
-    /// Whether the last poll could not be joined.
-    is_uncertain: bool,
+    /// Why the last poll could not be joined.
+    unjoined: Option<Unjoined>,
     no_reading_before: Instant,
     no_poll_before: Instant,
     /// How many full reads at the end of the log lacked its last lines.
@@ -53,10 +60,20 @@ pub(crate) struct FileSource<S: FileServer> {
     read_ahead: Vec<u8>,
 }
 
+/// Why a poll could not be joined to the known bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unjoined {
+    /// It did not reach back to them.
+    NoOverlap,
+    /// It fits in more than one place, or was cut.
+    Uncertain,
+}
+
 /// A full read of the file that has not ended yet.
 struct WholeReading<R> {
     reading: R,
-    begun: Instant,
+    /// How long the reads took. The time between them is the caller's.
+    taken: Duration,
     offset: u64,
     known: Window,
     /// Hash of the bytes that were delivered before.
@@ -83,7 +100,7 @@ impl<S: FileServer> FileSource<S> {
             verified: None,
             is_over: false,
             new_lines: 0,
-            is_uncertain: false,
+            unjoined: None,
             no_reading_before: Instant::now(),
             no_poll_before: Instant::now(),
             cut_readings: 0,
@@ -98,10 +115,17 @@ impl<S: FileServer> FileSource<S> {
         (self.no_reading_before, self.no_poll_before) = (Instant::now(), Instant::now());
     }
 
+    /// Sets the pause before the next full read of a log that repeats itself.
+    #[cfg(test)]
+    pub(super) fn pause_readings(&mut self, pause: Duration) {
+        self.no_reading_before = Instant::now() + pause;
+    }
+
     fn read_whole(&mut self) -> TailResult<ReadOutcome> {
+        let begun = Instant::now();
         self.reading = Some(WholeReading {
             reading: self.dashboard.open()?,
-            begun: Instant::now(),
+            taken: begun.elapsed(),
             offset: 0,
             known: Window::new(KNOWN_BYTES),
             hash: XxHash64::with_seed(0),
@@ -117,18 +141,20 @@ impl<S: FileServer> FileSource<S> {
         delivered: &Delivered,
     ) -> TailResult<ReadOutcome> {
         let mut piece = vec![0; 64 * 1024];
+        let begun = Instant::now();
         let length = self.dashboard.read(&mut reading.reading, &mut piece)?;
+        reading.taken += begun.elapsed();
         if length == 0 {
             return self.end_reading(reading, delivered);
         }
         piece.truncate(length);
-        let begin = reading.offset;
+        let start = reading.offset;
         reading.push(&piece, delivered);
         if reading.offset > delivered.position() {
             reading.compare(delivered, self.dashboard.operation())?;
         }
         self.reading = Some(reading);
-        let before = delivered.position().saturating_sub(begin).min(length as u64);
+        let before = delivered.position().saturating_sub(start).min(length as u64);
         piece.drain(..usize::try_from(before).unwrap_or(length));
         if piece.is_empty() {
             return Ok(ReadOutcome::Continue);
@@ -141,7 +167,7 @@ impl<S: FileServer> FileSource<S> {
         mut reading: WholeReading<S::Reading>,
         delivered: &Delivered,
     ) -> TailResult<ReadOutcome> {
-        self.no_reading_before = Instant::now() + reading.begun.elapsed() * (TIME_SHARE - 1);
+        self.no_reading_before = Instant::now() + reading.taken * (TIME_SHARE - 1);
         let total = reading.offset;
         let is_confirmed = self.verified.take().is_some_and(|before| before.total == total);
         self.verified = Some(Verified { total, is_confirmed });
@@ -164,7 +190,7 @@ impl<S: FileServer> FileSource<S> {
         self.short_readings = 0;
         reading.compare(delivered, self.dashboard.operation())?;
         self.known = reading.known;
-        (self.is_uncertain, self.new_lines) = (false, 0);
+        (self.unjoined, self.new_lines) = (None, 0);
         Ok(if self.is_over { ReadOutcome::Continue } else { ReadOutcome::UpToDate })
     }
 
@@ -208,20 +234,33 @@ impl<S: FileServer> FileSource<S> {
         let begun = Instant::now();
         let known = self.known.as_slice();
         let lines = lines_to_compare(known, OVERLAP) + self.new_lines + self.new_lines / 4;
-        let last = self.dashboard.last_lines(lines)?;
-        let is_from_start = known.len() as u64 == delivered.position();
-        let joined =
-            last.as_deref().map_or(Join::Uncertain, |last| join(known, is_from_start, last, lines));
-        let is_part = |last: &Vec<u8>| last.len() <= SMALL_READ && count_lines(last) >= lines;
-        let may_request_more = last.as_ref().is_some_and(is_part);
-        let (Join::NewFrom(at), Some(mut last)) = (joined, last) else {
-            return Ok(self.cannot_join(lines, may_request_more));
+        let mut last = match self.dashboard.last_lines(lines) {
+            Ok(Some(last)) => last,
+            Ok(None) => return Ok(self.cannot_join(Unjoined::Uncertain, 0)),
+            // So many lines may take longer than a poll may. A full read takes any time, if bytes arrive.
+            Err(TailError::Broken(error)) if error.status() == 408 && self.unjoined.is_some() => {
+                self.new_lines = 0;
+                return Ok(ReadOutcome::Continue);
+            }
+            Err(cause) => return Err(cause),
         };
-        if at > SMALL_READ {
-            self.no_poll_before = Instant::now() + begun.elapsed() * (TIME_SHARE - 1);
-        }
+        let is_from_start = known.len() as u64 == delivered.position();
+        let at = match join(known, is_from_start, &last, lines) {
+            Join::NewFrom(at) => at,
+            Join::NoOverlap => {
+                let more = more_lines(lines, last.len(), MAX_POLL);
+                let is_cheaper = last.len() as u64 * (more / lines) < delivered.position();
+                return Ok(self.cannot_join(Unjoined::NoOverlap, if is_cheaper { more } else { 0 }));
+            }
+            Join::Uncertain => {
+                let is_part = last.len() <= SMALL_READ && count_lines(&last) >= lines;
+                let more = if is_part { lines * FACTOR } else { 0 };
+                return Ok(self.cannot_join(Unjoined::Uncertain, more));
+            }
+        };
+        self.no_poll_before = Instant::now() + pause_after(at, begun.elapsed());
         last.drain(..at);
-        self.is_uncertain = false;
+        self.unjoined = None;
         self.new_lines = count_lines(&last);
         if last.is_empty() {
             return Ok(ReadOutcome::UpToDate);
@@ -231,14 +270,9 @@ impl<S: FileServer> FileSource<S> {
         Ok(ReadOutcome::Data { bytes: last, is_up_to_date: true })
     }
 
-    /// Prepares the next poll to request 16 times as many lines, because many may have been written.
-    ///
-    /// If the response was already large or contained the whole file, prepares a full read instead, which
-    /// costs more and may have to wait.
-    fn cannot_join(&mut self, lines: u64, may_request_more: bool) -> ReadOutcome {
-        const FACTOR: u64 = 16;
-        self.is_uncertain = true;
-        self.new_lines = if may_request_more { lines * FACTOR } else { 0 };
+    /// Prepares the next poll to request `more` lines, or a full read if that is 0.
+    fn cannot_join(&mut self, why: Unjoined, more: u64) -> ReadOutcome {
+        (self.unjoined, self.new_lines) = (Some(why), more);
         ReadOutcome::Continue
     }
 }
@@ -257,8 +291,10 @@ impl<S: FileServer> LogSource for FileSource<S> {
         }
         let is_first = self.known.as_slice().is_empty() && self.verified.is_none();
         let is_behind = self.verified.as_ref().is_some_and(|v| v.total < delivered.position());
-        if is_first || is_behind || (self.is_uncertain && self.new_lines == 0) {
-            if Instant::now() < self.no_reading_before {
+        if is_first || is_behind || (self.unjoined.is_some() && self.new_lines == 0) {
+            // Without an overlap, a full read certainly finds new bytes.
+            let is_useful = self.unjoined == Some(Unjoined::NoOverlap);
+            if Instant::now() < self.no_reading_before && !is_useful {
                 return Ok(ReadOutcome::NotBefore(self.no_reading_before));
             }
             return self.read_whole();
@@ -310,6 +346,20 @@ impl<S: FileServer> LogSource for FileSource<S> {
         }
         Ok(last.position())
     }
+}
+
+/// Returns how many more lines to request after `lines` lines with `length` bytes, so that the response has
+/// at most about `most` bytes; 0 if that is not much more.
+fn more_lines(lines: u64, length: usize, most: usize) -> u64 {
+    let factor = (most / length.max(1)) as u64;
+    if factor > 1 { lines * factor.min(FACTOR) } else { 0 }
+}
+
+/// Returns how long to wait after a poll that took this time and returned `known` known bytes.
+fn pause_after(known: usize, taken: Duration) -> Duration {
+    let by_size = Duration::from_secs(known as u64) / KNOWN_BYTES_PER_SECOND;
+    let by_time = if known > SMALL_READ { taken * (TIME_SHARE - 1) } else { Duration::ZERO };
+    by_size.max(by_time)
 }
 
 impl<R> WholeReading<R> {

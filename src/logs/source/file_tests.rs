@@ -3,6 +3,7 @@
 //! A model of the dashboard serves the file. The logs repeat, burst, and write progress bars.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::dashboard::FileServer;
 use super::file::FileSource;
@@ -14,6 +15,10 @@ use crate::rng::TestRng;
 #[derive(Clone)]
 struct Model {
     file: Arc<Mutex<File>>,
+    /// How long the start of a full read takes.
+    slow: Duration,
+    /// The size of last lines for which a poll takes too long.
+    max_poll: usize,
 }
 
 struct File {
@@ -33,6 +38,12 @@ impl File {
     }
 }
 
+impl Model {
+    fn of(file: File) -> Self {
+        Self { file: Arc::new(Mutex::new(file)), slow: Duration::ZERO, max_poll: usize::MAX }
+    }
+}
+
 impl FileServer for Model {
     type Reading = (Vec<u8>, usize);
 
@@ -41,6 +52,7 @@ impl FileServer for Model {
     }
 
     fn open(&self) -> TailResult<Self::Reading> {
+        std::thread::sleep(self.slow);
         let mut file = self.file.lock().unwrap();
         let bytes = file.bytes.clone();
         Ok((file.send(&bytes), 0))
@@ -59,6 +71,9 @@ impl FileServer for Model {
         let mut newlines = memchr::memrchr_iter(b'\n', &file.bytes[..end]);
         let start = newlines.nth(usize::try_from(lines).unwrap() - 1).map_or(0, |at| at + 1);
         let last = file.bytes[start..].to_vec();
+        if last.len() > self.max_poll {
+            return Err(TailError::Broken(ClientError::timeout("model: slow")));
+        }
         Ok(Some(file.send(&last)))
     }
 }
@@ -102,7 +117,7 @@ fn follow(seed: u64, block_length: usize, cuts: usize) -> (File, Vec<u8>, Result
     let mut count = 0;
     let bytes = written(shape, &mut rng, &mut count, &block);
     let file = File { bytes, rng: rng.clone(), cuts, sent: 0 };
-    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let model = Model::of(file);
     let mut delivered = Delivered::from(0);
     let mut out = Vec::new();
     let mut source = FileSource::new(model.clone(), &delivered);
@@ -184,7 +199,7 @@ fn repeated_block_of_a_megabyte_is_complete_or_an_error() {
 #[test]
 fn different_lines_are_transferred_little_more_than_twice() {
     let file = File { bytes: Vec::new(), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let model = Model::of(file);
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     let mut polls = 0;
@@ -202,6 +217,7 @@ fn different_lines_are_transferred_little_more_than_twice() {
                     }
                 }
                 ReadOutcome::Continue => {}
+                ReadOutcome::NotBefore(_) => source.skip_pauses(),
                 _ => break,
             }
         }
@@ -221,7 +237,7 @@ fn burst_of_lines_needs_no_full_read() {
         (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
     };
     let file = File { bytes: lines(0, 100_000).collect(), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let model = Model::of(file);
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     loop {
@@ -244,13 +260,128 @@ fn burst_of_lines_needs_no_full_read() {
     assert!(file.sent < file.bytes.len() as u64 / 2, "{} of {}", file.sent, file.bytes.len());
 }
 
+/// Reads until the source has nothing new or must wait. Returns that outcome.
+fn read_up_to_date(source: &mut FileSource<Model>, delivered: &mut Delivered) -> ReadOutcome {
+    loop {
+        match source.read(delivered).unwrap() {
+            ReadOutcome::Data { bytes, .. } => delivered.push(&bytes),
+            ReadOutcome::Continue => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A source that has read this whole file, and what it has delivered.
+fn up_to_date(bytes: Vec<u8>) -> (Model, FileSource<Model>, Delivered) {
+    let file = File { bytes, rng: TestRng(1), cuts: 0, sent: 0 };
+    let model = Model::of(file);
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(model.clone(), &delivered);
+    assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+    (model, source, delivered)
+}
+
+fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
+    lines.flat_map(|n| format!("{n} of a log of many lines\n").into_bytes()).collect()
+}
+
+#[test]
+fn a_backlog_is_read_without_a_pause() {
+    // Less and more than a poll may transfer, in a log that is longer or shorter than that.
+    for (before, new) in [(400_000, 80_000), (100_000, 300_000), (1_000, 50_000)] {
+        let (model, mut source, mut delivered) = up_to_date(numbered(0..before));
+        model.file.lock().unwrap().bytes.extend(numbered(before..before + new));
+        // As if the first full read had just taken long.
+        source.pause_readings(Duration::from_secs(60));
+        let outcome = loop {
+            match read_up_to_date(&mut source, &mut delivered) {
+                ReadOutcome::NotBefore(time) if time < Instant::now() + Duration::from_secs(30) => {
+                    source.skip_pauses();
+                }
+                outcome => break outcome,
+            }
+        };
+        assert!(matches!(outcome, ReadOutcome::UpToDate), "{before}: {outcome:?}");
+        let file = model.file.lock().unwrap();
+        assert_eq!(delivered.position(), file.bytes.len() as u64);
+    }
+}
+
+#[test]
+fn a_backlog_that_takes_longer_than_a_poll_is_read_whole() {
+    let file = File { bytes: numbered(0..100_000), rng: TestRng(1), cuts: 0, sent: 0 };
+    let model = Model { max_poll: 100_000, ..Model::of(file) };
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(model.clone(), &delivered);
+    assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+    model.file.lock().unwrap().bytes.extend(numbered(100_000..150_000));
+    assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+    assert_eq!(delivered.position(), model.file.lock().unwrap().bytes.len() as u64);
+}
+
+/// A log of the same line that is larger than what the source keeps.
+fn repeating() -> Vec<u8> {
+    b"the same line for ever\n".repeat(100_000)
+}
+
+#[test]
+fn full_reads_of_a_repeating_log_take_a_twentieth_of_the_time() {
+    const SLOW: Duration = Duration::from_millis(20);
+    let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
+    let model = Model { slow: SLOW, ..Model::of(file) };
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(model, &delivered);
+    let begun = Instant::now();
+    assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+    let outcome = read_up_to_date(&mut source, &mut delivered);
+    let ReadOutcome::NotBefore(time) = outcome else { panic!("{outcome:?}") };
+    assert!(time - begun >= SLOW * 20, "{:?}", time - begun);
+}
+
+#[test]
+fn the_time_of_a_slow_caller_does_not_count_as_reading() {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
+    let mut delivered = Delivered::from(0);
+    let mut source = FileSource::new(Model::of(file), &delivered);
+    let mut callers_time = Duration::ZERO;
+    loop {
+        match source.read(&delivered).unwrap() {
+            ReadOutcome::Data { bytes, .. } => {
+                delivered.push(&bytes);
+                std::thread::sleep(PAUSE);
+                callers_time += PAUSE;
+            }
+            ReadOutcome::Continue => {}
+            _ => break,
+        }
+    }
+    let now = Instant::now();
+    let outcome = read_up_to_date(&mut source, &mut delivered);
+    let ReadOutcome::NotBefore(time) = outcome else { panic!("{outcome:?}") };
+    assert!(time < now + callers_time * 10, "{:?}", time - now);
+}
+
+#[test]
+fn a_long_line_without_an_end_is_not_read_at_full_speed() {
+    const BAR: usize = 200 * 1024;
+    let bar: Vec<u8> = (0..BAR / 8).flat_map(|n| format!("{n:06}%\r").into_bytes()).collect();
+    let (model, mut source, mut delivered) = up_to_date(bar);
+    model.file.lock().unwrap().bytes.extend(b"100000%\r");
+    let now = Instant::now();
+    let outcome = read_up_to_date(&mut source, &mut delivered);
+    let ReadOutcome::NotBefore(time) = outcome else { panic!("{outcome:?}") };
+    let pause = time - now;
+    assert!(pause >= Duration::from_millis(190) && pause < Duration::from_secs(2), "{pause:?}");
+}
+
 #[test]
 fn last_lines_larger_than_the_read_ahead_are_delivered() {
     let lines = |from: usize, to: usize| -> Vec<u8> {
         (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes()).collect()
     };
     let file = File { bytes: lines(0, 400_000), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let model = Model::of(file);
     let mut source = FileSource::new(model.clone(), &Delivered::from(0));
     let start = source.start_of_last_lines(390_000).unwrap();
     assert_eq!(start, lines(0, 10_000).len() as u64);
@@ -273,7 +404,7 @@ fn last_lines_larger_than_the_read_ahead_are_delivered() {
 #[test]
 fn a_replaced_file_that_grows_ends_the_attempt() {
     let file = File { bytes: b"old\n".repeat(1000), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { file: Arc::new(Mutex::new(file)) };
+    let model = Model::of(file);
     let mut delivered = Delivered::from(0);
     delivered.push(&b"old\n".repeat(1000));
     let mut source = FileSource::new(model.clone(), &delivered);

@@ -11,7 +11,9 @@ const MIN_OVERLAP: usize = 1024;
 pub(crate) enum Join {
     /// The new bytes of the file begin at this index of the last lines.
     NewFrom(usize),
-    /// The last lines do not overlap the known bytes, or fit in more than one place.
+    /// The last lines do not reach back to the known bytes: more was written since.
+    NoOverlap,
+    /// The last lines fit in more than one place, or the response was cut.
     Uncertain,
 }
 
@@ -27,11 +29,22 @@ pub(crate) fn join(known: &[u8], is_from_start: bool, last: &[u8], lines: u64) -
         // Fewer lines than requested: this is the whole file.
         return Join::NewFrom(known.len());
     }
-    let [overlap] = overlaps(known, last)[..] else { return Join::Uncertain };
+    if known.is_empty() || last.is_empty() {
+        return Join::Uncertain;
+    }
+    let found = overlaps(known, last);
+    let overlap = found.first().copied().unwrap_or_default();
     let common = &last[overlap.saturating_sub(known.len())..overlap];
     let is_long = common.len() >= MIN_OVERLAP;
-    let is_elsewhere = memmem::find(&known[..known.len() - 1], common).is_some();
-    if is_long && !is_elsewhere { Join::NewFrom(overlap) } else { Join::Uncertain }
+    if !is_long && common.len() < known.len().min(last.len()) && count_lines(last) >= lines {
+        return Join::NoOverlap;
+    }
+    let is_elsewhere = || memmem::find(&known[..known.len() - 1], common).is_some();
+    if is_long && found.len() == 1 && !is_elsewhere() {
+        Join::NewFrom(overlap)
+    } else {
+        Join::Uncertain
+    }
 }
 
 /// Counts lines as Ray does: bytes after the last `\n` count as a line.
@@ -117,14 +130,21 @@ mod tests {
     #[test]
     fn lines_without_overlap_are_not_joined() {
         let known = numbered(0..500);
-        assert_eq!(join(&known, true, &numbered(500..600), 100), Join::Uncertain);
-        assert_eq!(join(&known, true, &numbered(501..600), 99), Join::Uncertain);
+        assert_eq!(join(&known, true, &numbered(500..600), 100), Join::NoOverlap);
+        assert_eq!(join(&known, true, &numbered(501..600), 99), Join::NoOverlap);
     }
 
     #[test]
-    fn short_overlap_is_uncertain() {
+    fn short_overlap_may_be_coincidence() {
         let known = numbered(0..500);
-        assert_eq!(join(&known, true, &numbered(499..600), 101), Join::Uncertain);
+        assert_eq!(join(&known, true, &numbered(499..600), 101), Join::NoOverlap);
+    }
+
+    #[test]
+    fn cut_response_is_uncertain() {
+        let known = numbered(0..500);
+        assert_eq!(join(&known, true, &numbered(400..450), 100), Join::Uncertain);
+        assert_eq!(join(&known, true, b"", 100), Join::Uncertain);
     }
 
     #[test]
