@@ -421,7 +421,36 @@ fn last_lines_of_a_finished_job_do_not_read_the_whole_log() {
     assert!(end.is_none(), "{end:?}");
     assert_eq!(lines, ["this is line number 199998", "this is line number 199999"]);
     let by_agent = cluster.by_agent.load(Ordering::Relaxed);
-    assert!(by_agent < 100_000, "{by_agent} bytes");
+    assert!(by_agent > 0 && by_agent < 100_000, "{by_agent} bytes");
+    assert_eq!(
+        cluster.dashboard.full_reads(),
+        1,
+        "of which only the head is read, for the agent check"
+    );
+}
+
+/// The link delivers 200 KB per second, and a request may take a second.
+#[test]
+fn a_log_is_read_over_a_slow_link() {
+    let slowly: Answer = |request, stream, log| {
+        let (range, total) = (request.range_of(log.len()), log.len());
+        if range.is_empty() {
+            return respond_range(request, stream, log);
+        }
+        let (start, last, length) = (range.start, range.end - 1, range.len());
+        let head = "HTTP/1.1 206 x\r\ncontent-range: bytes";
+        write!(stream, "{head} {start}-{last}/{total}\r\ncontent-length: {length}\r\n\r\n")?;
+        log[range].chunks(4000).try_for_each(|piece| {
+            stream.write_all(piece)?;
+            thread::sleep(Duration::from_millis(20));
+            Ok(())
+        })
+    };
+    let log = numbered(0..20_000);
+    let cluster = Cluster::start(log.clone(), slowly);
+    cluster.end();
+    let (lines, end) = collect(&cluster.client(), hurried(Protocol::Agent).reconnects(0));
+    assert!(end.is_none() && lines == lines_of(&log), "{} lines: {end:?}", lines.len());
 }
 
 #[test]

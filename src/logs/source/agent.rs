@@ -1,5 +1,6 @@
 //! A log file from the dashboard agent of its node, read by byte ranges.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::dashboard::{Dashboard, FileServer, lines_to_compare};
@@ -8,8 +9,10 @@ use crate::ClientError;
 use crate::logs::last_lines::starts_of_lines;
 use crate::transport::{ByteRange, ContentRange, Http, Request, Response};
 
-/// Maximum number of new bytes per poll.
-const PIECE: u64 = 1024 * 1024;
+/// Maximum number of new bytes per request.
+const MAX_PIECE: u64 = 1024 * 1024;
+/// The same for the first request. A slow link must deliver this within the stall timeout.
+const FIRST_PIECE: u64 = 16 * 1024;
 /// How many delivered bytes each poll reads again. If they differ, the file was replaced.
 const OVERLAP: usize = 32;
 
@@ -22,6 +25,8 @@ pub(crate) struct AgentSource {
     dashboard: Dashboard,
     /// Maximum duration of each step of a request.
     stall_timeout: Duration,
+    /// How many bytes to request at once: as many as arrive in a small part of the stall timeout.
+    piece_length: Cell<u64>,
     is_over: bool,
 }
 
@@ -34,7 +39,8 @@ impl AgentSource {
         dashboard: Dashboard,
         stall_timeout: Duration,
     ) -> Self {
-        Self { http, path, dashboard, stall_timeout, is_over: false }
+        let piece_length = Cell::new(FIRST_PIECE);
+        Self { http, path, dashboard, stall_timeout, piece_length, is_over: false }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -47,8 +53,10 @@ impl AgentSource {
         let request = Request::get(operation, self.path.clone()).bytes().range(range);
         // An agent without range support would send the whole file.
         let request = request.first_bytes(range.length());
-        let request = request.deadline(Some(Instant::now() + self.stall_timeout));
+        let begun = Instant::now();
+        let request = request.deadline(Some(begun + self.stall_timeout));
         let response = self.http.send(&request).map_err(TailError::Agent)?;
+        self.adapt_piece_length(response.body.len() as u64, begun.elapsed());
         let Some(found) = response.content_range else {
             return Err(self.failed("it does not support byte ranges"));
         };
@@ -56,6 +64,15 @@ impl AgentSource {
             return Err(self.failed("its response does not have the declared length"));
         }
         Ok((response, found))
+    }
+
+    fn adapt_piece_length(&self, received: u64, taken: Duration) {
+        let length = self.piece_length.get();
+        if received >= length && taken < self.stall_timeout / 16 {
+            self.piece_length.set((length * 4).min(MAX_PIECE));
+        } else if taken > self.stall_timeout / 4 {
+            self.piece_length.set((length / 4).max(FIRST_PIECE));
+        }
     }
 
     fn failed(&self, why: &str) -> TailError {
@@ -101,8 +118,8 @@ impl FileServer for AgentSource {
     }
 
     fn read(&self, offset: &mut u64, piece: &mut [u8]) -> TailResult<usize> {
-        let (response, found) =
-            self.get(ByteRange::Between(*offset, *offset + piece.len() as u64))?;
+        let length = self.piece_length.get().min(piece.len() as u64);
+        let (response, found) = self.get(ByteRange::Between(*offset, *offset + length))?;
         if found.start != *offset {
             return Err(self.failed("its file became shorter"));
         }
@@ -123,7 +140,7 @@ impl LogSource for AgentSource {
         let position = delivered.position();
         let from = position - known.len() as u64;
         let (response, found) =
-            self.get(ByteRange::Between(from, position.saturating_add(PIECE)))?;
+            self.get(ByteRange::Between(from, position.saturating_add(self.piece_length.get())))?;
         if found.total < position {
             return match (delivered.is_empty(), self.is_over) {
                 (true, false) => Ok(ReadOutcome::UpToDate),
@@ -153,17 +170,15 @@ impl LogSource for AgentSource {
         self.is_over = true;
     }
 
-    /// Reads backwards in growing steps, to read little more than these lines.
+    /// Reads backwards in growing pieces, to read little more than these lines.
     fn start_of_last_lines(&mut self, lines: usize) -> TailResult<u64> {
-        const FIRST_STEP: u64 = 16 * 1024;
         let (_, found) = self.get(ByteRange::Last(1))?;
         let end = found.total;
-        let mut step = FIRST_STEP;
         let mut start = end;
         let mut starts_found = 0;
         let mut next_byte = None;
         while start > 0 {
-            let from = start.saturating_sub(step);
+            let from = start.saturating_sub(self.piece_length.get());
             let (response, found) = self.get(ByteRange::Between(from, start))?;
             if found.start != from || found.end != start {
                 return Err(self.failed("its file became shorter"));
@@ -176,7 +191,6 @@ impl LogSource for AgentSource {
             starts_found += starts.len();
             next_byte = response.body.first().copied();
             start = from;
-            step = (step * 2).min(PIECE);
         }
         Ok(0)
     }
