@@ -180,14 +180,14 @@ fn complete(
 
 #[test]
 fn growing_log_is_complete_or_an_error() {
-    let complete = complete(0..4_000, |seed| 2 + seed % 1500, 0);
-    assert!(complete > 3_700, "{complete} of 4000");
+    let complete = complete(0..10_000, |seed| 2 + seed % 1500, 0);
+    assert!(complete > 9_250, "{complete} of 10000");
 }
 
 #[test]
 fn log_with_cut_responses_is_complete_or_an_error() {
-    let complete = complete(0..4_000, |seed| 2 + seed % 1500, 4);
-    assert!(complete > 3_000, "{complete} of 4000");
+    let complete = complete(0..10_000, |seed| 2 + seed % 1500, 4);
+    assert!(complete > 7_500, "{complete} of 10000");
 }
 
 #[test]
