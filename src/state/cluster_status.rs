@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::transport::{Http, Request, path};
 use crate::{ClientError, RayClient};
@@ -118,6 +119,9 @@ pub struct ClusterStatus {
     pub unavailable_node_types: Vec<UnavailableNodeType>,
     /// The error that stopped the autoscaler.
     pub autoscaler_error: Option<String>,
+    /// Everything else that Ray sends, under the names in the response.
+    #[serde(default)]
+    pub extra: Map<String, Value>,
 }
 
 impl ClusterStatus {

@@ -94,6 +94,9 @@ pub struct NodeUsage {
     pub object_store_used: Option<u64>,
     /// The number of its worker processes, including drivers.
     pub workers: Option<u64>,
+    /// Everything else that Ray sends about the node, under Ray's names.
+    #[serde(default)]
+    pub extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +133,8 @@ struct RawNode {
     network_speed: Option<Vec<f64>>,
     #[serde(default, deserialize_with = "or_default")]
     gpus: Vec<GpuUsage>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +151,8 @@ struct Raylet {
     object_store_available_memory: Option<u64>,
     #[serde(default, deserialize_with = "numbers::whole")]
     num_workers: Option<u64>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is saturating")]
@@ -155,7 +162,10 @@ fn whole(number: f64) -> u64 {
 
 impl From<RawNode> for NodeUsage {
     fn from(raw: RawNode) -> Self {
-        let RawNode { raylet, mem, disk_io_speed, network_speed, .. } = raw;
+        let RawNode { raylet, mem, disk_io_speed, network_speed, mut extra, .. } = raw;
+        if !raylet.extra.is_empty() {
+            extra.insert("raylet".to_owned(), raylet.extra.into());
+        }
         let at = |numbers: &Option<Vec<f64>>, index: usize| numbers.as_ref()?.get(index).copied();
         // For a node without measurements, Ray reports an object store of 0 bytes.
         let store = raylet.object_store_used_memory.zip(raylet.object_store_available_memory);
@@ -183,6 +193,7 @@ impl From<RawNode> for NodeUsage {
             object_store_total: store.map(|(used, available)| used.saturating_add(available)),
             object_store_used: store.map(|(used, _)| used),
             workers: raylet.num_workers,
+            extra,
         }
     }
 }
@@ -231,7 +242,8 @@ mod tests {
             "diskIoSpeed": [1.5, 2.5, 3.0, 4.0], "networkSpeed": [6.0, 7.0],
             "gpus": [{"index": 0, "name": "A100", "uuid": "GPU-1", "utilizationGpu": null,
                 "memoryUsed": 512, "memoryTotal": 40960, "processesPids": {}}],
-            "raylet": {"nodeId": "ab", "state": "ALIVE", "isHeadNode": true, "numWorkers": 7,
+            "bootTime": 7.5,
+            "raylet": {"nodeId": "ab", "state": "ALIVE", "isHeadNode": true, "numWorkers": 7, "pid": 3,
                 "objectStoreUsedMemory": 20, "objectStoreAvailableMemory": 80},
         }));
         assert_eq!((node.cpu_percent, node.cpus), (Some(42.5), Some(8)));
@@ -247,6 +259,9 @@ mod tests {
         assert_eq!((gpu.utilization_percent, gpu.memory_total_mib), (None, Some(40960.0)));
         assert_eq!((node.object_store_total, node.object_store_used), (Some(100), Some(20)));
         assert_eq!((node.workers, node.measured_ms), (Some(7), Some(5_000_250)));
+        assert_eq!(json!(node.extra), json!({"bootTime": 7.5, "raylet": {"pid": 3}}));
+        let written = serde_json::to_value(&node).unwrap();
+        assert_eq!(serde_json::from_value::<NodeUsage>(written).unwrap(), node);
     }
 
     #[test]

@@ -90,6 +90,8 @@ fn read(client: &RayClient, what: &str) -> Result<(), ClientError> {
         "list_jobs" => client.list_jobs().map(shown),
         "list_state_jobs" => client.list_jobs_state(&ListOptions::default()).map(shown),
         "list_nodes" => client.list_nodes().map(shown),
+        "list_node_usage" => client.list_node_usage().map(shown),
+        "cluster_status" => client.cluster_status().map(shown),
         "list_tasks" => client.list_tasks().map(shown),
         "list_actors" => client.list_actors().map(shown),
         "list_workers" => client.list_workers().map(shown),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     ClusterStatus, FailedNode, PendingNode, PlacementGroupDemand, ResourceDemand, ResourceUse,
@@ -25,6 +25,8 @@ pub(super) struct Data {
     autoscaling_error: Option<String>,
     #[serde(deserialize_with = "or_default")]
     cluster_status: RawStatus,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -36,6 +38,8 @@ struct RawStatus {
     autoscaler_report: Report,
     #[serde(deserialize_with = "or_default")]
     load_metrics_report: Load,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 type Amounts = BTreeMap<String, (f64, f64)>;
@@ -56,6 +60,8 @@ struct Load {
     node_types: Demands,
     #[serde(deserialize_with = "or_default")]
     pg_demand: Vec<(RawPlacementGroup, u64)>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -82,6 +88,8 @@ struct Report {
     node_type_mapping: BTreeMap<String, String>,
     #[serde(deserialize_with = "or_default")]
     node_availability_summary: Availability,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize, Default)]
@@ -155,8 +163,12 @@ fn unavailable((key, node): (&String, &Value)) -> Option<UnavailableNodeType> {
 
 impl From<Data> for ClusterStatus {
     fn from(data: Data) -> Self {
-        let RawStatus { time, autoscaler_report: report, load_metrics_report: load } =
-            data.cluster_status;
+        let mut extra = data.extra;
+        let mut status = data.cluster_status;
+        let (report, load) = (status.autoscaler_report, status.load_metrics_report);
+        keep(&mut status.extra, "autoscalerReport", report.extra);
+        keep(&mut status.extra, "loadMetricsReport", load.extra);
+        keep(&mut extra, "clusterStatus", status.extra);
         let resources =
             Names::of(load.node_types.iter().flat_map(|(node, _)| node.keys().map(String::as_str)));
         let by_node = load.usage_by_node.into_iter();
@@ -166,7 +178,7 @@ impl From<Data> for ClusterStatus {
         let mapped = report.node_type_mapping.values().map(String::as_str);
         let types = Names::of(mapped.chain(launched));
         Self {
-            updated_ms: time.map(milliseconds),
+            updated_ms: status.time.map(milliseconds),
             resources: amounts(load.usage, &resources),
             resources_by_node: by_node.map(|(id, node)| (id, amounts(node, &resources))).collect(),
             node_sizes: demands(load.node_types),
@@ -180,7 +192,15 @@ impl From<Data> for ClusterStatus {
             failed_nodes: report.failed_nodes.into_iter().map(failed_node).collect(),
             unavailable_node_types: availabilities.iter().filter_map(unavailable).collect(),
             autoscaler_error: data.autoscaling_error.filter(|error| !error.is_empty()),
+            extra,
         }
+    }
+}
+
+/// Keeps the unread fields of an object in those of the object that contains it.
+fn keep(extra: &mut Map<String, Value>, name: &str, fields: Map<String, Value>) {
+    if !fields.is_empty() {
+        extra.insert(name.to_owned(), fields.into());
     }
 }
 
@@ -222,6 +242,7 @@ mod tests {
                         "unavailableNodeInformation": {"category": "Quota", "description": "no GPUs"}},
                 }},
                 "nodeTypeMapping": {"a": "head_node", "b": "cpu_worker"},
+                "newField": true,
             },
             "loadMetricsReport": {
                 "usage": {"CPU": [3.0, 6.0], "objectStoreMemory": [5.0, 9.0], "node:InternalHead": [0.0, 1.0],
@@ -262,6 +283,15 @@ mod tests {
         assert_eq!(unavailable[0].description.as_deref(), Some("no GPUs"));
         assert_eq!(unavailable[0].attempted_ms, Some(4_000_000));
         assert_eq!((unavailable.len(), status.autoscaler_error.as_deref()), (1, None));
+    }
+
+    #[test]
+    fn unread_fields_are_kept() {
+        let status = busy();
+        let extra = json!({"clusterStatus": {"autoscalerReport": {"newField": true}}});
+        assert_eq!(json!(status.extra), extra);
+        let written = serde_json::to_value(&status).unwrap();
+        assert_eq!(serde_json::from_value::<ClusterStatus>(written).unwrap(), status);
     }
 
     #[test]
