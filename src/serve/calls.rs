@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::deadline::Deadline;
 use super::details::{ServeApplication, ServeDetails};
@@ -311,6 +312,12 @@ impl RayClient {
         struct Scale {
             target_num_replicas: u32,
         }
+        /// Shows that the response is Ray's.
+        #[derive(Deserialize)]
+        struct Scaled {
+            #[serde(rename = "message")]
+            _message: IgnoredAny,
+        }
         let application = name::in_path("application name", application.as_ref())?;
         let deployment = name::in_path("deployment name", deployment.as_ref())?;
         let segments =
@@ -323,7 +330,7 @@ impl RayClient {
             Err(error) if error.rejection_kind() == RejectionKind::NoServeController => {
                 Err(ClientError::not_found(error))
             }
-            result => result.map(drop),
+            response => response?.json::<Scaled>().map(drop),
         }
     }
 }

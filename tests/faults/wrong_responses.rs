@@ -22,6 +22,8 @@ fn a_login_page_is_an_error() {
             client.version().map(drop).unwrap_err(),
             client.cluster_status().map(drop).unwrap_err(),
             client.list_node_usage().map(drop).unwrap_err(),
+            client.list_serve_applications().map(drop).unwrap_err(),
+            client.scale_serve_deployment("a", "b", 1).unwrap_err(),
         ] {
             assert_eq!(error.status(), 500, "{body:?}: {error}");
         }
