@@ -221,8 +221,8 @@ impl ClientBuilder {
     ///
     /// If the address contains a user name and a password, for example for an ingress, `Authorization`
     /// carries these. The token is then sent in `X-Ray-Authorization`, which Ray reads if the ingress
-    /// removes `Authorization`. An `Authorization` set with [`header`](Self::header) takes precedence over the
-    /// token. The token never follows a redirect.
+    /// removes `Authorization`. An `Authorization`, or an `X-Ray-Authorization: Bearer`, set with
+    /// [`header`](Self::header) takes precedence over the token. The token never follows a redirect.
     ///
     /// Must be 1 to 16,384 visible ASCII characters. Defaults to no token.
     pub fn bearer_token(mut self, token: impl Into<String>) -> Self {
@@ -332,6 +332,12 @@ impl ClientBuilder {
             let basic = basic.and_then(secret);
             headers.extend(basic.map(|basic| (HeaderName::from_static(AUTHORIZATION), basic)));
         }
+        let token = self.token.as_ref().map(|token| {
+            Token::new(&token.value, token.file.clone()).ok_or_else(|| {
+                ClientError::invalid("bearer_token: must be 1 to 16384 visible ASCII characters")
+            })
+        });
+        let token = token.transpose()?;
         for name in [AUTHORIZATION, RAY_AUTHORIZATION] {
             let own = headers.get(name).and_then(|value| value.to_str().ok());
             let own = own.and_then(|value| value.strip_prefix("Bearer "));
@@ -344,12 +350,7 @@ impl ClientBuilder {
             return Ok(Credentials { headers, token: None, token_header: AUTHORIZATION });
         }
         let token_header = if basic.is_some() { RAY_AUTHORIZATION } else { AUTHORIZATION };
-        let token = self.token.as_ref().map(|token| {
-            Token::new(&token.value, token.file.clone()).ok_or_else(|| {
-                ClientError::invalid("bearer_token: must be 1 to 16384 visible ASCII characters")
-            })
-        });
-        Ok(Credentials { headers, token: token.transpose()?, token_header })
+        Ok(Credentials { headers, token, token_header })
     }
 
     fn own_headers(&self) -> Result<HeaderMap, ClientError> {
@@ -460,6 +461,8 @@ mod tests {
         assert!(credentials.token.is_some() && credentials.token_header == AUTHORIZATION);
         let own = builder.clone().header("Authorization", "Custom x").credentials(None).unwrap();
         assert!(own.token.is_none() && own.headers[AUTHORIZATION] == "Custom x");
+        let invalid = builder.bearer_token("a\nb").header("Authorization", "Custom x");
+        assert_eq!(invalid.credentials(None).err().unwrap().status(), 400);
     }
 
     #[test]
