@@ -72,7 +72,9 @@ impl RayClient {
         let path = path.as_ref();
         check_route(path)?;
         let route = path.split('?').next().unwrap_or_default();
-        self.http().send(&Request::get(format_args!("get `{route}`"), path.to_owned()))?.json()
+        // An error hides what looks like a path on the server, which begins with `/`.
+        let shown = if route.starts_with("/api/") { route } else { &route[1..] };
+        self.http().send(&Request::get(format_args!("get `{shown}`"), path.to_owned()))?.json()
     }
 
     pub(crate) fn from_parts(

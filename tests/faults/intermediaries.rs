@@ -51,6 +51,9 @@ fn a_response_that_is_not_from_ray_is_500() {
         check(&client.get_job("a").unwrap_err(), said);
         check(&client.list_nodes().unwrap_err(), said);
         check(&client.get_json("/api/anything").unwrap_err(), said);
+        let error = client.get_json("/nodes/ab/c").unwrap_err();
+        check(&error, said);
+        assert!(error.to_string().starts_with("get `nodes/ab/c`: "), "{error}");
         check(&client.list_serve_applications().unwrap_err(), said);
     }
 }
