@@ -15,16 +15,16 @@ use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult, became_sho
 use crate::ClientError;
 use crate::logs::last_lines::LastLines;
 
-/// Full reads of a log that repeats itself, and large polls, take at most 1/20 of the time.
+/// Full reads of a log that repeats itself, and polls of long lines, take at most 1/20 of the time.
 const TIME_SHARE: u32 = 20;
-/// Polls return at most this many bytes per second that are known already. A line without an end, for example
-/// a progress bar, arrives whole each time.
+/// At most this many bytes of long lines arrive per second although they are known: a line without an end, for
+/// example a progress bar, arrives whole each time.
 const KNOWN_BYTES_PER_SECOND: u32 = 1024 * 1024;
 /// Polls of more than this many bytes count as large.
 const SMALL_READ: usize = 256 * 1024;
-/// After a poll that did not overlap the known bytes, the next one requests this many times as many lines.
+/// After a poll that could not be joined, the next one requests this many times as many lines.
 const FACTOR: u64 = 16;
-/// But not more than about this many bytes.
+/// But only if these probably have at most this many bytes.
 const MAX_POLL: usize = 3 * 1024 * 1024;
 /// A poll requests enough lines to overlap this many known bytes.
 const OVERLAP: usize = 2048;
@@ -50,7 +50,8 @@ pub(crate) struct FileSource<S: FileServer> {
     new_lines: u64,
     /// Why the last poll could not be joined.
     unjoined: Option<Unjoined>,
-    no_reading_before: Instant,
+    /// When the last full read ended, and how long it took.
+    last_reading: (Instant, Duration),
     no_poll_before: Instant,
     /// How many full reads at the end of the log lacked its last lines.
     cut_readings: u32,
@@ -101,7 +102,7 @@ impl<S: FileServer> FileSource<S> {
             is_over: false,
             new_lines: 0,
             unjoined: None,
-            no_reading_before: Instant::now(),
+            last_reading: (Instant::now(), Duration::ZERO),
             no_poll_before: Instant::now(),
             cut_readings: 0,
             short_readings: 0,
@@ -112,13 +113,7 @@ impl<S: FileServer> FileSource<S> {
     /// Ends the pauses before the next full read and the next poll.
     #[cfg(test)]
     pub(super) fn skip_pauses(&mut self) {
-        (self.no_reading_before, self.no_poll_before) = (Instant::now(), Instant::now());
-    }
-
-    /// Sets the pause before the next full read of a log that repeats itself.
-    #[cfg(test)]
-    pub(super) fn pause_readings(&mut self, pause: Duration) {
-        self.no_reading_before = Instant::now() + pause;
+        (self.last_reading.1, self.no_poll_before) = (Duration::ZERO, Instant::now());
     }
 
     fn read_whole(&mut self) -> TailResult<ReadOutcome> {
@@ -167,7 +162,7 @@ impl<S: FileServer> FileSource<S> {
         mut reading: WholeReading<S::Reading>,
         delivered: &Delivered,
     ) -> TailResult<ReadOutcome> {
-        self.no_reading_before = Instant::now() + reading.taken * (TIME_SHARE - 1);
+        self.last_reading = (Instant::now(), reading.taken);
         let total = reading.offset;
         let is_confirmed = self.verified.take().is_some_and(|before| before.total == total);
         self.verified = Some(Verified { total, is_confirmed });
@@ -233,24 +228,25 @@ impl<S: FileServer> FileSource<S> {
     fn poll(&mut self, delivered: &Delivered) -> TailResult<ReadOutcome> {
         let begun = Instant::now();
         let known = self.known.as_slice();
-        let lines = lines_to_compare(known, OVERLAP) + self.new_lines + self.new_lines / 4;
-        let mut last = match self.dashboard.last_lines(lines) {
-            Ok(Some(last)) => last,
-            Ok(None) => return Ok(self.cannot_join(Unjoined::Uncertain, 0)),
+        let fewest = lines_to_compare(known, OVERLAP);
+        let reserve = if self.unjoined.is_none() { self.new_lines / 4 } else { 0 };
+        let lines = fewest + self.new_lines + reserve;
+        let last = match self.dashboard.last_lines(lines) {
             // So many lines may take longer than a poll may. A full read takes any time, if bytes arrive.
-            Err(TailError::Broken(error)) if error.status() == 408 && self.unjoined.is_some() => {
-                self.new_lines = 0;
-                return Ok(ReadOutcome::Continue);
-            }
-            Err(cause) => return Err(cause),
+            Err(TailError::Broken(error)) if error.status() == 408 && self.new_lines > 0 => None,
+            last => last?,
+        };
+        let Some(mut last) = last else {
+            return Ok(self.cannot_join(self.unjoined.unwrap_or(Unjoined::Uncertain), 0));
         };
         let is_from_start = known.len() as u64 == delivered.position();
         let at = match join(known, is_from_start, &last, lines) {
             Join::NewFrom(at) => at,
             Join::NoOverlap => {
-                let more = more_lines(lines, last.len(), MAX_POLL);
-                let is_cheaper = last.len() as u64 * (more / lines) < delivered.position();
-                return Ok(self.cannot_join(Unjoined::NoOverlap, if is_cheaper { more } else { 0 }));
+                let factor = ((MAX_POLL / last.len()) as u64).min(FACTOR);
+                let is_cheaper = factor > 1 && last.len() as u64 * factor < delivered.position();
+                let more = if is_cheaper { lines * factor } else { 0 };
+                return Ok(self.cannot_join(Unjoined::NoOverlap, more));
             }
             Join::Uncertain => {
                 let is_part = last.len() <= SMALL_READ && count_lines(&last) >= lines;
@@ -258,7 +254,9 @@ impl<S: FileServer> FileSource<S> {
                 return Ok(self.cannot_join(Unjoined::Uncertain, more));
             }
         };
-        self.no_poll_before = Instant::now() + pause_after(at, begun.elapsed());
+        // Not all known bytes: how many more lines a poll requests depends on what is written.
+        let again = at.min(length_of_last_lines(known, fewest));
+        self.no_poll_before = Instant::now() + pause_after(again, begun.elapsed());
         last.drain(..at);
         self.unjoined = None;
         self.new_lines = count_lines(&last);
@@ -292,10 +290,12 @@ impl<S: FileServer> LogSource for FileSource<S> {
         let is_first = self.known.as_slice().is_empty() && self.verified.is_none();
         let is_behind = self.verified.as_ref().is_some_and(|v| v.total < delivered.position());
         if is_first || is_behind || (self.unjoined.is_some() && self.new_lines == 0) {
-            // Without an overlap, a full read certainly finds new bytes.
+            // Without an overlap, a full read almost certainly finds new bytes.
             let is_useful = self.unjoined == Some(Unjoined::NoOverlap);
-            if Instant::now() < self.no_reading_before && !is_useful {
-                return Ok(ReadOutcome::NotBefore(self.no_reading_before));
+            let (end, taken) = self.last_reading;
+            let time = end + if is_useful { taken } else { taken * (TIME_SHARE - 1) };
+            if Instant::now() < time {
+                return Ok(ReadOutcome::NotBefore(time));
             }
             return self.read_whole();
         }
@@ -348,14 +348,16 @@ impl<S: FileServer> LogSource for FileSource<S> {
     }
 }
 
-/// Returns how many more lines to request after `lines` lines with `length` bytes, so that the response has
-/// at most about `most` bytes; 0 if that is not much more.
-fn more_lines(lines: u64, length: usize, most: usize) -> u64 {
-    let factor = (most / length.max(1)) as u64;
-    if factor > 1 { lines * factor.min(FACTOR) } else { 0 }
+/// Returns how many bytes the last lines have. Bytes after the last `\n` count as a line.
+fn length_of_last_lines(bytes: &[u8], lines: u64) -> usize {
+    let end = bytes.len() - usize::from(bytes.ends_with(b"\n"));
+    let before = usize::try_from(lines).unwrap_or(usize::MAX) - 1;
+    let start = memchr::memrchr_iter(b'\n', &bytes[..end]).nth(before).map_or(0, |at| at + 1);
+    bytes.len() - start
 }
 
-/// Returns how long to wait after a poll that took this time and returned `known` known bytes.
+/// Returns how long to wait after a poll that took this time, if the shortest poll returns `known` known
+/// bytes.
 fn pause_after(known: usize, taken: Duration) -> Duration {
     let by_size = Duration::from_secs(known as u64) / KNOWN_BYTES_PER_SECOND;
     let by_time = if known > SMALL_READ { taken * (TIME_SHARE - 1) } else { Duration::ZERO };

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::dashboard::FileServer;
+use super::dashboard::{FileServer, MAX_LAST_LINES};
 use super::file::FileSource;
 use super::{Delivered, LogSource, ReadOutcome, TailError, TailResult};
 use crate::ClientError;
@@ -73,6 +73,9 @@ impl FileServer for Model {
         let last = file.bytes[start..].to_vec();
         if last.len() > self.max_poll {
             return Err(TailError::Broken(ClientError::timeout("model: slow")));
+        }
+        if last.len() > MAX_LAST_LINES {
+            return Ok(None);
         }
         Ok(Some(file.send(&last)))
     }
@@ -232,6 +235,41 @@ fn different_lines_are_transferred_little_more_than_twice() {
 }
 
 #[test]
+fn a_steadily_growing_log_is_polled_without_full_reads_and_pauses() {
+    const INTERVAL: Duration = Duration::from_millis(50);
+    for bytes_per_second in [100_000, 1_000_000, 4_000_000] {
+        let (model, mut source, mut delivered) = up_to_date(numbered(0..1000));
+        let mut lines = 1000;
+        let mut polls = 0;
+        // Of the log's time.
+        let mut left = Duration::from_secs(20);
+        while !left.is_zero() {
+            let pause = match source.read(&delivered).unwrap() {
+                ReadOutcome::Data { bytes, .. } => {
+                    delivered.push(&bytes);
+                    INTERVAL
+                }
+                ReadOutcome::NotBefore(time) => {
+                    source.skip_pauses();
+                    time.saturating_duration_since(Instant::now())
+                }
+                ReadOutcome::Continue => Duration::ZERO,
+                _ => INTERVAL,
+            };
+            assert!(pause <= INTERVAL * 2, "{bytes_per_second}: {pause:?}");
+            polls += 1;
+            left = left.saturating_sub(pause);
+            let new = bytes_per_second * pause.as_millis() as usize / 1000 / 30;
+            model.file.lock().unwrap().bytes.extend(numbered(lines..lines + new));
+            lines += new;
+        }
+        let file = model.file.lock().unwrap();
+        let most = file.bytes.len() as u64 * 3 / 2 + polls * 8 * 1024;
+        assert!(file.sent <= most, "{bytes_per_second}: {} of {}", file.sent, file.bytes.len());
+    }
+}
+
+#[test]
 fn burst_of_lines_needs_no_full_read() {
     let lines = |from: usize, to: usize| {
         (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
@@ -271,6 +309,16 @@ fn read_up_to_date(source: &mut FileSource<Model>, delivered: &mut Delivered) ->
     }
 }
 
+/// Reads until the source has nothing new, and skips its pauses. Returns the longest of them.
+fn read_with_pauses(source: &mut FileSource<Model>, delivered: &mut Delivered) -> Duration {
+    let mut longest = Duration::ZERO;
+    while let ReadOutcome::NotBefore(time) = read_up_to_date(source, delivered) {
+        longest = longest.max(time.saturating_duration_since(Instant::now()));
+        source.skip_pauses();
+    }
+    longest
+}
+
 /// A source that has read this whole file, and what it has delivered.
 fn up_to_date(bytes: Vec<u8>) -> (Model, FileSource<Model>, Delivered) {
     let file = File { bytes, rng: TestRng(1), cuts: 0, sent: 0 };
@@ -286,24 +334,24 @@ fn numbered(lines: std::ops::Range<usize>) -> Vec<u8> {
 }
 
 #[test]
-fn a_backlog_is_read_without_a_pause() {
+fn a_backlog_is_not_read_like_a_repeating_log() {
+    const SLOW: Duration = Duration::from_millis(100);
+    // Older lines are longer, so that a poll returns more than expected.
+    let long = |lines: std::ops::Range<usize>| -> Vec<u8> {
+        lines.flat_map(|n| format!("{n} {}\n", "of a traceback ".repeat(9)).into_bytes()).collect()
+    };
     // Less and more than a poll may transfer, in a log that is longer or shorter than that.
-    for (before, new) in [(400_000, 80_000), (100_000, 300_000), (1_000, 50_000)] {
-        let (model, mut source, mut delivered) = up_to_date(numbered(0..before));
-        model.file.lock().unwrap().bytes.extend(numbered(before..before + new));
-        // As if the first full read had just taken long.
-        source.pause_readings(Duration::from_secs(60));
-        let outcome = loop {
-            match read_up_to_date(&mut source, &mut delivered) {
-                ReadOutcome::NotBefore(time) if time < Instant::now() + Duration::from_secs(30) => {
-                    source.skip_pauses();
-                }
-                outcome => break outcome,
-            }
-        };
-        assert!(matches!(outcome, ReadOutcome::UpToDate), "{before}: {outcome:?}");
-        let file = model.file.lock().unwrap();
-        assert_eq!(delivered.position(), file.bytes.len() as u64);
+    for (before, new) in [(100_000, 20_000), (100_000, 80_000), (20_000, 80_000), (300, 10_000)] {
+        let file = File { bytes: long(0..before), rng: TestRng(1), cuts: 0, sent: 0 };
+        let model = Model { slow: SLOW, ..Model::of(file) };
+        let mut delivered = Delivered::from(0);
+        let mut source = FileSource::new(model.clone(), &delivered);
+        assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+        let backlog = [long(before..before + new / 2), numbered(0..new)].concat();
+        model.file.lock().unwrap().bytes.extend(backlog);
+        let pause = read_with_pauses(&mut source, &mut delivered);
+        assert!(pause < SLOW * 10, "{before}, {new}: {pause:?}");
+        assert_eq!(delivered.position(), model.file.lock().unwrap().bytes.len() as u64);
     }
 }
 
@@ -315,7 +363,7 @@ fn a_backlog_that_takes_longer_than_a_poll_is_read_whole() {
     let mut source = FileSource::new(model.clone(), &delivered);
     assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
     model.file.lock().unwrap().bytes.extend(numbered(100_000..150_000));
-    assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
+    read_with_pauses(&mut source, &mut delivered);
     assert_eq!(delivered.position(), model.file.lock().unwrap().bytes.len() as u64);
 }
 
@@ -326,7 +374,7 @@ fn repeating() -> Vec<u8> {
 
 #[test]
 fn full_reads_of_a_repeating_log_take_a_twentieth_of_the_time() {
-    const SLOW: Duration = Duration::from_millis(20);
+    const SLOW: Duration = Duration::from_millis(100);
     let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
     let model = Model { slow: SLOW, ..Model::of(file) };
     let mut delivered = Delivered::from(0);
@@ -342,8 +390,10 @@ fn full_reads_of_a_repeating_log_take_a_twentieth_of_the_time() {
 fn the_time_of_a_slow_caller_does_not_count_as_reading() {
     const PAUSE: Duration = Duration::from_millis(20);
     let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
+    // Long enough that the pause is not over before it is seen.
+    let model = Model { slow: Duration::from_millis(100), ..Model::of(file) };
     let mut delivered = Delivered::from(0);
-    let mut source = FileSource::new(Model::of(file), &delivered);
+    let mut source = FileSource::new(model, &delivered);
     let mut callers_time = Duration::ZERO;
     loop {
         match source.read(&delivered).unwrap() {
