@@ -25,7 +25,7 @@ pub(crate) struct AgentSource {
     dashboard: Dashboard,
     /// Maximum duration of each step of a request.
     stall_timeout: Duration,
-    /// How many bytes to request at once: as many as arrive in a small part of the stall timeout.
+    /// How many bytes to request at once: as many as arrive in a part of the stall timeout.
     piece_length: Cell<u64>,
     is_over: bool,
 }
@@ -68,10 +68,10 @@ impl AgentSource {
 
     fn adapt_piece_length(&self, received: u64, taken: Duration) {
         let length = self.piece_length.get();
-        if received >= length && taken < self.stall_timeout / 16 {
-            self.piece_length.set((length * 4).min(MAX_PIECE));
-        } else if taken > self.stall_timeout / 4 {
-            self.piece_length.set((length / 4).max(FIRST_PIECE));
+        if received >= length && taken < self.stall_timeout / 4 {
+            self.piece_length.set((length * 2).min(MAX_PIECE));
+        } else if taken > self.stall_timeout / 2 {
+            self.piece_length.set((length / 2).max(FIRST_PIECE));
         }
     }
 
