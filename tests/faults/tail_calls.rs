@@ -79,6 +79,7 @@ fn an_id_reused_during_a_slow_caller_ends_the_tail_with_503() {
         let client = cluster.client();
         let options = options(protocol).limits(StreamLimits::default().queue(1));
         let tail = client.tail_job_logs_with("a", options).unwrap();
+        eventually("the log is read", || cluster.log.sent.load(Ordering::Relaxed) > 0);
         // The full queue keeps the worker waiting, and Ray takes a second to start a job.
         thread::sleep(1000 * MS);
         cluster.log.start_time.store(2, Ordering::Relaxed);

@@ -297,14 +297,19 @@ impl Follower {
 
     /// Requests the job's status if the last bytes were read more than 500 ms ago, at most every 500 ms.
     fn ask_if_quiet(&mut self, asked: &mut Instant, open: &mut OpenSource) -> TailResult<()> {
-        let is_quiet = self.was_blocked || self.silent_since.elapsed() >= QUIET;
+        let is_quiet = self.silent_since.elapsed() >= QUIET && !open.is_over;
         let may_ask = asked.elapsed() >= QUIET.max(self.options.poll_interval);
-        if is_quiet && may_ask && !open.is_over {
-            *asked = Instant::now();
-            self.was_blocked = false;
-            if self.log_state()?.is_over {
-                self.note_end(open);
-            }
+        if !may_ask || !(is_quiet || self.was_blocked) {
+            return Ok(());
+        }
+        *asked = Instant::now();
+        self.was_blocked = false;
+        match self.log_state() {
+            Ok(state) if state.is_over => self.note_end(open),
+            Ok(_) => {}
+            // The job was deleted after its end, which does not delete its log.
+            Err(TailError::Fatal(error)) if open.is_over && error.status() == 404 => {}
+            Err(cause) => return Err(cause),
         }
         Ok(())
     }
