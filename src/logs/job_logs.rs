@@ -178,8 +178,8 @@ impl RayClient {
     /// become U+FFFD.
     ///
     /// Calls `GET /api/jobs/{id}`, `GET /api/version` and `GET /api/v0/logs/file`. Before Ray 2.45, or if
-    /// a gateway blocks `GET /api/version`, it calls `GET /api/jobs/{id}/logs` instead, and reads from the
-    /// node's agent if the log has bytes that are not UTF-8, which that route cannot send.
+    /// a gateway blocks `GET /api/version`, it calls `GET /api/jobs/{id}/logs` instead. That route cannot
+    /// send bytes that are not UTF-8; before Ray 2.45, the client then reads from the node's agent.
     ///
     /// ```no_run
     /// let client = ray_client::RayClient::new("http://127.0.0.1:8265")?;
@@ -202,7 +202,7 @@ impl RayClient {
         if !has_log(&operation, &job)? {
             return Ok(String::new());
         }
-        if self.has_plain_log_streams()? != Some(true) {
+        if !self.has_plain_log_streams()? {
             let id = validate::pasted_id("job id", job.id())?;
             let response = self.http().send(&whole_log_request(&operation, id));
             return match response {
@@ -265,12 +265,12 @@ impl RayClient {
         self.checked_text(&operation, &job, last)
     }
 
-    /// Returns whether the cluster serves log files as plain bytes. `None` if a gateway blocks the version
-    /// route.
-    fn has_plain_log_streams(&self) -> Result<Option<bool>, ClientError> {
+    /// Returns whether the cluster is known to serve log files as plain bytes. A gateway may block the
+    /// version.
+    fn has_plain_log_streams(&self) -> Result<bool, ClientError> {
         match self.version() {
-            Ok(version) => Ok(Some(version.has_plain_log_streams())),
-            Err(error) if is_no_route(&error) => Ok(None),
+            Ok(version) => Ok(version.has_plain_log_streams()),
+            Err(error) if is_no_route(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }

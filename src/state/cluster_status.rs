@@ -119,7 +119,7 @@ pub struct ClusterStatus {
     pub unavailable_node_types: Vec<UnavailableNodeType>,
     /// The error that stopped the autoscaler.
     pub autoscaler_error: Option<String>,
-    /// Everything else that Ray sends, under the names in the response.
+    /// Other fields that Ray sends, under the names in the response.
     #[serde(default)]
     pub extra: Map<String, Value>,
 }

@@ -281,9 +281,12 @@ impl Http {
             .timeout_recv_response(Some(timeouts.response()))
             .timeout_recv_body(Some(timeouts.body()))
             .build();
-        // The lookup's thread: ureq panics if the system cannot create it.
+        if !self.settings.needs_look_up() {
+            return agent.run(http);
+        }
+        // ureq panics if the system cannot create the thread.
         catch_unwind(AssertUnwindSafe(|| agent.run(http))).unwrap_or_else(|_| {
-            Err(Error::Io(io::Error::other("cannot create a thread to look up the host name")))
+            Err(Error::Io(io::Error::other("no thread can be started to look up the host name")))
         })
     }
 

@@ -24,7 +24,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// After the job's end, Ray sends the rest and closes within a second or two. A peer that is silent for this
 /// long has probably vanished.
 const LAST_MESSAGES: Duration = Duration::from_secs(10);
-/// After more whole logs than this that end before the position, the connection counts as broken.
+/// After this many whole logs that end before the position, the connection counts as broken.
 const MAX_SHORT_READINGS: u32 = 4;
 
 /// The log to request.
@@ -188,7 +188,7 @@ impl WebSocketSource {
             return Err(super::became_shorter(operation, delivered, length));
         }
         self.short_readings += 1;
-        if self.short_readings > MAX_SHORT_READINGS {
+        if self.short_readings == MAX_SHORT_READINGS {
             return Err(TailError::Broken(ClientError::unreachable(format_args!(
                 "{operation}: the log arrived {MAX_SHORT_READINGS} times shorter than what was delivered: a proxy probably cuts it off"
             ))));
