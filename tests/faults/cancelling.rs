@@ -1,15 +1,21 @@
 //! Verifies that dropping a tail frees its worker at once, whatever the worker waits for.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ray_client::{Protocol, RayClient};
 
+use crate::cluster::eventually;
 use crate::options;
-use crate::server::{CHUNKED, Server, chunk, full_listener, hold, job_with_log};
+use crate::server::{
+    CHUNKED, Request, Server, TEXT, chunk, frame, full_listener, hold, job, respond_json, upgrade,
+    version,
+};
 
 /// Drops tails that are stuck at this address, and checks that their workers are free for others.
-fn drop_and_follow_others(address: &str) {
+/// A stuck tail has made a request, of which `requests` returns the number; `None` if nothing shows it.
+fn drop_and_follow_others(address: &str, requests: Option<&dyn Fn() -> usize>) {
     let client = RayClient::builder(address)
         .connect_timeout(Duration::from_secs(60))
         .read_timeout(Duration::from_secs(60))
@@ -18,11 +24,14 @@ fn drop_and_follow_others(address: &str) {
     for protocol in [Protocol::Stream, Protocol::WebSocket] {
         let mut worst = Duration::ZERO;
         for _ in 0..5 {
+            let before = requests.map_or(0, |requests| requests());
             let stuck: Vec<_> = (0..5)
                 .map(|_| client.tail_job_logs_with("a", options(protocol)).unwrap())
                 .collect();
-            // Long enough for each tail to get stuck.
-            std::thread::sleep(Duration::from_millis(50));
+            match requests {
+                Some(requests) => eventually("all are stuck", || requests() >= before + 5),
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
             let start = Instant::now();
             drop(stuck);
             // This tail waits for a free worker.
@@ -34,23 +43,51 @@ fn drop_and_follow_others(address: &str) {
     }
 }
 
+/// Runs the check at a server with a job, which responds to a request for the log with this, and then
+/// with nothing.
+fn drop_at_log_requests(begin: fn(&Request, &mut TcpStream) -> std::io::Result<()>) {
+    let server = Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if is_for_log(request) {
+            begin(request, stream)?;
+            Err(hold(stream))
+        } else {
+            respond_json(stream, &job("a", "RUNNING"))
+        }
+    });
+    let requests = || server.requests().iter().filter(|request| is_for_log(request)).count();
+    drop_and_follow_others(&server.address(), Some(&requests));
+}
+
+fn is_for_log(request: &Request) -> bool {
+    request.is("GET /api/v0/logs/file") || request.line.ends_with("/logs/tail")
+}
+
 #[test]
 fn dropping_a_tail_that_connects_is_immediate() {
     let (_listener, addr, _waiting) = full_listener();
-    drop_and_follow_others(&format!("http://{addr}"));
+    drop_and_follow_others(&format!("http://{addr}"), None);
 }
 
 #[test]
 fn dropping_a_tail_that_waits_for_a_response_is_immediate() {
-    let server = Server::start(|_, stream| Err(hold(stream)));
-    drop_and_follow_others(&server.address());
+    drop_at_log_requests(|_, _| Ok(()));
 }
 
 #[test]
 fn dropping_a_tail_that_reads_is_immediate() {
-    let server = job_with_log("RUNNING", |_, stream| {
-        stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())?;
-        Err(hold(stream))
+    drop_at_log_requests(|request, stream| {
+        if request.line.ends_with("/logs/tail") {
+            upgrade(request, stream)?;
+            return stream.write_all(&frame(TEXT, b"one\n"));
+        }
+        stream.write_all(&[CHUNKED.as_bytes(), &chunk(b"one\n")].concat())
     });
-    drop_and_follow_others(&server.address());
+}
+
+#[test]
+fn dropping_a_tail_that_waits_for_the_jobs_status_is_immediate() {
+    let server = Server::start(|_, stream| Err(hold(stream)));
+    drop_and_follow_others(&server.address(), Some(&|| server.requests().len()));
 }
