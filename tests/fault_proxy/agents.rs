@@ -55,6 +55,15 @@ impl Listener {
         }
     }
 
+    /// Returns the number of connections or requests.
+    fn asked(&self) -> usize {
+        match self {
+            Listener::Proxy(proxy) => proxy.connections(),
+            Listener::Server(server) => server.requests().len(),
+            Listener::None(_) => 0,
+        }
+    }
+
     fn address(&self) -> String {
         match self {
             Listener::Proxy(proxy) => proxy.address(),
@@ -84,8 +93,9 @@ fn stranger(request: &Request, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&[head.as_bytes(), &body].concat())
 }
 
-/// A dashboard that reports, for each job, the address of its listener as that of the agent.
-fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Server, Listeners) {
+/// A dashboard that reports, for each job, the address of its listener as that of the agent. The seed of
+/// the listener is at the end of the job's id.
+fn dashboard(real: &str) -> (Server, Listeners) {
     let upstream = real.trim_start_matches("http://").to_owned();
     let listeners = Listeners::default();
     let known = Arc::clone(&listeners);
@@ -106,9 +116,10 @@ fn dashboard(real: &str, seeds: impl Fn() -> u64 + Send + Sync + 'static) -> (Se
         let mut job: serde_json::Value = serde_json::from_slice(&json)?;
         if let Some(agent) = job["driver_agent_http_address"].as_str() {
             let mut known = known.lock().unwrap();
-            let id = job["submission_id"].as_str().unwrap_or_default().to_owned();
-            let listener = known.entry(id).or_insert_with(|| {
-                let seed = seeds();
+            let id = job["submission_id"].as_str().unwrap_or_default();
+            let listener = known.entry(id.to_owned()).or_insert_with(|| {
+                let (_, seed) = id.rsplit_once('-').unwrap();
+                let seed = seed.parse().unwrap();
                 let what = ALL[usize::try_from(seed).unwrap() % ALL.len()];
                 (what, Listener::start(what, agent, seed))
             });
@@ -171,9 +182,7 @@ fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
     let first = setting("RAY_CLIENT_FAULT_SEED", 1);
     let end = first + setting("RAY_CLIENT_FAULT_JOBS", 10);
     let shapes = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/shapes.py");
-    let next_listener = AtomicU64::new(first);
-    let (server, listeners) =
-        dashboard(&head.address, move || next_listener.fetch_add(1, Ordering::Relaxed));
+    let (server, listeners) = dashboard(&head.address);
     let seeds = AtomicU64::new(first);
     // Without the agent, old Rays are read over the WebSocket, which turns every line ending into
     // `\n`.
@@ -191,7 +200,8 @@ fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
                     // A new client for each, because a client stops using an agent that failed.
                     let client = RayClient::new(server.address()).unwrap();
                     let job = JobSubmission::new(format!("python {shapes} {seed}"));
-                    let id = head.client().submit_job(&job).unwrap();
+                    let id = format!("shape-{seed}");
+                    head.client().submit_job(&job.submission_id(&*id)).unwrap();
                     let (log, error) = read_all(&client, &id, patient(Protocol::Auto));
                     let at = listeners.lock().unwrap().get(&id).map(|(what, _)| *what);
                     assert!(error.is_none(), "seed {seed}, {at:?}: {error:?}");
@@ -207,6 +217,12 @@ fn logs_are_exact_if_the_agent_is_missing_or_wrong() {
             });
         }
     });
-    println!("{} jobs byte for byte, {:?}", end - first, start.elapsed());
+    let asked: usize = listeners.lock().unwrap().values().map(|(_, at)| at.asked()).sum();
+    println!(
+        "{} jobs byte for byte, asked the agent {asked} times, {:?}",
+        end - first,
+        start.elapsed()
+    );
+    assert!(end - first < 10 || asked > 0, "no agent was ever asked");
     drop(server);
 }

@@ -37,6 +37,7 @@ pub struct Proxy {
 #[derive(Default)]
 struct Shared {
     open: Mutex<HashMap<SocketAddr, [TcpStream; 2]>>,
+    connections: AtomicUsize,
     cuts: AtomicUsize,
     stopped: AtomicBool,
 }
@@ -55,6 +56,7 @@ impl Proxy {
                     if shared.stopped.load(Ordering::Acquire) {
                         break;
                     }
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     let plan = plan(shared.cuts.load(Ordering::Relaxed));
                     let shared = Arc::clone(&shared);
                     thread::spawn(move || {
@@ -69,6 +71,11 @@ impl Proxy {
 
     pub fn address(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Returns the number of connections so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Returns the number of connections refused or cut.
