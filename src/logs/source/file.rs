@@ -23,7 +23,7 @@ const KNOWN_BYTES_PER_SECOND: u32 = 1024 * 1024;
 /// Polls of more than this many bytes count as large.
 const SMALL_READ: usize = 256 * 1024;
 /// After a poll that could not be joined, the next one requests this many times as many lines.
-const FACTOR: u64 = 16;
+const FACTOR: u64 = 4;
 /// But only if these probably have at most this many bytes.
 const MAX_POLL: usize = 3 * 1024 * 1024;
 /// A poll requests enough lines to overlap this many known bytes.
@@ -229,7 +229,7 @@ impl<S: FileServer> FileSource<S> {
         let begun = Instant::now();
         let known = self.known.as_slice();
         let fewest = lines_to_compare(known, OVERLAP);
-        let reserve = if self.unjoined.is_none() { self.new_lines / 4 } else { 0 };
+        let reserve = if self.unjoined.is_none() { self.new_lines / 2 } else { 0 };
         let lines = fewest + self.new_lines + reserve;
         let last = match self.dashboard.last_lines(lines) {
             // So many lines may take longer than a poll may. A full read takes any time, if bytes arrive.
