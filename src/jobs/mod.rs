@@ -205,9 +205,9 @@ impl RayClient {
         }
     }
 
-    /// Asks Ray to stop a job. Calls `POST /api/jobs/{id}/stop`, then `GET /api/jobs/{id}`. A job
-    /// that stays PENDING, for example because resources are missing, keeps waiting even if Ray
-    /// accepts the request (measured on Ray 2.60.0).
+    /// Asks Ray to stop a job. Calls `GET /api/jobs/{id}`, `POST /api/jobs/{id}/stop`, and
+    /// `GET /api/jobs/{id}` again. A job that stays PENDING, for example because resources are missing,
+    /// keeps waiting even if Ray accepts the request (measured on Ray 2.60.0).
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -232,6 +232,16 @@ impl RayClient {
         let id = validate::job_id(id.as_ref())?;
         let operation = format!("stop job `{id}`");
         validate::pasted_id(&operation, id)?;
+        let already = |status: JobStatus| {
+            let message = format!("{operation}: it is already {status}");
+            Err(ClientError::rejected(400, message).with_job_status(Some(status)))
+        };
+        // Ray may still say for a moment that it stops a job that it has stopped.
+        match self.get_job(id) {
+            Ok(job) if job.status.is_terminal() => return already(job.status),
+            Ok(_) | Err(ClientError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let request =
             Request::post(&operation, path(&["api", "jobs", id, "stop"])).idempotent(true);
         let (result, arrived) = self.http().send_tracking_arrival(&request);
@@ -241,8 +251,7 @@ impl RayClient {
         if stopped || by_an_earlier_attempt {
             return Ok(StopOutcome { job_id: id.to_owned(), status });
         }
-        let error = ClientError::rejected(400, format_args!("{operation}: it is already {status}"));
-        Err(error.with_job_status(Some(status)))
+        already(status)
     }
 
     /// Deletes the record of a finished job. Calls `DELETE /api/jobs/{id}`. Ray may write the

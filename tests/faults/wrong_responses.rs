@@ -5,7 +5,7 @@ use ray_client::{JobStatus, JobSubmission};
 use serde_json::json;
 
 use crate::client;
-use crate::server::{Server, respond, respond_json};
+use crate::server::{Server, job, respond, respond_json};
 
 /// A captive portal responds to every request with 200 and its login page.
 #[test]
@@ -56,6 +56,21 @@ fn an_ambiguous_id_is_rejected_before_sending() {
         }
     }
     assert!(server.requests().is_empty());
+}
+
+/// Ray's supervisor of a job lives on for a moment after the job was stopped.
+#[test]
+fn a_finished_job_cannot_be_stopped_even_if_ray_says_so() {
+    let server = Server::start(|request, stream| {
+        if request.is("POST") {
+            return respond_json(stream, &json!({"stopped": true}));
+        }
+        respond_json(stream, &job("a", "STOPPED"))
+    });
+    let error = client(&server.address()).stop_job("a").unwrap_err();
+    assert_eq!((error.status(), error.job_status()), (400, Some(&JobStatus::Stopped)));
+    assert_eq!(error.to_string(), "stop job `a`: it is already STOPPED");
+    assert_eq!(server.count("POST"), 0);
 }
 
 #[test]
