@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Error, Value};
+use serde_json::{Error, Map, Value};
 
 use crate::redact;
 
@@ -183,6 +183,13 @@ fn row_name(index: usize, row: &Value) -> String {
     match IDS.iter().find_map(|id| row.get(id)?.as_str()) {
         Some(id) => format!("row {index} (`{id}`)"),
         None => format!("row {index}"),
+    }
+}
+
+/// Keeps the unread fields of an object in those of the object that contains it.
+pub(crate) fn keep_unread(extra: &mut Map<String, Value>, name: &str, fields: Map<String, Value>) {
+    if !fields.is_empty() {
+        extra.insert(name.to_owned(), fields.into());
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::NodeState;
-use crate::json::{Rows, or_default};
+use crate::json::{Rows, keep_unread, or_default};
 use crate::transport::{Request, path};
 use crate::{ClientError, Listing, RayClient, numbers};
 
@@ -163,9 +163,7 @@ fn whole(number: f64) -> u64 {
 impl From<RawNode> for NodeUsage {
     fn from(raw: RawNode) -> Self {
         let RawNode { raylet, mem, disk_io_speed, network_speed, mut extra, .. } = raw;
-        if !raylet.extra.is_empty() {
-            extra.insert("raylet".to_owned(), raylet.extra.into());
-        }
+        keep_unread(&mut extra, "raylet", raylet.extra);
         let at = |numbers: &Option<Vec<f64>>, index: usize| numbers.as_ref()?.get(index).copied();
         // For a node without measurements, Ray reports an object store of 0 bytes.
         let store = raylet.object_store_used_memory.zip(raylet.object_store_available_memory);

@@ -9,7 +9,7 @@ use super::{
     ClusterStatus, FailedNode, PendingNode, PlacementGroupDemand, ResourceDemand, ResourceUse,
     UnavailableNodeType,
 };
-use crate::json::or_default;
+use crate::json::{keep_unread, or_default};
 use crate::numbers;
 
 /// The response. Ray changes the names in its keys: `object_store_memory` becomes
@@ -166,9 +166,9 @@ impl From<Data> for ClusterStatus {
         let mut extra = data.extra;
         let mut status = data.cluster_status;
         let (report, load) = (status.autoscaler_report, status.load_metrics_report);
-        keep(&mut status.extra, "autoscalerReport", report.extra);
-        keep(&mut status.extra, "loadMetricsReport", load.extra);
-        keep(&mut extra, "clusterStatus", status.extra);
+        keep_unread(&mut status.extra, "autoscalerReport", report.extra);
+        keep_unread(&mut status.extra, "loadMetricsReport", load.extra);
+        keep_unread(&mut extra, "clusterStatus", status.extra);
         let resources =
             Names::of(load.node_types.iter().flat_map(|(node, _)| node.keys().map(String::as_str)));
         let by_node = load.usage_by_node.into_iter();
@@ -194,13 +194,6 @@ impl From<Data> for ClusterStatus {
             autoscaler_error: data.autoscaling_error.filter(|error| !error.is_empty()),
             extra,
         }
-    }
-}
-
-/// Keeps the unread fields of an object in those of the object that contains it.
-fn keep(extra: &mut Map<String, Value>, name: &str, fields: Map<String, Value>) {
-    if !fields.is_empty() {
-        extra.insert(name.to_owned(), fields.into());
     }
 }
 
