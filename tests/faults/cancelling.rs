@@ -9,8 +9,7 @@ use ray_client::{Protocol, RayClient};
 use crate::cluster::eventually;
 use crate::options;
 use crate::server::{
-    CHUNKED, Request, Server, TEXT, chunk, frame, full_listener, hold, job, respond_json, upgrade,
-    version,
+    CHUNKED, Request, Server, TEXT, chunk, frame, full_listener, hold, job_with_websocket, upgrade,
 };
 
 /// Drops tails that are stuck at this address, and checks that their workers are free for others.
@@ -46,22 +45,14 @@ fn drop_and_follow_others(address: &str, requests: Option<&dyn Fn() -> usize>) {
 /// Runs the check at a server with a job, which responds to a request for the log with this, and then
 /// with nothing.
 fn drop_at_log_requests(begin: fn(&Request, &mut TcpStream) -> std::io::Result<()>) {
-    let server = Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if is_for_log(request) {
-            begin(request, stream)?;
-            Err(hold(stream))
-        } else {
-            respond_json(stream, &job("a", "RUNNING"))
-        }
-    });
-    let requests = || server.requests().iter().filter(|request| is_for_log(request)).count();
+    let get_stuck = move |request: &Request, stream: &mut TcpStream| {
+        begin(request, stream)?;
+        Err(hold(stream))
+    };
+    let server = job_with_websocket("RUNNING", get_stuck, get_stuck);
+    let requests =
+        || server.count("GET /api/v0/logs/file") + server.count("GET /api/jobs/a/logs/tail");
     drop_and_follow_others(&server.address(), Some(&requests));
-}
-
-fn is_for_log(request: &Request) -> bool {
-    request.is("GET /api/v0/logs/file") || request.line.ends_with("/logs/tail")
 }
 
 #[test]

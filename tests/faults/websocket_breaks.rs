@@ -10,8 +10,9 @@ use ray_client::{Protocol, TailOptions};
 
 use crate::server::{
     BINARY, CLOSE, CONTINUED, FakeRay, Fault, LAST_CONTINUED, PING, Server, TEXT,
-    TEXT_TO_BE_CONTINUED, close, close_frame, frame, half_then, hold, job, messages, reset,
-    respond, respond_chunked, respond_json, send_half, upgrade, version,
+    TEXT_TO_BE_CONTINUED, close, close_frame, frame, half_then, hold, job, job_with_websocket,
+    messages, reset, respond, respond_chunked, respond_json, send_by_websocket, send_half, upgrade,
+    version,
 };
 use crate::{check_message, client, collect, lines_of, log, options};
 
@@ -103,21 +104,17 @@ fn a_binary_message_is_500() {
 
 /// A server whose WebSocket sends the log once in this way, and closes as Ray does.
 fn serving(log: &[u8], send: fn(&mut TcpStream, &[u8]) -> io::Result<()>) -> Server {
-    let log = log.to_vec();
-    Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.is("GET /api/v0/logs/file") {
-            respond_chunked(stream, &log)
-        } else if request.line.ends_with("/logs/tail") {
+    let (file, log) = (log.to_vec(), log.to_vec());
+    job_with_websocket(
+        "SUCCEEDED",
+        move |_, stream| respond_chunked(stream, &file),
+        move |request, stream| {
             upgrade(request, stream)?;
             send(stream, &log)?;
             stream.write_all(&close_frame(1000))?;
             Err(hold(stream))
-        } else {
-            respond_json(stream, &job("a", "SUCCEEDED"))
-        }
-    })
+        },
+    )
 }
 
 #[test]
@@ -176,19 +173,16 @@ fn a_websocket_that_arrives_one_byte_at_a_time_is_read() {
     assert_eq!(lines, lines_of(&log));
 }
 
+/// A server with a running job that responds to the handshake with this.
+fn refusing(answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Server {
+    job_with_websocket("RUNNING", |_, _| Err(close()), move |_, s| answer(s).and(Err(close())))
+}
+
 /// Returns the error of a tail without reconnects if this responds to the handshake.
 fn handshake_error(
     answer: impl Fn(&mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
 ) -> ray_client::ClientError {
-    let server = Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.line.ends_with("/logs/tail") {
-            answer(stream).and(Err(close()))
-        } else {
-            respond_json(stream, &job("a", "RUNNING"))
-        }
-    });
+    let server = refusing(answer);
     let options = options(Protocol::WebSocket).reconnects(0).stream_timeout(Duration::from_secs(2));
     let start = Instant::now();
     let (lines, end) = collect(&client(&server.address()), options);
@@ -226,15 +220,7 @@ fn a_rejected_handshake_keeps_its_status() {
 
 #[test]
 fn a_rejected_handshake_is_repeated_when_the_server_says() {
-    let server = Server::start(|request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.line.ends_with("/logs/tail") {
-            respond(stream, 429, "retry-after: 2\r\n", "Not now").and(Err(close()))
-        } else {
-            respond_json(stream, &job("a", "RUNNING"))
-        }
-    });
+    let server = refusing(|stream| respond(stream, 429, "retry-after: 2\r\n", "Not now"));
     let (_, end) = collect(&client(&server.address()), options(Protocol::WebSocket).reconnects(1));
     assert_eq!(end.unwrap().status(), 429);
     let requests = server.requests();
@@ -277,23 +263,16 @@ fn an_endless_handshake_is_limited() {
 /// A server with a finished job whose WebSocket sends everything. The files requested for comparison are
 /// cut at these bytes, but look complete; the last one is whole.
 fn with_cut_files(log: &[u8], cuts: &'static [usize]) -> Server {
-    let log = log.to_vec();
+    let (file, log) = (log.to_vec(), log.to_vec());
     let requested = AtomicUsize::new(0);
-    Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.is("GET /api/v0/logs/file") {
+    job_with_websocket(
+        "SUCCEEDED",
+        move |_, stream| {
             let cut = cuts.get(requested.fetch_add(1, Ordering::AcqRel)).copied();
-            respond_chunked(stream, &log[..cut.unwrap_or(log.len())])
-        } else if request.line.ends_with("/logs/tail") {
-            upgrade(request, stream)?;
-            messages(&log).iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))?;
-            stream.write_all(&close_frame(1000))?;
-            Err(hold(stream))
-        } else {
-            respond_json(stream, &job("a", "SUCCEEDED"))
-        }
-    })
+            respond_chunked(stream, &file[..cut.unwrap_or(file.len())])
+        },
+        move |request, stream| send_by_websocket(request, stream, &log),
+    )
 }
 
 #[test]
@@ -318,25 +297,19 @@ fn a_comparison_that_was_cut_is_repeated() {
 #[test]
 fn a_silent_websocket_does_not_outlast_its_job() {
     let all = log(100);
-    let sent = all.clone();
+    let (file, sent) = (all.clone(), all.clone());
     let connections = AtomicUsize::new(0);
-    let server = Server::start(move |request, stream| {
-        if request.is("GET /api/version") {
-            version(stream)
-        } else if request.is("GET /api/v0/logs/file") {
-            respond_chunked(stream, request.part_of(&sent))
-        } else if request.line.ends_with("/logs/tail") {
-            upgrade(request, stream)?;
+    let server = job_with_websocket(
+        "SUCCEEDED",
+        move |request, stream| respond_chunked(stream, request.part_of(&file)),
+        move |request, stream| {
             if connections.fetch_add(1, Ordering::Relaxed) == 0 {
+                upgrade(request, stream)?;
                 return half_then(stream, &sent, b"");
             }
-            messages(&sent).iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))?;
-            stream.write_all(&close_frame(1000))?;
-            Err(hold(stream))
-        } else {
-            respond_json(stream, &job("a", "SUCCEEDED"))
-        }
-    });
+            send_by_websocket(request, stream, &sent)
+        },
+    );
     let options = TailOptions::until_done().protocol(Protocol::WebSocket);
     let (lines, end) = collect(&client(&server.address()), options);
     assert!(end.is_none(), "{end:?}");

@@ -360,6 +360,33 @@ pub fn job_with_log(
     })
 }
 
+/// Starts a server with a job of this status, whose log file and WebSocket requests get these responses.
+pub fn job_with_websocket(
+    status: &'static str,
+    file: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    websocket: impl Fn(&Request, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> Server {
+    Server::start(move |request, stream| {
+        if request.is("GET /api/version") {
+            version(stream)
+        } else if request.is("GET /api/v0/logs/file") {
+            file(request, stream)
+        } else if request.line.ends_with("/logs/tail") {
+            websocket(request, stream)
+        } else {
+            respond_json(stream, &job("a", status))
+        }
+    })
+}
+
+/// Accepts the upgrade, sends the whole log, and closes as Ray does.
+pub fn send_by_websocket(request: &Request, stream: &mut TcpStream, log: &[u8]) -> io::Result<()> {
+    upgrade(request, stream)?;
+    messages(log).iter().try_for_each(|text| stream.write_all(&frame(TEXT, text)))?;
+    stream.write_all(&close_frame(1000))?;
+    Err(hold(stream))
+}
+
 /// A fault of a [`FakeRay`]: responds to one log request, for which these bytes were due. The
 /// connection is then closed.
 pub type Fault = fn(&mut TcpStream, &[u8]) -> io::Result<()>;

@@ -42,6 +42,11 @@ impl Model {
     fn of(file: File) -> Self {
         Self { file: Arc::new(Mutex::new(file)), slow: Duration::ZERO, max_poll: usize::MAX }
     }
+
+    /// Serves this file, and cuts no response.
+    fn whole(bytes: Vec<u8>) -> Self {
+        Self::of(File { bytes, rng: TestRng(1), cuts: 0, sent: 0 })
+    }
 }
 
 impl FileServer for Model {
@@ -201,8 +206,7 @@ fn repeated_block_of_a_megabyte_is_complete_or_an_error() {
 
 #[test]
 fn different_lines_are_transferred_little_more_than_twice() {
-    let file = File { bytes: Vec::new(), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model::of(file);
+    let model = Model::whole(Vec::new());
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     let mut polls = 0;
@@ -271,21 +275,8 @@ fn a_steadily_growing_log_is_polled_without_full_reads_and_pauses() {
 
 #[test]
 fn burst_of_lines_needs_no_full_read() {
-    let lines = |from: usize, to: usize| {
-        (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes())
-    };
-    let file = File { bytes: lines(0, 100_000).collect(), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model::of(file);
-    let mut delivered = Delivered::from(0);
-    let mut source = FileSource::new(model.clone(), &delivered);
-    loop {
-        match source.read(&delivered).unwrap() {
-            ReadOutcome::Data { bytes, .. } => delivered.push(&bytes),
-            ReadOutcome::UpToDate => break,
-            _ => {}
-        }
-    }
-    model.file.lock().unwrap().bytes.extend(lines(100_000, 105_000));
+    let (model, mut source, mut delivered) = up_to_date(numbered(0..100_000));
+    model.file.lock().unwrap().bytes.extend(numbered(100_000..105_000));
     model.file.lock().unwrap().sent = 0;
     while delivered.position() < model.file.lock().unwrap().bytes.len() as u64 {
         match source.read(&delivered).unwrap() {
@@ -321,8 +312,7 @@ fn read_with_pauses(source: &mut FileSource<Model>, delivered: &mut Delivered) -
 
 /// A source that has read this whole file, and what it has delivered.
 fn up_to_date(bytes: Vec<u8>) -> (Model, FileSource<Model>, Delivered) {
-    let file = File { bytes, rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model::of(file);
+    let model = Model::whole(bytes);
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
@@ -342,8 +332,7 @@ fn a_backlog_is_not_read_like_a_repeating_log() {
     };
     // Less and more than a poll may transfer, in a log that is longer or shorter than that.
     for (before, new) in [(100_000, 20_000), (100_000, 80_000), (20_000, 80_000), (300, 10_000)] {
-        let file = File { bytes: long(0..before), rng: TestRng(1), cuts: 0, sent: 0 };
-        let model = Model { slow: SLOW, ..Model::of(file) };
+        let model = Model { slow: SLOW, ..Model::whole(long(0..before)) };
         let mut delivered = Delivered::from(0);
         let mut source = FileSource::new(model.clone(), &delivered);
         assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
@@ -357,8 +346,7 @@ fn a_backlog_is_not_read_like_a_repeating_log() {
 
 #[test]
 fn a_backlog_that_takes_longer_than_a_poll_is_read_whole() {
-    let file = File { bytes: numbered(0..100_000), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { max_poll: 100_000, ..Model::of(file) };
+    let model = Model { max_poll: 100_000, ..Model::whole(numbered(0..100_000)) };
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model.clone(), &delivered);
     assert!(matches!(read_up_to_date(&mut source, &mut delivered), ReadOutcome::UpToDate));
@@ -375,8 +363,7 @@ fn repeating() -> Vec<u8> {
 #[test]
 fn full_reads_of_a_repeating_log_take_a_twentieth_of_the_time() {
     const SLOW: Duration = Duration::from_millis(100);
-    let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model { slow: SLOW, ..Model::of(file) };
+    let model = Model { slow: SLOW, ..Model::whole(repeating()) };
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model, &delivered);
     let begun = Instant::now();
@@ -389,9 +376,8 @@ fn full_reads_of_a_repeating_log_take_a_twentieth_of_the_time() {
 #[test]
 fn the_time_of_a_slow_caller_does_not_count_as_reading() {
     const PAUSE: Duration = Duration::from_millis(20);
-    let file = File { bytes: repeating(), rng: TestRng(1), cuts: 0, sent: 0 };
     // Long enough that the pause is not over before it is seen.
-    let model = Model { slow: Duration::from_millis(100), ..Model::of(file) };
+    let model = Model { slow: Duration::from_millis(100), ..Model::whole(repeating()) };
     let mut delivered = Delivered::from(0);
     let mut source = FileSource::new(model, &delivered);
     let mut callers_time = Duration::ZERO;
@@ -427,15 +413,11 @@ fn a_long_line_without_an_end_is_not_read_at_full_speed() {
 
 #[test]
 fn last_lines_larger_than_the_read_ahead_are_delivered() {
-    let lines = |from: usize, to: usize| -> Vec<u8> {
-        (from..to).flat_map(|n| format!("{n} of a log of many lines\n").into_bytes()).collect()
-    };
-    let file = File { bytes: lines(0, 400_000), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model::of(file);
+    let model = Model::whole(numbered(0..400_000));
     let mut source = FileSource::new(model.clone(), &Delivered::from(0));
     let start = source.start_of_last_lines(390_000).unwrap();
-    assert_eq!(start, lines(0, 10_000).len() as u64);
-    model.file.lock().unwrap().bytes.extend(lines(400_000, 400_010));
+    assert_eq!(start, numbered(0..10_000).len() as u64);
+    model.file.lock().unwrap().bytes.extend(numbered(400_000..400_010));
     let mut delivered = Delivered::from(start);
     let mut out = Vec::new();
     loop {
@@ -448,13 +430,12 @@ fn last_lines_larger_than_the_read_ahead_are_delivered() {
             _ => break,
         }
     }
-    assert!(out == lines(10_000, 400_010), "{} bytes", out.len());
+    assert!(out == numbered(10_000..400_010), "{} bytes", out.len());
 }
 
 #[test]
 fn a_replaced_file_that_grows_ends_the_attempt() {
-    let file = File { bytes: b"old\n".repeat(1000), rng: TestRng(1), cuts: 0, sent: 0 };
-    let model = Model::of(file);
+    let model = Model::whole(b"old\n".repeat(1000));
     let mut delivered = Delivered::from(0);
     delivered.push(&b"old\n".repeat(1000));
     let mut source = FileSource::new(model.clone(), &delivered);

@@ -161,11 +161,15 @@ fn the_host_header_has_no_default_port() {
     assert_eq!(hosts.collect::<Vec<_>>(), ["host: ray.example"]);
 }
 
-#[test]
-fn a_stream_below_the_minimum_rate_is_a_timeout() {
+fn stream() -> Stream {
     let (address, _lines) = server();
     let request = Request::get("log", "/logs/a".to_owned());
-    let mut stream = client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap();
+    client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap()
+}
+
+#[test]
+fn a_stream_below_the_minimum_rate_is_a_timeout() {
+    let mut stream = stream();
     stream.late = Duration::from_secs(59);
     assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
     // The byte makes up for a millisecond.
@@ -178,9 +182,7 @@ fn a_stream_below_the_minimum_rate_is_a_timeout() {
 
 #[test]
 fn a_stream_that_does_not_end_is_a_timeout() {
-    let (address, _lines) = server();
-    let request = Request::get("log", "/logs/a".to_owned());
-    let mut stream = client(&address, &[]).stream(&request, Duration::from_secs(5)).unwrap();
+    let mut stream = stream();
     stream.taken = Duration::from_secs(599);
     assert!(matches!(stream.read(&mut [0; 1]), Ok(1)));
     assert!(stream.taken > Duration::from_secs(599), "the time of each read counts");
